@@ -1,0 +1,41 @@
+// The commands of `evenkeel`, one file each: command_<name>.cpp. A command adds itself to the app with help and
+// examples and, when chosen, runs inside the callback and sets `exit_code`. Errors are thrown (base/error.h); main turns
+// them into one sentence on standard error and the exit code.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "evenkeel/config/settings.h"
+
+namespace evenkeel::cli {
+
+void add_demo(CLI::App& app, int& exit_code);
+void add_train(CLI::App& app, int& exit_code);
+void add_sweep(CLI::App& app, int& exit_code);
+void add_ls(CLI::App& app, int& exit_code);
+void add_show(CLI::App& app, int& exit_code);
+void add_analyze(CLI::App& app, int& exit_code);
+void add_report(CLI::App& app, int& exit_code);
+void add_import(CLI::App& app, int& exit_code);
+void add_data(CLI::App& app, int& exit_code);
+void add_config(CLI::App& app, int& exit_code);
+
+/// Options that commands share; each takes the same name everywhere.
+struct SpecOptions {
+  std::string spec_file;              ///< TOML; may be empty where the command allows it
+  std::vector<std::string> sets;      ///< --set a.b=v, in order
+  std::string device, precision;      ///< --device, --precision: short for --set train.device=..., train.precision=...
+  std::int64_t threads = 0;           ///< --threads: short for --set train.threads=...
+
+  /// Adds SPEC (required or not), --set, --device, --precision, --threads.
+  void add_to(CLI::App& command, bool spec_required);
+  /// The settings given on the command line.
+  Settings overrides() const;
+};
+
+/// Adds --json. Commands that have it print one JSON object on standard output and nothing else there.
+void add_json_flag(CLI::App& command, bool& json);
+
+}  // namespace evenkeel::cli

@@ -1,0 +1,132 @@
+#include "evenkeel/base/files.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include "evenkeel/base/error.h"
+
+namespace evenkeel {
+namespace {
+
+[[noreturn]] void fail(std::string_view action, const fs::path& file) {
+  throw EnvironmentError(explain_errno(action, file, errno));
+}
+
+// A full disk shows up in write or, for delayed allocation, only in fsync or close.
+void write_all(int fd, std::string_view bytes, const fs::path& file) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail("write", file);
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+}  // namespace
+
+std::string explain_errno(std::string_view action, const fs::path& file, int error) {
+  const char* advice = "check the path";
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT: advice = "free some space there or choose another folder with --out, then run the same command again"; break;
+    case EACCES:
+    case EPERM:
+    case EROFS: advice = "choose a folder you may write to with --out, or change its permissions"; break;
+    case ENOENT: advice = "check the spelling; paths are relative to the folder you are in"; break;
+    case ENOTDIR:
+    case EEXIST: advice = "a file of that name is in the way; choose another path"; break;
+    case EISDIR: advice = "this is a folder; give a file"; break;
+    default: break;
+  }
+  if ((error == EACCES || error == EPERM) && action == "read") advice = "give yourself permission to read it";
+  return "cannot " + std::string(action) + " " + file.string() + ": " + std::strerror(error) + "; " + advice;
+}
+
+std::string read_file(const fs::path& file) {
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail("read", file);
+  std::string content;
+  std::string block(std::size_t{1} << 18, '\0');
+  for (;;) {
+    const ssize_t n = ::read(fd, block.data(), block.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      const int error = errno;
+      ::close(fd);
+      errno = error;
+      fail("read", file);
+    }
+    if (n == 0) break;
+    content.append(block.data(), static_cast<std::size_t>(n));
+  }
+  ::close(fd);
+  return content;
+}
+
+void write_file(const fs::path& file, std::string_view content) {
+  const fs::path partial = file.string() + ".part";
+  const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd < 0) fail("write", file);
+  try {
+    write_all(fd, content, file);
+    if (::fsync(fd) != 0) fail("write", file);
+  } catch (...) {
+    ::close(fd);
+    ::unlink(partial.c_str());
+    throw;
+  }
+  if (::close(fd) != 0 || ::rename(partial.c_str(), file.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(partial.c_str());
+    errno = error;
+    fail("write", file);
+  }
+}
+
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw EnvironmentError(explain_errno("create folder", folder, error.value()));
+}
+
+AppendFile::AppendFile(fs::path file, std::uint64_t keep_bytes) : file_(std::move(file)) {
+  fd_ = ::open(file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (fd_ < 0) fail("write", file_);
+  if (::ftruncate(fd_, static_cast<off_t>(keep_bytes)) != 0) {
+    const int error = errno;
+    ::close(fd_);
+    errno = error;
+    fail("write", file_);
+  }
+}
+
+AppendFile::~AppendFile() { ::close(fd_); }
+
+void AppendFile::write_line(std::string_view line) {
+  std::string whole(line);
+  whole += '\n';
+  write_all(fd_, whole, file_);
+}
+
+void AppendFile::sync() {
+  if (::fsync(fd_) != 0) fail("write", file_);
+}
+
+FileLock::FileLock(const fs::path& file, std::string_view who_holds_it) {
+  fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (fd_ < 0) fail("write", file);
+  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+    ::close(fd_);
+    throw EnvironmentError(std::string(who_holds_it) + " (lock " + file.string() +
+                           "); wait for it to end or stop it, then run the same command again");
+  }
+}
+
+FileLock::~FileLock() { ::close(fd_); }
+
+}  // namespace evenkeel

@@ -1,0 +1,59 @@
+// Whole-file reading, atomic writing and durable appending. Every failure is an EnvironmentError whose sentence
+// names the file, the system's reason and what to do.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace evenkeel {
+
+namespace fs = std::filesystem;
+
+/// The whole file as bytes.
+std::string read_file(const fs::path& file);
+
+/// Writes beside `file`, flushes to disk, renames over it: readers see the old or the new content, never a part.
+void write_file(const fs::path& file, std::string_view content);
+
+/// Creates `folder` and its parents; a clear error when that is not permitted or a file is in the way.
+void make_folder(const fs::path& folder);
+
+/// "cannot write FILE: No space left on device; free some space or choose another --out" for an errno value.
+std::string explain_errno(std::string_view action, const fs::path& file, int error);
+
+/// An append-only file of lines. A line is handed to the kernel in one write, so a killed process leaves at most
+/// one torn line, at the end.
+class AppendFile {
+ public:
+  /// Opens for appending after cutting the file to `keep_bytes` (0 starts it anew).
+  AppendFile(fs::path file, std::uint64_t keep_bytes);
+  ~AppendFile();
+  AppendFile(const AppendFile&) = delete;
+  AppendFile& operator=(const AppendFile&) = delete;
+
+  /// Appends `line` and a newline.
+  void write_line(std::string_view line);
+  /// Flushes to the disk (fsync).
+  void sync();
+
+ private:
+  fs::path file_;
+  int fd_ = -1;
+};
+
+/// An advisory lock on a file, released when the object or the process ends.
+class FileLock {
+ public:
+  /// Throws EnvironmentError with `who_holds_it` when another process has the lock.
+  FileLock(const fs::path& file, std::string_view who_holds_it);
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace evenkeel

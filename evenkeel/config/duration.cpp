@@ -1,0 +1,45 @@
+#include "evenkeel/config/duration.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdlib>
+
+namespace evenkeel {
+
+std::int64_t Duration::steps(std::int64_t total_steps, std::int64_t tokens_per_step) const {
+  switch (unit) {
+    case Unit::kStep: return std::llround(value);
+    case Unit::kToken: return std::llround(value / static_cast<double>(tokens_per_step));
+    case Unit::kPercent: return std::llround(value / 100 * static_cast<double>(total_steps));
+  }
+  return 0;
+}
+
+std::string Duration::text() const {
+  const char* suffix = unit == Unit::kStep ? "step" : unit == Unit::kToken ? "tok" : "%";
+  return fmt::format("{}{}", value, suffix);
+}
+
+std::optional<Duration> Duration::parse(std::string_view text) {
+  const std::string copy(text);
+  char* end = nullptr;
+  Duration d;
+  d.value = std::strtod(copy.c_str(), &end);
+  if (end == copy.c_str() || !std::isfinite(d.value)) return std::nullopt;
+  const std::string suffix(end);
+  if (suffix == "step" || suffix == "steps") {
+    d.unit = Unit::kStep;
+  } else if (suffix == "%") {
+    d.unit = Unit::kPercent;
+  } else {
+    d.unit = Unit::kToken;
+    if (suffix == "ktok") d.value *= 1e3;
+    else if (suffix == "Mtok") d.value *= 1e6;
+    else if (suffix == "Gtok") d.value *= 1e9;
+    else if (suffix != "tok") return std::nullopt;
+  }
+  return d;
+}
+
+}  // namespace evenkeel

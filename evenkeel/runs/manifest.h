@@ -1,0 +1,53 @@
+// manifest.json: what a run is. docs/formats/run_directory.md describes every file of a run directory.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "evenkeel/base/json.h"
+#include "evenkeel/spec/experiment.h"
+
+namespace evenkeel::runs {
+
+namespace fs = std::filesystem;
+
+/// Facts of the data that analysis needs; entropies in nats per token. NaN: unknown.
+struct DataRecord {
+  std::string name;
+  double h1 = 0;
+  double bigram_entropy = 0;
+  double floor = 0;
+  std::int64_t train_tokens = -1;
+};
+
+struct Manifest {
+  Experiment experiment;     ///< resolved
+  std::string config_hash;
+  std::string arm;           ///< "" until a sweep names it; analysis derives names across runs
+  DataRecord data;
+  Json versions;             ///< {"evenkeel": "0.1.0", "format": 1}: equal for equal runs
+  Json environment;          ///< host, processor, torch, times, absolute paths: may differ between equal runs
+};
+
+void write_manifest(const fs::path& run, const Manifest& manifest);
+/// Throws InputError when the folder holds no run or a damaged manifest.
+Manifest read_manifest(const fs::path& run);
+
+/// result.json: how a run ended; there only when it has ended. Losses in nats per token.
+struct Result {
+  std::string label;             ///< finished | not_learned | nonfinite
+  std::int64_t steps = 0;        ///< optimiser steps done
+  std::int64_t seen_tokens = 0;
+  double final_loss = 0;         ///< validation cross-entropy at the end; NaN when nonfinite
+  double train_loss = 0;         ///< mean training cross-entropy of the last 10 % of the steps
+  double l0 = 0;                 ///< validation cross-entropy at initialisation
+  std::optional<std::int64_t> nonfinite_step;
+  Json digest;                   ///< file name -> content hash of metrics, heads and events
+};
+
+void write_result(const fs::path& run, const Result& result);
+std::optional<Result> read_result(const fs::path& run);
+
+}  // namespace evenkeel::runs

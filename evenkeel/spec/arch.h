@@ -1,0 +1,67 @@
+// What is trained: the shape of the model. Source of the defaults: Wortsman et al. 2023 (arXiv 2309.14322) §2, in
+// miniature; docs/guide/definitions.md.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "evenkeel/config/field.h"
+
+namespace evenkeel {
+
+enum class Family { kDecoderLm };
+template <>
+struct EnumNames<Family> {
+  static constexpr std::array names{std::pair{Family::kDecoderLm, "decoder_lm"}};
+};
+
+/// One rung of a size ladder. Heads grow with the width, so the head width K = width / heads stays constant.
+struct Rung {
+  std::string name;
+  std::int64_t width, depth, heads;
+};
+
+/// The named ladders: "mini" (K = 16, for CPUs) and "paper" (K = 64, the sizes of arXiv 2309.14322).
+const std::vector<Rung>& ladder(const std::string& name);
+std::vector<std::string> ladder_names();
+
+struct ArchSpec {
+  Family family = Family::kDecoderLm;
+  std::string ladder = "mini";
+  std::optional<std::string> size;  ///< after resolve: always set
+  std::optional<std::int64_t> width, depth, heads, ffn_width;
+  std::int64_t context = 128;
+  bool bias = false;
+  double dropout = 0;
+  double norm_eps = 1e-6;
+  double rope_base = 10000;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("family", self.family, {.doc = "Model family."});
+    visit("ladder", self.ladder, {.doc = "Named size ladder that `size` refers to: mini or paper."});
+    visit("size", self.size,
+          {.doc = "Rung of the ladder, such as d64: sets width, depth and heads together. Leave it out to give the "
+                  "three yourself. auto: d64."});
+    visit("width", self.width, {.doc = "D, the width of the residual stream.", .min = 2});
+    visit("depth", self.depth, {.doc = "L, the number of blocks; 0 is the zero-layer (bigram) model.", .min = 0});
+    visit("heads", self.heads, {.doc = "H, attention heads per block; must divide width into an even head width.", .min = 1});
+    visit("ffn_width", self.ffn_width, {.doc = "F, hidden width of the MLP. auto: 4 * width.", .min = 1});
+    visit("context", self.context, {.doc = "T, tokens per sequence.", .min = 2});
+    visit("bias", self.bias, {.doc = "Biases in linear layers and norms."});
+    visit("dropout", self.dropout, {.doc = "Dropout probability after attention, MLP and embedding; 0 is off.", .min = 0, .max = 0.9});
+    visit("norm_eps", self.norm_eps, {.doc = "Epsilon inside every LayerNorm.", .min = 0});
+    visit("rope_base", self.rope_base, {.doc = "Base of the rotary position frequencies.", .min = 1, .above_min = true});
+  }
+
+  std::int64_t D() const { return *width; }
+  std::int64_t L() const { return *depth; }
+  std::int64_t H() const { return *heads; }
+  std::int64_t K() const { return *width / *heads; }
+  std::int64_t F() const { return *ffn_width; }
+  /// N = 12 L D^2 when F = 4 D: weights of the blocks' matrices, embedding and head excluded.
+  std::int64_t params() const { return L() * (4 * D() * D() + 2 * D() * F()); }
+};
+
+}  // namespace evenkeel

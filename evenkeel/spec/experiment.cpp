@@ -1,0 +1,159 @@
+#include "evenkeel/spec/experiment.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "evenkeel/base/error.h"
+#include "evenkeel/base/hash.h"
+
+namespace evenkeel {
+namespace {
+
+std::string origin_of(const Settings& settings, const std::string& path) {
+  const auto it = settings.find(path);
+  return it == settings.end() ? "default" : it->second.origin;
+}
+
+bool was_set(const Settings& settings, const std::string& path) {
+  const auto it = settings.find(path);
+  return it != settings.end() && it->second.value != "auto" && !it->second.value.is_null();
+}
+
+const Rung& find_rung(const ArchSpec& arch, const std::string& origin) {
+  std::vector<std::string> names;
+  for (const Rung& rung : ladder(arch.ladder)) {
+    if (rung.name == *arch.size) return rung;
+    names.push_back(rung.name);
+  }
+  throw InputError(fmt::format("[arch.size] must be a rung of ladder {} ({}), got \"{}\" ({})", arch.ladder,
+                               fmt::join(names, ", "), *arch.size, origin));
+}
+
+// A shape given by hand gets a name of its own, so that two of them are two sizes to the analysis.
+std::string own_size_name(const ArchSpec& a) { return fmt::format("d{}L{}h{}", *a.width, *a.depth, *a.heads); }
+
+void fill_shape(ArchSpec& a, const Settings& settings) {
+  const auto names = ladder_names();
+  if (std::find(names.begin(), names.end(), a.ladder) == names.end()) {
+    throw InputError(fmt::format("[arch.ladder] must be one of {}, got \"{}\" ({})", fmt::join(names, ", "), a.ladder,
+                                 origin_of(settings, "arch.ladder")));
+  }
+  const bool by_hand = a.width || a.depth || a.heads;
+  if (!a.size && !by_hand) a.size = a.ladder == "mini" ? "d64" : ladder(a.ladder).front().name;
+  if (a.size && !(a.width && a.depth && a.heads && *a.size == own_size_name(a))) {
+    const Rung& rung = find_rung(a, origin_of(settings, "arch.size"));
+    const auto take = [&](const char* name, std::optional<std::int64_t>& field, std::int64_t value) {
+      if (field && *field != value) {
+        throw InputError(fmt::format(
+            "[arch.{}] = {} ({}) contradicts [arch.size] = \"{}\" ({}), whose {} is {}; give one of the two", name,
+            *field, origin_of(settings, std::string("arch.") + name), rung.name, origin_of(settings, "arch.size"), name,
+            value));
+      }
+      field = value;
+    };
+    take("width", a.width, rung.width);
+    take("depth", a.depth, rung.depth);
+    take("heads", a.heads, rung.heads);
+  } else {
+    for (const auto& [name, field] :
+         {std::pair{"width", &a.width}, std::pair{"depth", &a.depth}, std::pair{"heads", &a.heads}}) {
+      if (!*field) {
+        throw InputError(fmt::format(
+            "[arch.{}] is missing: a shape given by hand needs arch.width, arch.depth and arch.heads (or give arch.size)",
+            name));
+      }
+    }
+    a.size = own_size_name(a);
+  }
+  if (!a.ffn_width) a.ffn_width = 4 * *a.width;
+  if (*a.width % *a.heads != 0 || (*a.width / *a.heads) % 2 != 0) {
+    throw InputError(fmt::format(
+        "[arch.heads] = {} ({}) must divide [arch.width] = {} ({}) into heads of even width, for rotary positions",
+        *a.heads, origin_of(settings, "arch.heads"), *a.width, origin_of(settings, "arch.width")));
+  }
+}
+
+}  // namespace
+
+Experiment experiment_from(const Settings& settings) {
+  Experiment e;
+  bind(e, settings);
+  fill_shape(e.arch, settings);
+  const DataSpec& d = e.data;
+  if (d.kind == DataKind::kSynthetic && d.path) {
+    throw InputError(fmt::format(
+        "[data.path] = \"{}\" ({}) contradicts [data.kind] = \"synthetic\" ({}), which reads no file; leave one out",
+        *d.path, origin_of(settings, "data.path"), origin_of(settings, "data.kind")));
+  }
+  if (d.kind && d.kind != DataKind::kSynthetic && !d.path) {
+    throw InputError(fmt::format(
+        "[data.path] is missing: [data.kind] = \"{}\" ({}) reads a file; add --set data.path=FILE",
+        enum_name(*d.kind), origin_of(settings, "data.kind")));
+  }
+  if (!d.path && d.valid_path) {
+    throw InputError(fmt::format("[data.valid_path] = \"{}\" ({}) needs [data.path] too", *d.valid_path,
+                                 origin_of(settings, "data.valid_path")));
+  }
+  const std::int64_t tokens = e.train.tokens_per_step(e.arch.context);
+  if (was_set(settings, "optim.warmup") && e.optim.warmup->steps(e.train.steps, tokens) > e.train.steps) {
+    throw InputError(fmt::format("[optim.warmup] = {} ({}) is longer than [train.steps] = {} ({})",
+                                 e.optim.warmup->text(), origin_of(settings, "optim.warmup"), e.train.steps,
+                                 origin_of(settings, "train.steps")));
+  }
+  if (e.optim.decay_form == DecayForm::kCoupled && e.optim.weight_decay && *e.optim.weight_decay * e.optim.lr >= 1) {
+    throw InputError(fmt::format(
+        "[optim.weight_decay] = {} ({}) times [optim.lr] = {} ({}) must be < 1 with coupled decay, or weights change sign "
+        "every step",
+        *e.optim.weight_decay, origin_of(settings, "optim.weight_decay"), e.optim.lr, origin_of(settings, "optim.lr")));
+  }
+  return e;
+}
+
+void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
+  e.data.kind = data.kind;
+  if (e.data.vocab && *e.data.vocab < data.vocab) {
+    throw InputError(fmt::format("[data.vocab] must be >= {}, which the data needs, got {}", data.vocab, *e.data.vocab));
+  }
+  if (!e.data.vocab) e.data.vocab = data.vocab;
+  if (e.data.fingerprint && *e.data.fingerprint != data.fingerprint) {
+    throw InputError(fmt::format(
+        "the data{} are not what this experiment was made with: fingerprint {}, expected {}; restore the file, or start a new "
+        "run in another --out",
+        e.data.path ? " in " + *e.data.path : std::string(), data.fingerprint, *e.data.fingerprint));
+  }
+  e.data.fingerprint = data.fingerprint;
+  const std::int64_t tokens = e.train.tokens_per_step(e.arch.context);
+  if (!e.optim.weight_decay) {
+    e.optim.weight_decay =
+        e.optim.decay_form == DecayForm::kIndependent ? 10.0 / static_cast<double>(e.train.steps) : 0.1;
+  }
+  if (!e.optim.warmup) {
+    const auto five_percent = Duration{5, Duration::Unit::kPercent}.steps(e.train.steps, tokens);
+    const auto steps = std::min(std::max<std::int64_t>(five_percent, 40), e.train.steps);
+    e.optim.warmup = Duration{static_cast<double>(steps), Duration::Unit::kStep};
+  }
+  if (!e.train.eval_every) e.train.eval_every = Duration{25, Duration::Unit::kPercent};
+  if (!e.train.checkpoint_every) e.train.checkpoint_every = Duration{25, Duration::Unit::kPercent};
+  if (e.train.precision == Precision::kAuto) {
+    e.train.precision = machine_has_fast_bf16 ? Precision::kBf16 : Precision::kFp32;
+  }
+}
+
+bool machine_has_fast_bf16() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind("flags", 0) == 0) return line.find(" amx_bf16") != std::string::npos || line.find(" avx512_bf16") != std::string::npos;
+  }
+  return false;
+}
+
+std::string config_hash(const Experiment& resolved) { return content_hash(to_json(resolved, true).dump()).substr(0, 16); }
+
+Experiment experiment_from_json(const Json& document, const std::string& origin) {
+  return experiment_from(settings_from_json(document, origin));
+}
+
+}  // namespace evenkeel

@@ -1,0 +1,58 @@
+// One experiment: everything that decides a run. Resolved, it has no "auto" left, and its hash names the cell.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "evenkeel/config/bind.h"
+#include "evenkeel/spec/arch.h"
+#include "evenkeel/spec/data.h"
+#include "evenkeel/spec/interventions.h"
+#include "evenkeel/spec/optim.h"
+#include "evenkeel/spec/train.h"
+
+namespace evenkeel {
+
+struct Experiment {
+  ArchSpec arch;
+  InterventionsSpec interventions;
+  DataSpec data;
+  OptimSpec optim;
+  TrainSpec train;
+  TelemetrySpec telemetry;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("arch", self.arch);
+    visit("interventions", self.interventions);
+    visit("data", self.data);
+    visit("optim", self.optim);
+    visit("train", self.train);
+    visit("telemetry", self.telemetry);
+  }
+};
+
+/// What the data turned out to be; the caller opens the data once and passes this in.
+struct DataFacts {
+  DataKind kind = DataKind::kSynthetic;
+  std::int64_t vocab = 0;
+  std::string fingerprint;
+};
+
+/// Binds settings and checks contradictions between fields (size against width, heads against width, warm-up against
+/// steps, a path with kind synthetic, ...), naming the origin of each side. Does not touch data or machine.
+Experiment experiment_from(const Settings& settings);
+
+/// Replaces every "auto": shape from the ladder, decay, warm-up, data kind, vocabulary and fingerprint, and precision
+/// (bf16 only when `machine_has_fast_bf16`). Idempotent.
+void resolve(Experiment& experiment, const DataFacts& data, bool machine_has_fast_bf16);
+
+/// True where the processor multiplies bf16 matrices faster than fp32 (AVX512-BF16 or AMX).
+bool machine_has_fast_bf16();
+
+/// 16 hexadecimal digits over the resolved identity fields (paths do not count, the data fingerprint does).
+std::string config_hash(const Experiment& resolved);
+
+/// Reads a resolved experiment back from a manifest.
+Experiment experiment_from_json(const Json& document, const std::string& origin);
+
+}  // namespace evenkeel

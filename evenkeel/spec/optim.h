@@ -1,0 +1,45 @@
+// How parameters are updated. Defaults: Wortsman et al. 2023 (arXiv 2309.14322) §2, rescaled to short runs
+// (docs/guide/definitions.md, "Short runs").
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "evenkeel/config/field.h"
+
+namespace evenkeel {
+
+enum class DecayForm { kIndependent, kCoupled };
+template <>
+struct EnumNames<DecayForm> {
+  static constexpr std::array names{std::pair{DecayForm::kIndependent, "independent"},
+                                    std::pair{DecayForm::kCoupled, "coupled"}};
+};
+
+struct OptimSpec {
+  double lr = 1e-2;
+  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
+  DecayForm decay_form = DecayForm::kIndependent;
+  std::optional<double> weight_decay;  ///< after resolve: always set
+  bool decay_gains = false;
+  std::optional<Duration> warmup;      ///< after resolve: always set
+  double lr_floor = 1e-5;
+  double clip_norm = 1.0;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("lr", self.lr, {.doc = "Peak learning rate.", .min = 0, .above_min = true});
+    visit("beta1", self.beta1, {.doc = "AdamW first-moment decay.", .min = 0, .max = 0.99999});
+    visit("beta2", self.beta2, {.doc = "AdamW second-moment decay.", .min = 0, .max = 0.99999});
+    visit("eps", self.eps, {.doc = "AdamW epsilon, outside the square root.", .min = 0});
+    visit("decay_form", self.decay_form,
+          {.doc = "independent: theta -= s (lr Delta + lambda theta); coupled: theta -= s lr (Delta + lambda theta), s = schedule in [0, 1].",
+           .source = "Loshchilov & Hutter 2017; arXiv 2309.14322 §3.2.2 (signs corrected)"});
+    visit("weight_decay", self.weight_decay, {.doc = "lambda. auto: 10 / train.steps when independent, 0.1 when coupled; 0 is off.", .min = 0});
+    visit("decay_gains", self.decay_gains, {.doc = "Decay norm gains and biases too."});
+    visit("warmup", self.warmup, {.doc = "Linear warm-up from 0. auto: the larger of 5% and 40 steps."});
+    visit("lr_floor", self.lr_floor, {.doc = "Absolute learning rate the cosine ends at.", .min = 0});
+    visit("clip_norm", self.clip_norm, {.doc = "Global gradient norm is clipped to this; 0 is off.", .min = 0});
+  }
+};
+
+}  // namespace evenkeel
