@@ -23,12 +23,12 @@ struct DataRecord {
 };
 
 struct Manifest {
-  Experiment experiment;     ///< resolved
+  Experiment experiment;  ///< resolved
   std::string config_hash;
-  std::string arm;           ///< "" until a sweep names it; analysis derives names across runs
+  std::string arm;  ///< "" until a sweep names it; analysis derives names across runs
   DataRecord data;
-  Json versions;             ///< {"evenkeel": "0.1.0", "format": 1}: equal for equal runs
-  Json environment;          ///< host, processor, torch, times, absolute paths: may differ between equal runs
+  Json versions;     ///< {"evenkeel": "0.1.0", "format": 1}: equal for equal runs
+  Json environment;  ///< host, processor, torch, times, absolute paths: may differ between equal runs
 };
 
 void write_manifest(const fs::path& run, const Manifest& manifest);
@@ -37,14 +37,14 @@ Manifest read_manifest(const fs::path& run);
 
 /// result.json: how a run ended; there only when it has ended. Losses in nats per token.
 struct Result {
-  std::string label;             ///< finished | not_learned | nonfinite
-  std::int64_t steps = 0;        ///< optimiser steps done
+  std::string label;       ///< finished | not_learned | nonfinite
+  std::int64_t steps = 0;  ///< optimiser steps done
   std::int64_t seen_tokens = 0;
-  double final_loss = 0;         ///< validation cross-entropy at the end; NaN when nonfinite
-  double train_loss = 0;         ///< mean training cross-entropy of the last 10 % of the steps
-  double l0 = 0;                 ///< validation cross-entropy at initialisation
+  double final_loss = 0;  ///< validation cross-entropy at the end; NaN when nonfinite
+  double train_loss = 0;  ///< mean training cross-entropy of the last 10 % of the steps
+  double l0 = 0;          ///< validation cross-entropy at initialisation
   std::optional<std::int64_t> nonfinite_step;
-  Json digest;                   ///< file name -> content hash of metrics, heads and events
+  Json digest;  ///< file name -> content hash of metrics, heads and events
 };
 
 void write_result(const fs::path& run, const Result& result);
