@@ -40,8 +40,8 @@ struct Manifest {
   DataRecord data;
   Json versions;     ///< {"evenkeel": "0.1.0", "format": 1}: equal for equal runs
   Json environment;  ///< host, processor, torch, times, absolute paths: may differ between equal runs
-  std::optional<Imported>
-      imported{};  ///< set for a run made by `evenkeel import`; `experiment` then means nothing
+  /// Set for a run made by `evenkeel import`; `experiment` then means nothing.
+  std::optional<Imported> imported{};
 };
 
 void write_manifest(const fs::path& run, const Manifest& manifest);
