@@ -19,10 +19,10 @@ enum class Split { kTrain, kValid };
 /// What is known about a source's text. Entropies in nats per token.
 struct Facts {
   std::string name;            ///< one line for people: "tinyshakespeare/input.txt, 1115394 bytes"
-  double unigram_entropy = 0;  ///< H1: plug-in, of the targets of the fixed validation set
-  std::optional<double>
-      bigram_entropy;           ///< H(x_t | x_{t-1}), plug-in, of the same; unset where its bias exceeds 0.1
-  std::optional<double> floor;  ///< mean loss of the ideal predictor on the same (synthetic only)
+  double unigram_entropy = 0;  ///< H1, plug-in, of the targets of the fixed validation set
+  /// H(x_t | x_{t-1}), plug-in, of the same targets; unset where its bias would exceed 0.1 nat
+  std::optional<double> bigram_entropy;
+  std::optional<double> floor;     ///< mean loss of the ideal predictor on the same (synthetic only)
   std::int64_t train_tokens = -1;  ///< -1: endless
   std::int64_t valid_tokens = 0;
   std::vector<bool> occurs;  ///< [V]: ids that occur in the training split
