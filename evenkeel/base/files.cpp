@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <system_error>
+#include <thread>
 
 #include "evenkeel/base/error.h"
 
@@ -33,15 +35,26 @@ std::string explain_errno(std::string_view action, const fs::path& file, int err
   const char* advice = "check the path";
   switch (error) {
     case ENOSPC:
-    case EDQUOT: advice = "free some space there or choose another folder with --out, then run the same command again"; break;
+    case EDQUOT:
+      advice = "free some space there or choose another folder with --out, then run the same command again";
+      break;
     case EACCES:
     case EPERM:
-    case EROFS: advice = "choose a folder you may write to with --out, or change its permissions"; break;
-    case ENOENT: advice = "check the spelling; paths are relative to the folder you are in"; break;
+    case EROFS:
+      advice = "choose a folder you may write to with --out, or change its permissions";
+      break;
+    case ENOENT:
+      advice = "check the spelling; paths are relative to the folder you are in";
+      break;
     case ENOTDIR:
-    case EEXIST: advice = "a file of that name is in the way; choose another path"; break;
-    case EISDIR: advice = "this is a folder; give a file"; break;
-    default: break;
+    case EEXIST:
+      advice = "a file of that name is in the way; choose another path";
+      break;
+    case EISDIR:
+      advice = "this is a folder; give a file";
+      break;
+    default:
+      break;
   }
   if ((error == EACCES || error == EPERM) && action == "read") advice = "give yourself permission to read it";
   return "cannot " + std::string(action) + " " + file.string() + ": " + std::strerror(error) + "; " + advice;
@@ -69,11 +82,15 @@ std::string read_file(const fs::path& file) {
 }
 
 void write_file(const fs::path& file, std::string_view content) {
+  write_file(file, std::span<const std::string_view>(&content, 1));
+}
+
+void write_file(const fs::path& file, std::span<const std::string_view> parts) {
   const fs::path partial = file.string() + ".part";
   const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) fail("write", file);
   try {
-    write_all(fd, content, file);
+    for (const std::string_view part : parts) write_all(fd, part, file);
     if (::fsync(fd) != 0) fail("write", file);
   } catch (...) {
     ::close(fd);
@@ -86,6 +103,22 @@ void write_file(const fs::path& file, std::string_view content) {
     errno = error;
     fail("write", file);
   }
+  const fs::path parent = file.parent_path();
+  sync_folder(parent.empty() ? fs::path(".") : parent);
+}
+
+void sync_folder(const fs::path& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 && errno == EACCES) return;  // may be written to but not opened: it cannot be synced
+  if (fd < 0) fail("write", folder);
+  // Some file systems cannot sync a folder (EINVAL); there is nothing to do about it then.
+  if (::fsync(fd) != 0 && errno != EINVAL) {
+    const int error = errno;
+    ::close(fd);
+    errno = error;
+    fail("write", folder);
+  }
+  ::close(fd);
 }
 
 void make_folder(const fs::path& folder) {
@@ -105,7 +138,9 @@ AppendFile::AppendFile(fs::path file, std::uint64_t keep_bytes) : file_(std::mov
   }
 }
 
-AppendFile::~AppendFile() { ::close(fd_); }
+AppendFile::~AppendFile() {
+  ::close(fd_);
+}
 
 void AppendFile::write_line(std::string_view line) {
   std::string whole(line);
@@ -120,13 +155,22 @@ void AppendFile::sync() {
 FileLock::FileLock(const fs::path& file, std::string_view who_holds_it) {
   fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (fd_ < 0) fail("write", file);
-  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+  // Whoever asks whether the file is locked holds it for an instant, so one refusal proves nothing.
+  for (int attempt = 0; ::flock(fd_, LOCK_EX | LOCK_NB) != 0; ++attempt) {
+    const int error = errno;
+    if (error == EINTR || (error == EWOULDBLOCK && attempt < 10)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      continue;
+    }
     ::close(fd_);
+    if (error != EWOULDBLOCK) throw EnvironmentError(explain_errno("lock", file, error));
     throw EnvironmentError(std::string(who_holds_it) + " (lock " + file.string() +
                            "); wait for it to end or stop it, then run the same command again");
   }
 }
 
-FileLock::~FileLock() { ::close(fd_); }
+FileLock::~FileLock() {
+  ::close(fd_);
+}
 
 }  // namespace evenkeel

@@ -1,9 +1,10 @@
-// Whole-file reading, atomic writing and durable appending. Every failure is an EnvironmentError whose sentence
-// names the file, the system's reason and what to do.
+// Whole-file reading, atomic writing and durable appending. Every failure is an EnvironmentError whose
+// sentence names the file, the system's reason and what to do.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -14,8 +15,15 @@ namespace fs = std::filesystem;
 /// The whole file as bytes.
 std::string read_file(const fs::path& file);
 
-/// Writes beside `file`, flushes to disk, renames over it: readers see the old or the new content, never a part.
+/// Writes beside `file`, flushes to disk, renames over it: readers see the old or the new content, never a
+/// part.
 void write_file(const fs::path& file, std::string_view content);
+/// The same for content that lies in several places.
+void write_file(const fs::path& file, std::span<const std::string_view> parts);
+
+/// Flushes a folder's entries to disk, so that files and folders renamed into it stay there after a power
+/// cut.
+void sync_folder(const fs::path& folder);
 
 /// Creates `folder` and its parents; a clear error when that is not permitted or a file is in the way.
 void make_folder(const fs::path& folder);
@@ -23,8 +31,8 @@ void make_folder(const fs::path& folder);
 /// "cannot write FILE: No space left on device; free some space or choose another --out" for an errno value.
 std::string explain_errno(std::string_view action, const fs::path& file, int error);
 
-/// An append-only file of lines. A line is handed to the kernel in one write, so a killed process leaves at most
-/// one torn line, at the end.
+/// An append-only file of lines. A line is handed to the kernel in one write, so a killed process leaves at
+/// most one torn line, at the end.
 class AppendFile {
  public:
   /// Opens for appending after cutting the file to `keep_bytes` (0 starts it anew).
