@@ -15,7 +15,9 @@
 namespace evenkeel::cli {
 namespace {
 
-std::string number(const analysis::Estimate& e, int digits) { return e.value ? fmt::format("{:.{}g}", *e.value, digits) : "-"; }
+std::string number(const analysis::Estimate& e, int digits) {
+  return e.value ? fmt::format("{:.{}g}", *e.value, digits) : "-";
+}
 
 std::string sensitivity(const analysis::Sensitivity& s) {
   if (!s.value) return "-";
@@ -24,8 +26,8 @@ std::string sensitivity(const analysis::Sensitivity& s) {
 
 /// Pads by what is seen: a code point is a column here.
 std::string padded(const std::string& text, std::size_t width) {
-  const auto seen = static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  const auto seen = static_cast<std::size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
   return text + std::string(width > seen ? width - seen : 0, ' ');
 }
 
@@ -34,8 +36,9 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()), 0);
     for (std::size_t i = 0; i < row.size(); ++i) {
-      const auto seen = static_cast<std::size_t>(
-          std::count_if(row[i].begin(), row[i].end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+      const auto seen = static_cast<std::size_t>(std::count_if(row[i].begin(), row[i].end(), [](char c) {
+        return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+      }));
       widths[i] = std::max(widths[i], seen);
     }
   }
@@ -49,14 +52,16 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
 
 std::string loss_text(const analysis::LrSummary& row) {
   if (row.loss.value) return fmt::format("{:.3f}{}", *row.loss.value, row.unstable ? " *" : "");
-  return row.missing ? fmt::format("({} missing)", row.missing) : fmt::format("{} of {} nan", row.nonfinite, row.cells);
+  return row.missing ? fmt::format("({} missing)", row.missing)
+                     : fmt::format("{} of {} nan", row.nonfinite, row.cells);
 }
 
 void print_loss_table(const analysis::Analysis& a) {
   std::vector<double> lrs;
   for (const auto& c : a.curves) {
     for (const auto& row : c.lrs) {
-      if (std::none_of(lrs.begin(), lrs.end(), [&](double lr) { return analysis::same_lr(lr, row.lr); })) lrs.push_back(row.lr);
+      if (std::none_of(lrs.begin(), lrs.end(), [&](double lr) { return analysis::same_lr(lr, row.lr); }))
+        lrs.push_back(row.lr);
     }
   }
   std::sort(lrs.begin(), lrs.end());
@@ -72,11 +77,12 @@ void print_loss_table(const analysis::Analysis& a) {
 }
 
 void print_summary(const analysis::Analysis& a) {
-  std::vector<std::vector<std::string>> rows{
-      {"size", "arm", "best LR", "best loss", "stable up to", "boundary LR", "S paper", "S run length", "S swept"}};
+  std::vector<std::vector<std::string>> rows{{"size", "arm", "best LR", "best loss", "stable up to",
+                                              "boundary LR", "S paper", "S run length", "S swept"}};
   for (const auto& c : a.curves) {
     rows.push_back({c.size, c.arm, number(c.best_lr, 3), number(c.best_loss, 4), number(c.stable_lr_max, 3),
-                    analysis::boundary_text(c.boundary), sensitivity(c.paper), sensitivity(c.run_length), sensitivity(c.swept)});
+                    analysis::boundary_text(c.boundary), sensitivity(c.paper), sensitivity(c.run_length),
+                    sensitivity(c.swept)});
   }
   std::cout << "\nLR sensitivity S in nat (u: undertrained window), boundary LR with its interval\n";
   print_table(rows);
@@ -100,9 +106,11 @@ void add_analyze(CLI::App& app, int& exit_code) {
   auto args = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("analyze", "LR sensitivity, boundary LR and comparison of arms");
   command->add_option("DIR", args->folder, "Folder of a sweep, or of runs")->required();
-  command->add_option("--baseline", args->baseline, "Arm that the others are compared with (default: interventions off)");
+  command->add_option("--baseline", args->baseline,
+                      "Arm that the others are compared with (default: interventions off)");
   add_json_flag(*command, args->json);
-  command->footer("Examples:\n  evenkeel analyze runs/demo\n  evenkeel analyze runs/demo --json > analysis.json");
+  command->footer(
+      "Examples:\n  evenkeel analyze runs/demo\n  evenkeel analyze runs/demo --json > analysis.json");
   command->callback([args, &exit_code] {
     const auto sweep = analysis::load_sweep(args->folder);
     analysis::Options options;

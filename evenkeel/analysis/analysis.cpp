@@ -36,7 +36,8 @@ std::string missing_why(int missing) {
 void summarise(Curve& curve, double level) {
   std::map<double, std::vector<double>> losses;
   for (const auto& p : curve.points) {
-    auto same = std::find_if(curve.lrs.begin(), curve.lrs.end(), [&](const auto& s) { return same_lr(s.lr, p.cell.lr); });
+    auto same = std::find_if(curve.lrs.begin(), curve.lrs.end(),
+                             [&](const auto& s) { return same_lr(s.lr, p.cell.lr); });
     if (same == curve.lrs.end()) {
       curve.lrs.push_back({});
       same = curve.lrs.end() - 1;
@@ -62,8 +63,8 @@ void summarise(Curve& curve, double level) {
   }
 }
 
-/// Mean loss of an LR for choosing the best one: seeds that are not finite count as l0. Missing when l0 is needed but
-/// unknown.
+/// Mean loss of an LR for choosing the best one: seeds that are not finite count as l0. Missing when l0 is
+/// needed but unknown.
 std::optional<double> capped_mean(const Curve& curve, const LrSummary& row) {
   double sum = 0;
   for (const auto& p : curve.points) {
@@ -108,8 +109,9 @@ void find_best(Curve& curve) {
   for (const auto& p : curve.points) {
     if (same_lr(p.cell.lr, best->lr) && std::isfinite(p.cell.loss)) losses.push_back(p.cell.loss);
   }
-  curve.seed_spread = losses.size() > 1 ? Estimate{standard_deviation(losses), {}, "", static_cast<int>(losses.size())}
-                                        : Estimate::missing("one seed has no spread");
+  curve.seed_spread = losses.size() > 1
+                          ? Estimate{standard_deviation(losses), {}, "", static_cast<int>(losses.size())}
+                          : Estimate::missing("one seed has no spread");
 }
 
 void label_siblings(Curve& curve, const Options& options) {
@@ -125,16 +127,18 @@ void label_siblings(Curve& curve, const Options& options) {
     p.unstable = above && p.cell.label != "finished";
   }
   for (auto& row : curve.lrs) {
-    row.unstable = static_cast<int>(std::count_if(curve.points.begin(), curve.points.end(), [&](const auto& p) {
-      return p.unstable && same_lr(p.cell.lr, row.lr);
-    }));
+    row.unstable =
+        static_cast<int>(std::count_if(curve.points.begin(), curve.points.end(), [&](const auto& p) {
+          return p.unstable && same_lr(p.cell.lr, row.lr);
+        }));
   }
 }
 
 void find_boundary(Curve& curve, const Options& options) {
   std::string why;
   if (curve.missing > 0) why = missing_why(curve.missing);
-  if (why.empty() && !std::isfinite(curve.l0)) why = "the loss at initialisation is unknown, so degraded cells cannot be told";
+  if (why.empty() && !std::isfinite(curve.l0))
+    why = "the loss at initialisation is unknown, so degraded cells cannot be told";
   if (!why.empty()) {
     curve.boundary.why = why;
     curve.stable_lr_max = Estimate::missing(why);
@@ -149,7 +153,8 @@ void find_boundary(Curve& curve, const Options& options) {
     largest = row.lr;
   }
   const int n = curve.lrs.empty() ? 0 : curve.lrs.front().cells;
-  curve.stable_lr_max = largest ? Estimate{largest, {}, "", n} : Estimate::missing("the smallest swept LR is unstable");
+  curve.stable_lr_max =
+      largest ? Estimate{largest, {}, "", n} : Estimate::missing("the smallest swept LR is unstable");
 }
 
 void find_sensitivity(Curve& curve, const Options& options) {
@@ -194,9 +199,10 @@ Curve make_curve(std::vector<CellPoint> cells, double l0, const Options& options
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const auto& c = cells[i];
     if (i > 0 && same_lr(c.lr, cells[i - 1].lr) && c.seed == cells[i - 1].seed) {
-      throw InputError(fmt::format("two cells share arm \"{}\", size {}, LR {:g} and seed {}: they differ in something "
-                                   "else, so analyse them apart or keep one",
-                                   c.arm, c.size, c.lr, c.seed));
+      throw InputError(
+          fmt::format("two cells share arm \"{}\", size {}, LR {:g} and seed {}: they differ in something "
+                      "else, so analyse them apart or keep one",
+                      c.arm, c.size, c.lr, c.seed));
     }
     if (c.steps != curve.steps) curve.steps = 0;
     step_ms.push_back(c.step_ms);
@@ -213,7 +219,8 @@ Curve make_curve(std::vector<CellPoint> cells, double l0, const Options& options
 }
 
 /// One cap per size: the baseline arm's loss at initialisation, averaged over its distinct seeds.
-double baseline_l0(const std::vector<CellPoint>& cells, const std::string& baseline, const std::string& size) {
+double baseline_l0(const std::vector<CellPoint>& cells, const std::string& baseline,
+                   const std::string& size) {
   std::map<std::int64_t, double> per_seed;  // l0 does not depend on the LR
   for (const auto& c : cells) {
     if (c.arm == baseline && c.size == size && std::isfinite(c.l0)) per_seed.emplace(c.seed, c.l0);
@@ -243,14 +250,16 @@ const LrSummary* Curve::at(double lr) const {
 }
 
 const Curve* Analysis::find(const std::string& arm, const std::string& size) const {
-  const auto it = std::find_if(curves.begin(), curves.end(), [&](const auto& c) { return c.arm == arm && c.size == size; });
+  const auto it = std::find_if(curves.begin(), curves.end(),
+                               [&](const auto& c) { return c.arm == arm && c.size == size; });
   return it == curves.end() ? nullptr : &*it;
 }
 
 std::string choose_baseline(const std::vector<std::string>& arms, const std::string& wanted) {
   if (!wanted.empty()) {
     if (std::find(arms.begin(), arms.end(), wanted) != arms.end()) return wanted;
-    throw InputError(fmt::format("no arm is named \"{}\"; the arms are \"{}\"", wanted, fmt::join(arms, "\", \"")));
+    throw InputError(
+        fmt::format("no arm is named \"{}\"; the arms are \"{}\"", wanted, fmt::join(arms, "\", \"")));
   }
   return arms.empty() ? "" : *std::max_element(arms.begin(), arms.end(), [](const auto& a, const auto& b) {
     return interventions_off(a) < interventions_off(b);
@@ -263,14 +272,17 @@ Analysis analyze(const std::vector<CellPoint>& cells, const Options& options) {
   std::map<std::pair<std::string, std::string>, std::vector<CellPoint>> groups;
   for (const auto& c : cells) {
     if (!std::isfinite(c.lr) || c.lr <= 0) {
-      throw InputError(fmt::format("a cell of arm \"{}\", size {}, has no learning rate above 0: give its lr", c.arm, c.size));
+      throw InputError(fmt::format("a cell of arm \"{}\", size {}, has no learning rate above 0: give its lr",
+                                   c.arm, c.size));
     }
     groups[{c.size, c.arm}].push_back(c);
-    if (std::find(analysis.arms.begin(), analysis.arms.end(), c.arm) == analysis.arms.end()) analysis.arms.push_back(c.arm);
+    if (std::find(analysis.arms.begin(), analysis.arms.end(), c.arm) == analysis.arms.end())
+      analysis.arms.push_back(c.arm);
   }
   std::sort(analysis.arms.begin(), analysis.arms.end());
   const std::string baseline = analysis.options.baseline = choose_baseline(analysis.arms, options.baseline);
-  std::stable_partition(analysis.arms.begin(), analysis.arms.end(), [&](const auto& arm) { return arm == baseline; });
+  std::stable_partition(analysis.arms.begin(), analysis.arms.end(),
+                        [&](const auto& arm) { return arm == baseline; });
   analysis.sizes = ordered_sizes(cells);
 
   for (const auto& size : analysis.sizes) {

@@ -13,7 +13,8 @@ namespace {
 constexpr double kInf = std::numeric_limits<double>::infinity();
 // Slopes per decade searched, as powers of ten; 10^-3 is flat over any sweep, 10^3 a step.
 constexpr double kLogSlopeLow = -3, kLogSlopeHigh = 3;
-// Midpoints are searched this many decades beyond the swept range; an interval that reaches so far is called open.
+// Midpoints are searched this many decades beyond the swept range; an interval that reaches so far is called
+// open.
 constexpr double kReach = 3;
 
 struct Data {
@@ -71,9 +72,9 @@ std::pair<double, double> maximise(double low, double high, int grid, F&& f) {
 
 /// Largest (penalised) log likelihood for a midpoint, over all slopes > 0.
 double profile(const Data& data, double midpoint) {
-  return maximise(kLogSlopeLow, kLogSlopeHigh, 36, [&](double log_slope) {
-           return log_likelihood(data, std::pow(10.0, log_slope), midpoint);
-         }).second;
+  return maximise(kLogSlopeLow, kLogSlopeHigh, 36,
+                  [&](double log_slope) { return log_likelihood(data, std::pow(10.0, log_slope), midpoint); })
+      .second;
 }
 
 /// Where the profile falls below `threshold`, going from the estimate `inside` towards `outside`.
@@ -147,7 +148,8 @@ Boundary fit_boundary(const std::vector<Outcome>& outcomes, double level) {
     data.unstable.push_back(o.unstable);
   }
   const double from = std::log10(low), to = std::log10(high);
-  const auto [midpoint, best] = maximise(from - kReach, to + kReach, 240, [&](double m) { return profile(data, m); });
+  const auto [midpoint, best] =
+      maximise(from - kReach, to + kReach, 240, [&](double m) { return profile(data, m); });
   const double drop = 0.5 * boost::math::quantile(boost::math::chi_squared(1), level);
   boundary.kind = Boundary::Kind::kFitted;
   boundary.value = std::pow(10.0, midpoint);

@@ -2,10 +2,11 @@
 //
 //   P(unstable | LR) = 1 / (1 + exp(-b (x - m))),  x = log10 LR,  b > 0,  boundary LR = 10^m
 //
-// fitted over all seeds of one arm and size. When stable and unstable cells separate perfectly the likelihood has no
-// maximum; then it is penalised by half the log determinant of the Fisher information (Firth 1993, "Bias reduction of
-// maximum likelihood estimates"; Heinze & Schemper 2002). The interval is the set of m that a (penalised) likelihood
-// ratio test does not reject; it may be open on a side. A fit to n points costs about 10^4 n exponentials.
+// fitted over all seeds of one arm and size. When stable and unstable cells separate perfectly the likelihood
+// has no maximum; then it is penalised by half the log determinant of the Fisher information (Firth 1993,
+// "Bias reduction of maximum likelihood estimates"; Heinze & Schemper 2002). The interval is the set of m
+// that a (penalised) likelihood ratio test does not reject; it may be open on a side. A fit to n points costs
+// about 10^4 n exponentials.
 #pragma once
 
 #include <string>

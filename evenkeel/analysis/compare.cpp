@@ -28,10 +28,13 @@ Shift boundary_shift(const Boundary& arm, const Boundary& baseline) {
     e.interval = Interval{*e.value - low, *e.value + high};
     return {e, false};
   }
-  if (arm.kind == baseline.kind) return {Estimate::missing("both boundaries lie outside the swept LRs"), false};
+  if (arm.kind == baseline.kind)
+    return {Estimate::missing("both boundaries lie outside the swept LRs"), false};
   // At least one is a bound. The bound points the same way as the difference, or nothing can be said.
   const bool arm_higher = arm.kind == Kind::kAboveRange || baseline.kind == Kind::kBelowRange;
-  const auto place = [](const Boundary& b) { return std::log10(b.kind == Kind::kFitted ? b.value : b.bound); };
+  const auto place = [](const Boundary& b) {
+    return std::log10(b.kind == Kind::kFitted ? b.value : b.bound);
+  };
   const double shift = place(arm) - place(baseline);
   if ((shift > 0) != arm_higher) return {Estimate::missing("one boundary lies outside the swept LRs"), false};
   Estimate e;
@@ -87,12 +90,15 @@ Comparison compare(const Curve& arm, const Curve& baseline, const Options& optio
   c.boundary_decades.n = c.seeds;
 
   if (arm.best_lr.value && baseline.best_lr.value) {
-    c.best_loss_change = paired_change(arm, *arm.best_lr.value, baseline, *baseline.best_lr.value, options.level);
+    c.best_loss_change =
+        paired_change(arm, *arm.best_lr.value, baseline, *baseline.best_lr.value, options.level);
   } else {
-    c.best_loss_change = Estimate::missing(arm.best_lr.value ? "baseline: " + baseline.best_lr.why : arm.best_lr.why);
+    c.best_loss_change =
+        Estimate::missing(arm.best_lr.value ? "baseline: " + baseline.best_lr.why : arm.best_lr.why);
   }
   for (const auto& row : arm.lrs) {
-    if (baseline.at(row.lr)) c.loss_change.push_back({row.lr, paired_change(arm, row.lr, baseline, row.lr, options.level)});
+    if (baseline.at(row.lr))
+      c.loss_change.push_back({row.lr, paired_change(arm, row.lr, baseline, row.lr, options.level)});
   }
   if (arm.step_ms > 0 && baseline.step_ms > 0) {
     c.step_time_ratio.value = arm.step_ms / baseline.step_ms;

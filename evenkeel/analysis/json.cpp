@@ -12,8 +12,12 @@ Json interval_json(const std::optional<Interval>& interval) {
   return Json::array({json_number(interval->low), json_number(interval->high)});
 }
 
-Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-Json value_json(const Estimate& e) { return e.value ? json_number(*e.value) : Json(nullptr); }
+Json number_or_null(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
+Json value_json(const Estimate& e) {
+  return e.value ? json_number(*e.value) : Json(nullptr);
+}
 
 Json estimate_json(const Estimate& e) {
   Json json{{"value", value_json(e)}, {"interval", interval_json(e.interval)}, {"n", e.n}};
@@ -36,7 +40,9 @@ class Reasons {
 };
 
 Json window_json(const Sensitivity& s) {
-  Json json{{"value", s.value ? Json(*s.value) : Json(nullptr)}, {"lrs", s.lrs}, {"interval", interval_json(s.interval)}};
+  Json json{{"value", s.value ? Json(*s.value) : Json(nullptr)},
+            {"lrs", s.lrs},
+            {"interval", interval_json(s.interval)}};
   json["below"] = s.value ? Json(s.below) : Json(nullptr);
   json["above"] = s.value ? Json(s.above) : Json(nullptr);
   json["undertrained"] = s.value ? Json(s.undertrained) : Json(nullptr);
@@ -57,7 +63,10 @@ Json sensitivity_json(const Curve& c) {
             {"interval", main["interval"]},
             {"undertrained", main["undertrained"]},
             {"split_of", s.value ? Json(name) : Json(nullptr)},
-            {"windows", {{"paper", window_json(c.paper)}, {"run_length", window_json(c.run_length)}, {"swept", window_json(c.swept)}}}};
+            {"windows",
+             {{"paper", window_json(c.paper)},
+              {"run_length", window_json(c.run_length)},
+              {"swept", window_json(c.swept)}}}};
   Reasons reasons;
   reasons.add("paper", c.paper.why);
   reasons.add("run_length", c.run_length.why);
@@ -126,8 +135,10 @@ Json curve_json(const Curve& c) {
   if (c.steps <= 0) reasons.add("steps", "not said, or different between cells");
   if (!std::isfinite(c.l0)) reasons.add("l0", "no run of the baseline arm at this size recorded it");
   if (!std::isfinite(c.step_ms)) reasons.add("step_ms", "not recorded");
-  for (const auto& [name, e] : {std::pair{"best_lr", &c.best_lr}, {"best_loss", &c.best_loss},
-                                {"seed_spread", &c.seed_spread}, {"stable_lr_max", &c.stable_lr_max}}) {
+  for (const auto& [name, e] : {std::pair{"best_lr", &c.best_lr},
+                                {"best_loss", &c.best_loss},
+                                {"seed_spread", &c.seed_spread},
+                                {"stable_lr_max", &c.stable_lr_max}}) {
     if (!e->value) reasons.add(name, e->why);
   }
   if (c.best_loss.value && !c.best_loss.interval) reasons.add("best_loss_interval", c.best_loss.why);

@@ -1,5 +1,6 @@
-// The analysis as the JSON document that `evenkeel analyze --json` prints (docs/formats/analyze.md): stable keys; what
-// cannot be computed is null with a sibling "why"; numbers that are not finite are "nan", "inf", "-inf".
+// The analysis as the JSON document that `evenkeel analyze --json` prints (docs/formats/analyze.md): stable
+// keys; what cannot be computed is null with a sibling "why"; numbers that are not finite are "nan", "inf",
+// "-inf".
 #pragma once
 
 #include "evenkeel/analysis/analysis.h"

@@ -15,8 +15,8 @@
 namespace evenkeel::analysis {
 namespace {
 
-const std::set<std::string> kNotArm{"arch.size", "arch.width", "arch.depth", "arch.heads", "arch.ffn_width",
-                                    "optim.lr",  "train.seed"};
+const std::set<std::string> kNotArm{"arch.size",      "arch.width", "arch.depth", "arch.heads",
+                                    "arch.ffn_width", "optim.lr",   "train.seed"};
 
 /// Median time of a step from the run's clock; NaN when it recorded none.
 double step_ms(const runs::Cell& cell) {
@@ -25,7 +25,8 @@ double step_ms(const runs::Cell& cell) {
   if (!direct.values.empty()) return median_of_finite(direct.values);
   const double rate = median_of_finite(runs::scalar_series(records, "tokens_per_s").values);
   if (!(rate > 0) || cell.config.empty()) return kUnknown;
-  const double tokens = cell.config["train"]["batch"].get<double>() * cell.config["arch"]["context"].get<double>();
+  const double tokens =
+      cell.config["train"]["batch"].get<double>() * cell.config["arch"]["context"].get<double>();
   return 1e3 * tokens / rate;
 }
 
@@ -74,8 +75,9 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
       sweep.cells.push_back(std::move(cell));
     }
   } catch (const Json::exception&) {
-    throw InputError(file.string() + " is damaged: a key is missing or of the wrong type; run the same sweep again to "
-                                     "write it anew");
+    throw InputError(file.string() +
+                     " is damaged: a key is missing or of the wrong type; run the same sweep again to "
+                     "write it anew");
   }
   // A run that has not begun does not know its length; its siblings do.
   std::int64_t steps = 0;
@@ -86,7 +88,9 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
   return sweep;
 }
 
-std::string value_text(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string value_text(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
 
 std::map<std::string, Json> flatten(const Json& config) {
   std::map<std::string, Json> flat;
@@ -108,7 +112,9 @@ std::vector<std::string> differing(const std::vector<std::map<std::string, Json>
   return paths;
 }
 
-std::string last_part(const std::string& path) { return path.substr(path.rfind('.') + 1); }
+std::string last_part(const std::string& path) {
+  return path.substr(path.rfind('.') + 1);
+}
 
 LoadedSweep from_runs(const fs::path& folder) {
   LoadedSweep sweep;

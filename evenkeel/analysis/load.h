@@ -1,5 +1,6 @@
-// From a folder to the input of analysis: the cells of a sweep (sweep.json says which ones count and what their arms
-// are called), or any folder of runs, whose arms are then named after the settings in which they differ.
+// From a folder to the input of analysis: the cells of a sweep (sweep.json says which ones count and what
+// their arms are called), or any folder of runs, whose arms are then named after the settings in which they
+// differ.
 #pragma once
 
 #include <filesystem>
@@ -21,8 +22,8 @@ struct LoadedCell {
 };
 
 struct LoadedSweep {
-  Json study = Json::object();     ///< title, question, expectation, criterion, cost; empty without sweep.json
-  Json axes = Json::object();      ///< dotted path -> swept values; found from the runs without sweep.json
+  Json study = Json::object();  ///< title, question, expectation, criterion, cost; empty without sweep.json
+  Json axes = Json::object();   ///< dotted path -> swept values; found from the runs without sweep.json
   std::vector<std::string> notes;  ///< what the sweep left out and why
   std::vector<LoadedCell> cells;
 };
@@ -33,9 +34,9 @@ LoadedSweep load_sweep(const fs::path& folder);
 /// The numbers alone, for analyze().
 std::vector<CellPoint> points_of(const LoadedSweep& sweep);
 
-/// Names for runs that no sweep named: `key=value` of the settings that differ between `configs` (size, learning rate,
-/// seed and settings that do not decide the result excepted), keys sorted, joined by commas; "baseline" when none
-/// differs. Keys are last parts of paths where that is unambiguous.
+/// Names for runs that no sweep named: `key=value` of the settings that differ between `configs` (size,
+/// learning rate, seed and settings that do not decide the result excepted), keys sorted, joined by commas;
+/// "baseline" when none differs. Keys are last parts of paths where that is unambiguous.
 std::vector<std::string> derive_arms(const std::vector<Json>& configs);
 
 }  // namespace evenkeel::analysis

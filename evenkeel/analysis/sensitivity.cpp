@@ -9,8 +9,11 @@
 namespace evenkeel::analysis {
 namespace {
 
-/// min(l, l0) with everything that is not finite counted as l0. std::min would keep or drop a NaN by argument order.
-double capped(double loss, double l0) { return std::isfinite(loss) && loss < l0 ? loss : l0; }
+/// min(l, l0) with everything that is not finite counted as l0. std::min would keep or drop a NaN by argument
+/// order.
+double capped(double loss, double l0) {
+  return std::isfinite(loss) && loss < l0 ? loss : l0;
+}
 
 struct Split {
   double value = 0, below = 0, above = 0;
@@ -32,11 +35,14 @@ Split split_sensitivity(const std::vector<double>& losses, double l0) {
 
 }  // namespace
 
-bool same_lr(double a, double b) { return std::abs(a - b) <= 1e-6 * std::max(std::abs(a), std::abs(b)); }
+bool same_lr(double a, double b) {
+  return std::abs(a - b) <= 1e-6 * std::max(std::abs(a), std::abs(b));
+}
 
 std::vector<double> one_three_series(double low, double high) {
   std::vector<double> lrs;
-  for (int decade = static_cast<int>(std::floor(std::log10(low))) - 1; std::pow(10.0, decade) <= high * 1.01; ++decade) {
+  for (int decade = static_cast<int>(std::floor(std::log10(low))) - 1; std::pow(10.0, decade) <= high * 1.01;
+       ++decade) {
     for (const double digit : {1.0, 3.0}) {
       const double lr = digit * std::pow(10.0, decade);
       if (lr >= low * (1 - 1e-6) && lr <= high * (1 + 1e-6)) lrs.push_back(lr);
@@ -62,7 +68,8 @@ Sensitivity lr_sensitivity(const std::vector<SeedLosses>& curve, const std::vect
   std::vector<const SeedLosses*> rows;
   std::vector<double> not_run;
   for (const double lr : window) {
-    const auto it = std::find_if(curve.begin(), curve.end(), [&](const auto& row) { return same_lr(row.lr, lr); });
+    const auto it =
+        std::find_if(curve.begin(), curve.end(), [&](const auto& row) { return same_lr(row.lr, lr); });
     if (it == curve.end() || it->losses.empty()) {
       not_run.push_back(lr);
     } else {
@@ -87,7 +94,8 @@ Sensitivity lr_sensitivity(const std::vector<SeedLosses>& curve, const std::vect
     for (const SeedLosses* row : rows) {
       double sum = 0;
       const std::size_t n = seeds ? seeds->size() : row->losses.size();
-      for (std::size_t i = 0; i < n; ++i) sum += capped(row->losses[seeds ? static_cast<std::size_t>((*seeds)[i]) : i], l0);
+      for (std::size_t i = 0; i < n; ++i)
+        sum += capped(row->losses[seeds ? static_cast<std::size_t>((*seeds)[i]) : i], l0);
       means.push_back(sum / static_cast<double>(n));
     }
     return split_sensitivity(means, l0);
@@ -110,7 +118,8 @@ Sensitivity lr_sensitivity(const std::vector<SeedLosses>& curve, const std::vect
     return s;
   }
   if (n >= options.bootstrap_from_seeds) {
-    s.interval = bootstrap_interval(n, options.level, [&](const auto& drawn) { return sensitivity_of(&drawn).value; });
+    s.interval =
+        bootstrap_interval(n, options.level, [&](const auto& drawn) { return sensitivity_of(&drawn).value; });
     return s;
   }
   std::vector<double> per_seed;

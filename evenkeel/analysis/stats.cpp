@@ -53,7 +53,8 @@ Estimate mean_with_interval(const std::vector<double>& values, double level) {
   return e;
 }
 
-Interval bootstrap_interval(int n, double level, const std::function<double(const std::vector<int>&)>& statistic) {
+Interval bootstrap_interval(int n, double level,
+                            const std::function<double(const std::vector<int>&)>& statistic) {
   constexpr int kResamples = 2000;
   Rng rng(0, "analysis/bootstrap");
   std::vector<double> draws;
@@ -64,7 +65,9 @@ Interval bootstrap_interval(int n, double level, const std::function<double(cons
     draws.push_back(statistic(indices));
   }
   std::sort(draws.begin(), draws.end());
-  const auto at = [&](double p) { return draws[static_cast<std::size_t>(std::lround(p * (kResamples - 1)))]; };
+  const auto at = [&](double p) {
+    return draws[static_cast<std::size_t>(std::lround(p * (kResamples - 1)))];
+  };
   return {at(0.5 - level / 2), at(0.5 + level / 2)};
 }
 

@@ -22,16 +22,17 @@ struct Estimate {
   static Estimate missing(std::string reason) { return {std::nullopt, std::nullopt, std::move(reason), 0}; }
 };
 
-/// Mean and Student-t interval of independent values; one value has no interval. Any value that is not finite makes
-/// the estimate missing.
+/// Mean and Student-t interval of independent values; one value has no interval. Any value that is not finite
+/// makes the estimate missing.
 Estimate mean_with_interval(const std::vector<double>& values, double level);
 
 /// Half-width of the Student-t interval of a mean: t(level, n - 1) sd / sqrt(n); n >= 2.
 double t_half_width(const std::vector<double>& values, double level);
 
-/// Percentile bootstrap over `n` units: statistic(indices drawn with replacement), 2000 resamples from a fixed seed, so
-/// equal data give equal intervals.
-Interval bootstrap_interval(int n, double level, const std::function<double(const std::vector<int>&)>& statistic);
+/// Percentile bootstrap over `n` units: statistic(indices drawn with replacement), 2000 resamples from a
+/// fixed seed, so equal data give equal intervals.
+Interval bootstrap_interval(int n, double level,
+                            const std::function<double(const std::vector<int>&)>& statistic);
 
 double mean(const std::vector<double>& values);
 /// Sample standard deviation (n - 1); 0 for fewer than two values.

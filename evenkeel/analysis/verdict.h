@@ -8,7 +8,8 @@
 
 namespace evenkeel::analysis {
 
-/// For each comparison a headline and a sentence with the numbers; for a single arm what it can stand. Never empty.
+/// For each comparison a headline and a sentence with the numbers; for a single arm what it can stand. Never
+/// empty.
 std::vector<std::string> verdict(const Analysis& analysis);
 
 /// "0.17 [0.1, 0.3]", "> 1" (no cell unstable) or "unknown (why)".

@@ -31,7 +31,9 @@ Json rounded(double value) {
   return back;
 }
 
-Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+Json number_or_null(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
 
 Json series_json(const runs::Series& series, std::size_t max_points) {
   const runs::Series thinned = thin(series, max_points);
@@ -50,7 +52,9 @@ Json grid_json(const std::vector<std::vector<double>>& grid) {
   return rows;
 }
 
-double last_value(const runs::Series& s) { return s.values.empty() ? analysis::kUnknown : s.values.back(); }
+double last_value(const runs::Series& s) {
+  return s.values.empty() ? analysis::kUnknown : s.values.back();
+}
 
 /// Largest (or smallest) of a series; NaN only when it is empty or holds nothing finite.
 double peak(const runs::Series& s, bool largest) {
@@ -63,8 +67,15 @@ double peak(const runs::Series& s, bool largest) {
 
 Json cell_json(const analysis::LoadedCell& cell, const analysis::Analysis& result) {
   const analysis::CellPoint& p = cell.point;
-  Json json{{"arm", p.arm},   {"size", p.size},   {"lr", p.lr},      {"seed", p.seed}, {"steps", p.steps},
-            {"label", p.label}, {"unstable", nullptr}, {"hash", cell.cell.config_hash}, {"l0", number_or_null(p.l0)},
+  Json json{{"arm", p.arm},
+            {"size", p.size},
+            {"lr", p.lr},
+            {"seed", p.seed},
+            {"steps", p.steps},
+            {"label", p.label},
+            {"unstable", nullptr},
+            {"hash", cell.cell.config_hash},
+            {"l0", number_or_null(p.l0)},
             {"params", p.params >= 0 ? Json(p.params) : Json(nullptr)},
             {"loss", p.label == "missing" ? Json(nullptr) : json_number(p.loss)},
             {"step_ms", number_or_null(p.step_ms)},
@@ -76,7 +87,8 @@ Json cell_json(const analysis::LoadedCell& cell, const analysis::Analysis& resul
       json["unstable"] = q.unstable;
     }
   }
-  if (cell.cell.result && cell.cell.result->nonfinite_step) json["nonfinite_step"] = *cell.cell.result->nonfinite_step;
+  if (cell.cell.result && cell.cell.result->nonfinite_step)
+    json["nonfinite_step"] = *cell.cell.result->nonfinite_step;
   if (!cell.begun) return json;
 
   const Signals s = read_signals(cell.cell.run);
@@ -87,7 +99,8 @@ Json cell_json(const analysis::LoadedCell& cell, const analysis::Analysis& resul
   json["logit_peak"] = number_or_null(peak(s.logit_max, true));
   json["entropy_low"] = number_or_null(peak(s.entropy_min, false));
   json["entropy_end"] = number_or_null(last_value(s.entropy_min));
-  json["heads"] = {{"step", s.end_step}, {"entropy", grid_json(s.end_entropy)}, {"logit", grid_json(s.end_logit_max)}};
+  json["heads"] = {
+      {"step", s.end_step}, {"entropy", grid_json(s.end_entropy)}, {"logit", grid_json(s.end_logit_max)}};
   json["spikes"] = s.spikes;
   json["collapses"] = s.collapses;
   return json;
@@ -106,11 +119,13 @@ Json config_json(const analysis::LoadedSweep& sweep) {
     for (const auto& config : flat) {
       const auto it = config.find(field.path);
       if (it == config.end()) continue;
-      if (std::find(values.begin(), values.end(), it->second.value) == values.end()) values.push_back(it->second.value);
+      if (std::find(values.begin(), values.end(), it->second.value) == values.end())
+        values.push_back(it->second.value);
     }
     if (values.empty() || field.path == "data.path" || field.path == "data.valid_path") continue;
     std::sort(values.begin(), values.end());
-    (values.size() > 1 ? varied : same).push_back({{"path", field.path}, {"values", values}, {"doc", field.doc}});
+    (values.size() > 1 ? varied : same)
+        .push_back({{"path", field.path}, {"values", values}, {"doc", field.doc}});
   }
   return {{"same", same}, {"varied", varied}};
 }
@@ -127,7 +142,8 @@ Json facts_json(const analysis::LoadedSweep& sweep) {
                {"train_tokens", m.data.train_tokens >= 0 ? Json(m.data.train_tokens) : Json(nullptr)},
                {"imported", m.imported.has_value()},
                {"processor", nullptr}};
-    if (m.environment.is_object() && m.environment.contains("processor")) facts["processor"] = m.environment["processor"];
+    if (m.environment.is_object() && m.environment.contains("processor"))
+      facts["processor"] = m.environment["processor"];
     return facts;
   }
   return Json::object();
@@ -150,11 +166,20 @@ std::string escaped(const std::string& text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -183,13 +208,16 @@ std::string report_page(const Json& document) {
   std::string page =
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline'; "
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src "
+      "'unsafe-inline'; "
       "style-src 'unsafe-inline'; img-src data:\">\n"
       "<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n<title>";
   page += escaped(document.value("title", "")) + " - evenkeel</title>\n<style>\n";
   page += page_style();
-  page += "</style>\n</head>\n<body>\n<main id=\"report\"><noscript>This report draws its charts with the script inside "
-          "this file: allow scripts to see it.</noscript></main>\n<script type=\"application/json\" id=\"data\">";
+  page +=
+      "</style>\n</head>\n<body>\n<main id=\"report\"><noscript>This report draws its charts with the script "
+      "inside "
+      "this file: allow scripts to see it.</noscript></main>\n<script type=\"application/json\" id=\"data\">";
   page += inert(document);
   page += "</script>\n<script>\n";
   page += page_script();

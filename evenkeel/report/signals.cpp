@@ -24,7 +24,9 @@ double mean_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-std::string layer_key(int layer, const char* quantity) { return fmt::format("attn/layer{:02d}/{}", layer, quantity); }
+std::string layer_key(int layer, const char* quantity) {
+  return fmt::format("attn/layer{:02d}/{}", layer, quantity);
+}
 
 /// Combines one number per layer and step into one per step.
 runs::Series over_layers(const std::vector<runs::HeadSeries>& layers, bool largest) {
@@ -90,7 +92,8 @@ runs::Series thin(const runs::Series& series, std::size_t max_points) {
     std::size_t low = n, high = n;
     for (std::size_t i = from; i < to; ++i) {
       const double v = series.values[i];
-      if (i > 0 && std::isfinite(v) != std::isfinite(series.values[i - 1])) keep.insert(keep.end(), {i - 1, i});
+      if (i > 0 && std::isfinite(v) != std::isfinite(series.values[i - 1]))
+        keep.insert(keep.end(), {i - 1, i});
       if (!std::isfinite(v)) continue;
       if (low == n || v < series.values[low]) low = i;
       if (high == n || v > series.values[high]) high = i;

@@ -1,5 +1,5 @@
-// What one run recorded, reduced to what the report draws: a few series over steps and the state of every head at the
-// end. docs/formats/run_directory.md lists the records these come from.
+// What one run recorded, reduced to what the report draws: a few series over steps and the state of every
+// head at the end. docs/formats/run_directory.md lists the records these come from.
 #pragma once
 
 #include <cstddef>
@@ -20,14 +20,14 @@ struct Signals {
   /// Of the last record: [layer][head]; empty when the run recorded no heads.
   std::vector<std::vector<double>> end_entropy, end_logit_max;  ///< H / ln n (0 to 1); logits
   std::int64_t end_step = 0;
-  int spikes = 0, collapses = 0;        ///< events
+  int spikes = 0, collapses = 0;  ///< events
 };
 
 /// Reads the run's line files; files that are not there leave their series empty.
 Signals read_signals(const fs::path& run);
 
-/// At most about `max_points` points of `series`: the first, the last, and of every stretch of equal length its smallest
-/// and its largest value and every change into or out of non-finite, so that no peak is lost.
+/// At most about `max_points` points of `series`: the first, the last, and of every stretch of equal length
+/// its smallest and its largest value and every change into or out of non-finite, so that no peak is lost.
 runs::Series thin(const runs::Series& series, std::size_t max_points);
 
 }  // namespace evenkeel::report

@@ -21,7 +21,8 @@ std::vector<CellPoint> sweep() {
   std::vector<CellPoint> cells;
   for (std::int64_t seed = 1; seed <= 2; ++seed) {
     const double d = 0.02 * static_cast<double>(seed);
-    for (const auto& [lr, off, on] : {std::tuple{0.03, 2.25, 2.30}, {0.1, 2.08, 2.11}, {0.3, 2.48, 2.02}, {1.0, kNan, 2.24}}) {
+    for (const auto& [lr, off, on] :
+         {std::tuple{0.03, 2.25, 2.30}, {0.1, 2.08, 2.11}, {0.3, 2.48, 2.02}, {1.0, kNan, 2.24}}) {
       cells.push_back(cell("qk_norm=off", lr, seed, off + d));
       cells.push_back(cell("qk_norm=per_head", lr, seed, on + d));
     }
@@ -35,7 +36,8 @@ TEST(Analysis, LabelsCellsBySiblings) {
   const Curve& off = a.curves[0];
   EXPECT_EQ(*off.best_lr.value, 0.1);
   EXPECT_NEAR(*off.best_loss.value, 2.11, 1e-12);
-  // Limit 2.11 + 0.07 (6 - 2.11) = 2.3823: 2.50 at 0.3 is degraded, 2.27 at 0.03 is below the best and is not.
+  // Limit 2.11 + 0.07 (6 - 2.11) = 2.3823: 2.50 at 0.3 is degraded, 2.27 at 0.03 is below the best and is
+  // not.
   EXPECT_EQ(off.points[4].cell.label, "degraded");
   EXPECT_TRUE(off.points[4].unstable && off.points[6].unstable);
   EXPECT_FALSE(off.points[0].unstable);
@@ -69,7 +71,8 @@ TEST(Analysis, ComparesArmsPairedBySeed) {
 
 TEST(Analysis, NanNeitherWinsNorLosesTheBestLr) {
   for (const bool lost_first : {true, false}) {
-    std::vector<CellPoint> cells{cell("a", 0.1, 1, lost_first ? kNan : 3.0), cell("a", 0.3, 1, lost_first ? 3.0 : kNan)};
+    std::vector<CellPoint> cells{cell("a", 0.1, 1, lost_first ? kNan : 3.0),
+                                 cell("a", 0.3, 1, lost_first ? 3.0 : kNan)};
     const Analysis a = analyze(cells);
     EXPECT_EQ(*a.curves[0].best_lr.value, lost_first ? 0.3 : 0.1);
     EXPECT_EQ(*a.curves[0].best_loss.value, 3.0);
@@ -82,7 +85,8 @@ TEST(Analysis, NanNeitherWinsNorLosesTheBestLr) {
 }
 
 TEST(Analysis, OneLostSeedCountsAsL0WhenChoosingTheBest) {
-  const Analysis a = analyze({cell("a", 0.1, 1, 3.0), cell("a", 0.1, 2, 3.0), cell("a", 0.3, 1, 2.0), cell("a", 0.3, 2, kNan)});
+  const Analysis a = analyze(
+      {cell("a", 0.1, 1, 3.0), cell("a", 0.1, 2, 3.0), cell("a", 0.3, 1, 2.0), cell("a", 0.3, 2, kNan)});
   EXPECT_EQ(*a.curves[0].best_lr.value, 0.1);  // (2 + 6) / 2 = 4 is worse than 3
   EXPECT_TRUE(a.curves[0].points[3].unstable);
   EXPECT_TRUE(a.curves[0].points[2].cell.label == "finished");
@@ -122,8 +126,9 @@ TEST(Analysis, TheCapIsTheBaselinesL0) {
 
 TEST(Analysis, ChoosesTheBaseline) {
   EXPECT_EQ(choose_baseline({"qk_norm=per_head", "qk_norm=off"}, ""), "qk_norm=off");
-  EXPECT_EQ(choose_baseline({"qk_norm=off,z_loss=0.0001", "qk_norm=off,z_loss=0", "qk_norm=per_head,z_loss=0"}, ""),
-            "qk_norm=off,z_loss=0");
+  EXPECT_EQ(
+      choose_baseline({"qk_norm=off,z_loss=0.0001", "qk_norm=off,z_loss=0", "qk_norm=per_head,z_loss=0"}, ""),
+      "qk_norm=off,z_loss=0");
   EXPECT_THROW(choose_baseline({"a"}, "b"), InputError);
 }
 

@@ -32,7 +32,8 @@ TEST(Boundary, SeparatedCellsMeetInTheMiddle) {
 
 TEST(Boundary, OverlappingCellsGiveTheMaximumLikelihood) {
   // By hand: four LRs at x = 0, 1, 2, 3 with 0, 1, 2, 3 of 3 unstable is symmetric about 1.5.
-  const auto b = fit_boundary(outcomes({{1, {0, 0, 0}}, {10, {0, 0, 1}}, {100, {0, 1, 1}}, {1000, {1, 1, 1}}}), 0.95);
+  const auto b =
+      fit_boundary(outcomes({{1, {0, 0, 0}}, {10, {0, 0, 1}}, {100, {0, 1, 1}}, {1000, {1, 1, 1}}}), 0.95);
   ASSERT_EQ(b.kind, Kind::kFitted);
   EXPECT_FALSE(b.penalised);
   EXPECT_NEAR(std::log10(b.value), 1.5, 1e-3);
@@ -43,7 +44,8 @@ TEST(Boundary, RecoversAKnownCurve) {
   Rng rng(7, "test/boundary");
   std::vector<Outcome> all;
   for (const double x : {-2.0, -1.5, -1.0, -0.5, 0.0, 0.5})
-    for (int i = 0; i < 60; ++i) all.push_back({std::pow(10.0, x), rng.uniform() < 1 / (1 + std::exp(-3 * (x + 0.8)))});
+    for (int i = 0; i < 60; ++i)
+      all.push_back({std::pow(10.0, x), rng.uniform() < 1 / (1 + std::exp(-3 * (x + 0.8)))});
   const auto b = fit_boundary(all, 0.95);
   ASSERT_EQ(b.kind, Kind::kFitted);
   // Standard error of the midpoint here is about 0.05 decades; 0.2 is four of them.

@@ -101,7 +101,8 @@ TEST(Sensitivity, BootstrapsFromEightSeedsOn) {
     low.losses.push_back(2 + 0.01 * seed);
     high.losses.push_back(3 + 0.1 * seed);
   }
-  const auto a = lr_sensitivity({low, high}, {0.1, 0.3}, 5, {}), b = lr_sensitivity({low, high}, {0.1, 0.3}, 5, {});
+  const auto a = lr_sensitivity({low, high}, {0.1, 0.3}, 5, {}),
+             b = lr_sensitivity({low, high}, {0.1, 0.3}, 5, {});
   ASSERT_TRUE(a.interval);
   EXPECT_LT(a.interval->low, *a.value);
   EXPECT_GT(a.interval->high, *a.value);
