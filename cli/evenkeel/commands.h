@@ -1,6 +1,6 @@
-// The commands of `evenkeel`, one file each: command_<name>.cpp. A command adds itself to the app with help and
-// examples and, when chosen, runs inside the callback and sets `exit_code`. Errors are thrown (base/error.h); main turns
-// them into one sentence on standard error and the exit code.
+// The commands of `evenkeel`, one file each: command_<name>.cpp. A command adds itself to the app with help
+// and examples and, when chosen, runs inside the callback and sets `exit_code`. Errors are thrown
+// (base/error.h); main turns them into one sentence on standard error and the exit code.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -24,10 +24,11 @@ void add_config(CLI::App& app, int& exit_code);
 
 /// Options that commands share; each takes the same name everywhere.
 struct SpecOptions {
-  std::string spec_file;              ///< TOML; may be empty where the command allows it
-  std::vector<std::string> sets;      ///< --set a.b=v, in order
-  std::string device, precision;      ///< --device, --precision: short for --set train.device=..., train.precision=...
-  std::int64_t threads = 0;           ///< --threads: short for --set train.threads=...
+  std::string spec_file;          ///< TOML; may be empty where the command allows it
+  std::vector<std::string> sets;  ///< --set a.b=v, in order
+  std::string device,
+      precision;             ///< --device, --precision: short for --set train.device=..., train.precision=...
+  std::int64_t threads = 0;  ///< --threads: short for --set train.threads=...
 
   /// Adds SPEC (required or not), --set, --device, --precision, --threads.
   void add_to(CLI::App& command, bool spec_required);

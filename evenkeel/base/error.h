@@ -12,12 +12,12 @@ namespace evenkeel {
 /// Exit codes of both programs; 128+n means killed by signal n.
 enum ExitCode : int {
   kExitFinished = 0,
-  kExitBadInput = 2,       ///< usage, config or data: nothing was run
-  kExitStopped = 3,        ///< stopped by policy: the run became non-finite
-  kExitInternal = 4,       ///< a bug in evenkeel
-  kExitEnvironment = 5,    ///< disk full, no permission, lost peer
-  kExitCellsCrashed = 6,   ///< sweep only: cells crashed beyond their retries
-  kExitInterrupted = 75,   ///< SIGTERM or SIGINT: run the same command again to go on
+  kExitBadInput = 2,      ///< usage, config or data: nothing was run
+  kExitStopped = 3,       ///< stopped by policy: the run became non-finite
+  kExitInternal = 4,      ///< a bug in evenkeel
+  kExitEnvironment = 5,   ///< disk full, no permission, lost peer
+  kExitCellsCrashed = 6,  ///< sweep only: cells crashed beyond their retries
+  kExitInterrupted = 75,  ///< SIGTERM or SIGINT: run the same command again to go on
 };
 
 /// What the user gave cannot be used: a config key, a command line, a data file.

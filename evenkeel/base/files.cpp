@@ -33,15 +33,26 @@ std::string explain_errno(std::string_view action, const fs::path& file, int err
   const char* advice = "check the path";
   switch (error) {
     case ENOSPC:
-    case EDQUOT: advice = "free some space there or choose another folder with --out, then run the same command again"; break;
+    case EDQUOT:
+      advice = "free some space there or choose another folder with --out, then run the same command again";
+      break;
     case EACCES:
     case EPERM:
-    case EROFS: advice = "choose a folder you may write to with --out, or change its permissions"; break;
-    case ENOENT: advice = "check the spelling; paths are relative to the folder you are in"; break;
+    case EROFS:
+      advice = "choose a folder you may write to with --out, or change its permissions";
+      break;
+    case ENOENT:
+      advice = "check the spelling; paths are relative to the folder you are in";
+      break;
     case ENOTDIR:
-    case EEXIST: advice = "a file of that name is in the way; choose another path"; break;
-    case EISDIR: advice = "this is a folder; give a file"; break;
-    default: break;
+    case EEXIST:
+      advice = "a file of that name is in the way; choose another path";
+      break;
+    case EISDIR:
+      advice = "this is a folder; give a file";
+      break;
+    default:
+      break;
   }
   if ((error == EACCES || error == EPERM) && action == "read") advice = "give yourself permission to read it";
   return "cannot " + std::string(action) + " " + file.string() + ": " + std::strerror(error) + "; " + advice;
@@ -105,7 +116,9 @@ AppendFile::AppendFile(fs::path file, std::uint64_t keep_bytes) : file_(std::mov
   }
 }
 
-AppendFile::~AppendFile() { ::close(fd_); }
+AppendFile::~AppendFile() {
+  ::close(fd_);
+}
 
 void AppendFile::write_line(std::string_view line) {
   std::string whole(line);
@@ -127,6 +140,8 @@ FileLock::FileLock(const fs::path& file, std::string_view who_holds_it) {
   }
 }
 
-FileLock::~FileLock() { ::close(fd_); }
+FileLock::~FileLock() {
+  ::close(fd_);
+}
 
 }  // namespace evenkeel

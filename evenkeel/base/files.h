@@ -1,5 +1,5 @@
-// Whole-file reading, atomic writing and durable appending. Every failure is an EnvironmentError whose sentence
-// names the file, the system's reason and what to do.
+// Whole-file reading, atomic writing and durable appending. Every failure is an EnvironmentError whose
+// sentence names the file, the system's reason and what to do.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@ namespace fs = std::filesystem;
 /// The whole file as bytes.
 std::string read_file(const fs::path& file);
 
-/// Writes beside `file`, flushes to disk, renames over it: readers see the old or the new content, never a part.
+/// Writes beside `file`, flushes to disk, renames over it: readers see the old or the new content, never a
+/// part.
 void write_file(const fs::path& file, std::string_view content);
 
 /// Creates `folder` and its parents; a clear error when that is not permitted or a file is in the way.
@@ -23,8 +24,8 @@ void make_folder(const fs::path& folder);
 /// "cannot write FILE: No space left on device; free some space or choose another --out" for an errno value.
 std::string explain_errno(std::string_view action, const fs::path& file, int error);
 
-/// An append-only file of lines. A line is handed to the kernel in one write, so a killed process leaves at most
-/// one torn line, at the end.
+/// An append-only file of lines. A line is handed to the kernel in one write, so a killed process leaves at
+/// most one torn line, at the end.
 class AppendFile {
  public:
   /// Opens for appending after cutting the file to `keep_bytes` (0 starts it anew).

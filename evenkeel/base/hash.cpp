@@ -34,7 +34,9 @@ constexpr std::array<std::uint32_t, 256> make_crc_table() {
 
 }  // namespace
 
-std::string content_hash(std::string_view bytes) { return hex128(XXH3_128bits(bytes.data(), bytes.size())); }
+std::string content_hash(std::string_view bytes) {
+  return hex128(XXH3_128bits(bytes.data(), bytes.size()));
+}
 
 std::string file_hash(const std::filesystem::path& file) {
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(std::fopen(file.c_str(), "rb"), &std::fclose);

@@ -19,7 +19,8 @@ double number_from_json(const Json& value, std::string_view where) {
   if (value == "nan") return std::numeric_limits<double>::quiet_NaN();
   if (value == "inf") return std::numeric_limits<double>::infinity();
   if (value == "-inf") return -std::numeric_limits<double>::infinity();
-  throw InputError("[" + std::string(where) + "] must be a number, \"nan\", \"inf\" or \"-inf\", got " + value.dump());
+  throw InputError("[" + std::string(where) + "] must be a number, \"nan\", \"inf\" or \"-inf\", got " +
+                   value.dump());
 }
 
 Json parse_json(std::string_view text, std::string_view where) {
@@ -31,7 +32,9 @@ Json parse_json(std::string_view text, std::string_view where) {
   }
 }
 
-Json read_json(const std::filesystem::path& file) { return parse_json(read_file(file), file.string()); }
+Json read_json(const std::filesystem::path& file) {
+  return parse_json(read_file(file), file.string());
+}
 
 void write_json(const std::filesystem::path& file, const Json& document) {
   write_file(file, document.dump(2) + "\n");

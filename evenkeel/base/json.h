@@ -15,17 +15,19 @@ using Json = nlohmann::json;
 /// A number for a JSON document; non-finite values become "nan", "inf", "-inf".
 Json json_number(double value);
 
-/// The inverse of json_number. Throws InputError (with `where`) when `value` is neither a number nor one of the
-/// three strings.
+/// The inverse of json_number. Throws InputError (with `where`) when `value` is neither a number nor one of
+/// the three strings.
 double number_from_json(const Json& value, std::string_view where);
 
 /// Parses `text`; throws InputError naming `where` and the byte offset.
 Json parse_json(std::string_view text, std::string_view where);
 
-/// Reads and parses a whole file. Throws EnvironmentError when it cannot be read, InputError when it is no JSON.
+/// Reads and parses a whole file. Throws EnvironmentError when it cannot be read, InputError when it is no
+/// JSON.
 Json read_json(const std::filesystem::path& file);
 
-/// Atomic: either the old file or the whole new one is there, also after a power cut. Indented, with final newline.
+/// Atomic: either the old file or the whole new one is there, also after a power cut. Indented, with final
+/// newline.
 void write_json(const std::filesystem::path& file, const Json& document);
 
 }  // namespace evenkeel

@@ -1,7 +1,9 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+// Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
+// 3").
 //
-// A value depends only on (seed, stream, index), never on what was drawn before, so data order, initialisation and
-// dropout are the same after a resume, on every path and for any number of threads. There is no state to save.
+// A value depends only on (seed, stream, index), never on what was drawn before, so data order,
+// initialisation and dropout are the same after a resume, on every path and for any number of threads. There
+// is no state to save.
 #pragma once
 
 #include <array>

@@ -4,16 +4,20 @@
 
 namespace evenkeel::bind_detail {
 namespace {
-bool bounded(double x) { return std::isfinite(x); }
+bool bounded(double x) {
+  return std::isfinite(x);
+}
 }  // namespace
 
 void wrong_value(const std::string& path, const std::string& expected, const Setting& setting) {
-  throw InputError(fmt::format("[{}] must be {}, got {} ({})", path, expected, setting.value.dump(), setting.origin));
+  throw InputError(
+      fmt::format("[{}] must be {}, got {} ({})", path, expected, setting.value.dump(), setting.origin));
 }
 
 std::string range_text(const FieldInfo& info) {
   const char* low_sign = info.above_min ? ">" : ">=";
-  if (bounded(info.min) && bounded(info.max)) return fmt::format(" {} {} and <= {}", low_sign, info.min, info.max);
+  if (bounded(info.min) && bounded(info.max))
+    return fmt::format(" {} {} and <= {}", low_sign, info.min, info.max);
   if (bounded(info.min)) return fmt::format(" {} {}", low_sign, info.min);
   if (bounded(info.max)) return fmt::format(" <= {}", info.max);
   return "";
@@ -22,8 +26,8 @@ std::string range_text(const FieldInfo& info) {
 void check_range(const std::string& path, double value, const FieldInfo& info, const Setting& setting) {
   const bool low = info.above_min ? value > info.min : value >= info.min;
   if ((bounded(info.min) && !low) || (bounded(info.max) && value > info.max)) {
-    throw InputError(
-        fmt::format("[{}] must be{}, got {} ({})", path, range_text(info), setting.value.dump(), setting.origin));
+    throw InputError(fmt::format("[{}] must be{}, got {} ({})", path, range_text(info), setting.value.dump(),
+                                 setting.origin));
   }
 }
 

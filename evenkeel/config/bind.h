@@ -1,4 +1,5 @@
-// Between Settings and config structs (config/field.h): bind reads and checks, to_json writes, describe lists.
+// Between Settings and config structs (config/field.h): bind reads and checks, to_json writes, describe
+// lists.
 #pragma once
 
 #include <cmath>
@@ -50,9 +51,11 @@ void read(const std::string& path, T& out, const FieldInfo& info, const Setting&
     check_range(path, out, info, s);
   } else if constexpr (std::is_same_v<T, Duration>) {
     std::optional<Duration> d;
-    if (v.is_number_integer()) d = Duration{static_cast<double>(v.get<std::int64_t>()), Duration::Unit::kStep};
+    if (v.is_number_integer())
+      d = Duration{static_cast<double>(v.get<std::int64_t>()), Duration::Unit::kStep};
     if (v.is_string()) d = Duration::parse(v.get<std::string>());
-    if (!d || d->value < 0) wrong_value(path, "a length of training such as \"40step\", \"10Mtok\" or \"5%\"", s);
+    if (!d || d->value < 0)
+      wrong_value(path, "a length of training such as \"40step\", \"10Mtok\" or \"5%\"", s);
     out = *d;
   } else if constexpr (std::is_same_v<T, std::string>) {
     if (!v.is_string()) wrong_value(path, "a string", s);
@@ -92,7 +95,8 @@ std::string type_text() {
     return type_text<typename T::value_type>() + " or \"auto\"";
   } else if constexpr (std::is_enum_v<T>) {
     std::string names;
-    for (const auto& [value, name] : EnumNames<T>::names) names += (names.empty() ? "" : " | ") + std::string(name);
+    for (const auto& [value, name] : EnumNames<T>::names)
+      names += (names.empty() ? "" : " | ") + std::string(name);
     return names;
   } else if constexpr (std::is_same_v<T, bool>) {
     return "true | false";
@@ -121,12 +125,13 @@ void walk(C& config, const std::string& prefix, Leaf&& leaf) {
   });
 }
 
-[[noreturn]] void unknown_key(const std::string& path, const Setting& setting, const std::vector<std::string>& known);
+[[noreturn]] void unknown_key(const std::string& path, const Setting& setting,
+                              const std::vector<std::string>& known);
 
 }  // namespace bind_detail
 
-/// Puts every setting into its field. Throws InputError for an unknown key (with "did you mean"), a wrong type or a
-/// value out of range.
+/// Puts every setting into its field. Throws InputError for an unknown key (with "did you mean"), a wrong
+/// type or a value out of range.
 template <class C>
 void bind(C& config, const Settings& settings, const std::string& prefix = "") {
   std::vector<std::string> known;
@@ -140,7 +145,8 @@ void bind(C& config, const Settings& settings, const std::string& prefix = "") {
   });
   if (used == settings.size()) return;
   for (const auto& [path, setting] : settings) {
-    if (std::find(known.begin(), known.end(), path) == known.end()) bind_detail::unknown_key(path, setting, known);
+    if (std::find(known.begin(), known.end(), path) == known.end())
+      bind_detail::unknown_key(path, setting, known);
   }
 }
 
@@ -166,7 +172,8 @@ std::vector<FieldDoc> describe() {
   bind_detail::walk(defaults, "", [&](const std::string& path, const auto& member, const FieldInfo& info) {
     using M = std::remove_cvref_t<decltype(member)>;
     const Json value = bind_detail::write(member);
-    docs.push_back({path, bind_detail::type_text<M>(), value.is_string() ? value.get<std::string>() : value.dump(),
+    docs.push_back({path, bind_detail::type_text<M>(),
+                    value.is_string() ? value.get<std::string>() : value.dump(),
                     bind_detail::range_text(info), info.doc, info.source, info.hashed});
   });
   return docs;

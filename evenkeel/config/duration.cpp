@@ -9,9 +9,12 @@ namespace evenkeel {
 
 std::int64_t Duration::steps(std::int64_t total_steps, std::int64_t tokens_per_step) const {
   switch (unit) {
-    case Unit::kStep: return std::llround(value);
-    case Unit::kToken: return std::llround(value / static_cast<double>(tokens_per_step));
-    case Unit::kPercent: return std::llround(value / 100 * static_cast<double>(total_steps));
+    case Unit::kStep:
+      return std::llround(value);
+    case Unit::kToken:
+      return std::llround(value / static_cast<double>(tokens_per_step));
+    case Unit::kPercent:
+      return std::llround(value / 100 * static_cast<double>(total_steps));
   }
   return 0;
 }

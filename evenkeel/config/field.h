@@ -8,9 +8,9 @@
 //   };
 //
 // Reading, range checks, help, schema, resolved JSON, hash and axis labels are all derived from that listing.
-// Member types: bool, std::int64_t, double, std::string, Duration, an enum with EnumNames, std::optional of one of
-// these (unset prints as "auto": the program chooses, and the resolved config shows what it chose), or a nested
-// config struct.
+// Member types: bool, std::int64_t, double, std::string, Duration, an enum with EnumNames, std::optional of
+// one of these (unset prints as "auto": the program chooses, and the resolved config shows what it chose), or
+// a nested config struct.
 #pragma once
 
 #include <array>
@@ -33,10 +33,12 @@ struct FieldInfo {
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
   bool above_min = false;  ///< min itself is not allowed
-  bool hashed = true;      ///< false: does not change the result (a path, a title), so not part of the cell's identity
+  bool hashed =
+      true;  ///< false: does not change the result (a path, a title), so not part of the cell's identity
 };
 
-/// Specialise with `static constexpr std::array names{std::pair{E::kX, "x"}, ...}` for each enum used in a config.
+/// Specialise with `static constexpr std::array names{std::pair{E::kX, "x"}, ...}` for each enum used in a
+/// config.
 template <class E>
 struct EnumNames;
 
@@ -57,6 +59,8 @@ struct FieldProbe {
   void operator()(const char*, T&&, FieldInfo = {}) {}
 };
 template <class T>
-concept ConfigStruct = std::is_class_v<T> && requires(T& t) { T::fields(t, FieldProbe{}); };
+concept ConfigStruct = std::is_class_v<T> && requires(T& t) {
+  T::fields(t, FieldProbe{});
+};
 
 }  // namespace evenkeel

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <sstream>
-#include <toml++/toml.h>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
@@ -90,7 +90,8 @@ Settings settings_from_json(const Json& document, const std::string& origin) {
 std::pair<std::string, Setting> parse_assignment(std::string_view text, const std::string& origin) {
   const auto equals = text.find('=');
   if (equals == std::string_view::npos || equals == 0) {
-    throw InputError(fmt::format("{} needs key=value, for example --set optim.lr=0.01, got \"{}\"", origin, text));
+    throw InputError(
+        fmt::format("{} needs key=value, for example --set optim.lr=0.01, got \"{}\"", origin, text));
   }
   const std::string key(text.substr(0, equals)), value(text.substr(equals + 1));
   try {
@@ -126,7 +127,8 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   for (const std::string& name : known) consider(word, name, name);
   if (!best.empty()) return best;
   // The right name in the wrong section, or without one: compare last parts.
-  const std::string_view last = word.substr(word.rfind('.') == std::string_view::npos ? 0 : word.rfind('.') + 1);
+  const std::string_view last =
+      word.substr(word.rfind('.') == std::string_view::npos ? 0 : word.rfind('.') + 1);
   for (const std::string& name : known) {
     const auto dot = name.rfind('.');
     consider(last, std::string_view(name).substr(dot == std::string::npos ? 0 : dot + 1), name);

@@ -1,5 +1,5 @@
-// Settings: dotted paths with raw values and where each came from. A TOML file, `--set a.b=v`, a sweep axis and a
-// resolved config on disk all become Settings; config/bind.h puts them into config structs.
+// Settings: dotted paths with raw values and where each came from. A TOML file, `--set a.b=v`, a sweep axis
+// and a resolved config on disk all become Settings; config/bind.h puts them into config structs.
 #pragma once
 
 #include <filesystem>
@@ -20,10 +20,11 @@ struct Setting {
 /// Dotted path -> setting. Later sources overwrite earlier ones.
 using Settings = std::map<std::string, Setting>;
 
-/// Reads a TOML file and flattens its tables to dotted paths; arrays stay values. `table_name` of the tables in
-/// `keep_whole` are not flattened (their keys may themselves be dotted paths, like the sweep axes).
-/// Throws InputError with file, line and column for bad TOML.
-Settings settings_from_toml(const std::filesystem::path& file, const std::vector<std::string>& keep_whole = {});
+/// Reads a TOML file and flattens its tables to dotted paths; arrays stay values. `table_name` of the tables
+/// in `keep_whole` are not flattened (their keys may themselves be dotted paths, like the sweep axes). Throws
+/// InputError with file, line and column for bad TOML.
+Settings settings_from_toml(const std::filesystem::path& file,
+                            const std::vector<std::string>& keep_whole = {});
 Settings settings_from_toml_text(std::string_view text, const std::string& file_name,
                                  const std::vector<std::string>& keep_whole = {});
 

@@ -1,5 +1,5 @@
-// Token sequences for language models, addressed by (split, index): the same index always gives the same tokens, so
-// data order depends only on the seed and a run resumes from a step number alone.
+// Token sequences for language models, addressed by (split, index): the same index always gives the same
+// tokens, so data order depends only on the seed and a run resumes from a step number alone.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,13 @@ enum class Split { kTrain, kValid };
 
 /// What is known about a source's text. Entropies in nats per token.
 struct Facts {
-  std::string name;                    ///< one line for people: "tinyshakespeare/input.txt, 1115394 bytes"
-  double unigram_entropy = 0;          ///< H1: of the validation stream (docs: definitions)
-  std::optional<double> bigram_entropy;///< H(x_t | x_{t-1}) of the validation stream, where cheap
-  std::optional<double> floor;         ///< entropy rate known by construction (synthetic only)
-  std::int64_t train_tokens = -1;      ///< -1: endless
+  std::string name;                      ///< one line for people: "tinyshakespeare/input.txt, 1115394 bytes"
+  double unigram_entropy = 0;            ///< H1: of the validation stream (docs: definitions)
+  std::optional<double> bigram_entropy;  ///< H(x_t | x_{t-1}) of the validation stream, where cheap
+  std::optional<double> floor;           ///< entropy rate known by construction (synthetic only)
+  std::int64_t train_tokens = -1;        ///< -1: endless
   std::int64_t valid_tokens = 0;
-  std::vector<bool> occurs;            ///< [V]: ids that occur in the training split
+  std::vector<bool> occurs;  ///< [V]: ids that occur in the training split
 };
 
 /// A source of windows of `context + 1` tokens; inputs are the first `context`, targets the last `context`.
@@ -36,13 +36,13 @@ class Source {
   virtual const Facts& facts() const = 0;
   /// Windows of the split; -1 when endless (then every index >= 0 is valid).
   virtual std::int64_t windows(Split split) const = 0;
-  /// Fills `tokens` (context + 1 ids) with window `index`. Training windows of finite text are consecutive stretches
-  /// of the packed stream; Loader shuffles them.
+  /// Fills `tokens` (context + 1 ids) with window `index`. Training windows of finite text are consecutive
+  /// stretches of the packed stream; Loader shuffles them.
   virtual void read(Split split, std::int64_t index, std::span<std::int32_t> tokens) const = 0;
 };
 
-/// Opens what `spec` names (told from the path when kind is unset). Throws InputError (file, byte offset, what to do)
-/// for corrupt, empty or too short input.
+/// Opens what `spec` names (told from the path when kind is unset). Throws InputError (file, byte offset,
+/// what to do) for corrupt, empty or too short input.
 std::unique_ptr<Source> open_source(const DataSpec& spec, std::int64_t context);
 
 /// For resolve(): what the data turned out to be.
@@ -60,7 +60,8 @@ class Loader {
  public:
   Loader(const Source& source, std::int64_t context, std::int64_t batch, std::uint64_t seed);
   HostBatch train_batch(std::int64_t step) const;
-  /// Batches of the validation set (the first valid_tokens worth of windows), the same for every seed and arm.
+  /// Batches of the validation set (the first valid_tokens worth of windows), the same for every seed and
+  /// arm.
   std::int64_t valid_batches(std::int64_t valid_tokens) const;
   HostBatch valid_batch(std::int64_t index, std::int64_t valid_tokens) const;
   /// Fraction of the training text read after `step` steps; 0 for an endless source.

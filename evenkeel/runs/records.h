@@ -1,26 +1,24 @@
-// The line files of a run (metrics.jsonl, heads.jsonl, events.jsonl, timing.jsonl): one JSON object per line, each
-// ending in its own CRC-32C, so a torn tail or a flipped byte is seen. docs/formats/run_directory.md lists the keys.
+// The line files of a run (metrics.jsonl, heads.jsonl, events.jsonl, timing.jsonl): one JSON object per line,
+// each ending in its own CRC-32C, so a torn tail or a flipped byte is seen. docs/formats/run_directory.md
+// lists the keys.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/json.h"
+#include "evenkeel/telemetry/sinks/jsonl.h"
 
 namespace evenkeel::runs {
 
-/// `record` as one line without newline: its JSON with a last key "crc" = CRC-32C of the JSON without that key.
-std::string encode_record(const Json& record);
-/// The record without its crc; nullopt when the line is torn or its crc does not match.
-std::optional<Json> decode_record(std::string_view line);
+using telemetry::decode_record;
+using telemetry::encode_record;
 
-/// Every valid record up to the first invalid line; an absent file is empty. `valid_bytes` gets the length of the
-/// valid part.
+/// Every valid record up to the first invalid line; an absent file is empty. `valid_bytes` gets the length of
+/// the valid part.
 std::vector<Json> read_records(const fs::path& file, std::uint64_t* valid_bytes = nullptr);
 
 /// One quantity over steps. Values may be NaN or infinite.
@@ -38,8 +36,8 @@ struct HeadSeries {
 };
 HeadSeries head_series(const std::vector<Json>& records, const std::string& key);
 
-/// Run directories at or below `folder` (folders that hold a manifest.json), in order of path. Throws InputError
-/// when there is none.
+/// Run directories at or below `folder` (folders that hold a manifest.json), in order of path. Throws
+/// InputError when there is none.
 std::vector<fs::path> find_runs(const fs::path& folder);
 
 }  // namespace evenkeel::runs

@@ -1,5 +1,5 @@
-// What is trained: the shape of the model. Source of the defaults: Wortsman et al. 2023 (arXiv 2309.14322) §2, in
-// miniature; docs/guide/definitions.md.
+// What is trained: the shape of the model. Source of the defaults: Wortsman et al. 2023 (arXiv 2309.14322)
+// §2, in miniature; docs/guide/definitions.md.
 #pragma once
 
 #include <cstdint>
@@ -42,17 +42,22 @@ struct ArchSpec {
     visit("family", self.family, {.doc = "Model family."});
     visit("ladder", self.ladder, {.doc = "Named size ladder that `size` refers to: mini or paper."});
     visit("size", self.size,
-          {.doc = "Rung of the ladder, such as d64: sets width, depth and heads together. Leave it out to give the "
+          {.doc = "Rung of the ladder, such as d64: sets width, depth and heads together. Leave it out to "
+                  "give the "
                   "three yourself. auto: d64."});
     visit("width", self.width, {.doc = "D, the width of the residual stream.", .min = 2});
-    visit("depth", self.depth, {.doc = "L, the number of blocks; 0 is the zero-layer (bigram) model.", .min = 0});
-    visit("heads", self.heads, {.doc = "H, attention heads per block; must divide width into an even head width.", .min = 1});
+    visit("depth", self.depth,
+          {.doc = "L, the number of blocks; 0 is the zero-layer (bigram) model.", .min = 0});
+    visit("heads", self.heads,
+          {.doc = "H, attention heads per block; must divide width into an even head width.", .min = 1});
     visit("ffn_width", self.ffn_width, {.doc = "F, hidden width of the MLP. auto: 4 * width.", .min = 1});
     visit("context", self.context, {.doc = "T, tokens per sequence.", .min = 2});
     visit("bias", self.bias, {.doc = "Biases in linear layers and norms."});
-    visit("dropout", self.dropout, {.doc = "Dropout probability after attention, MLP and embedding; 0 is off.", .min = 0, .max = 0.9});
+    visit("dropout", self.dropout,
+          {.doc = "Dropout probability after attention, MLP and embedding; 0 is off.", .min = 0, .max = 0.9});
     visit("norm_eps", self.norm_eps, {.doc = "Epsilon inside every LayerNorm.", .min = 0});
-    visit("rope_base", self.rope_base, {.doc = "Base of the rotary position frequencies.", .min = 1, .above_min = true});
+    visit("rope_base", self.rope_base,
+          {.doc = "Base of the rotary position frequencies.", .min = 1, .above_min = true});
   }
 
   std::int64_t D() const { return *width; }

@@ -29,7 +29,8 @@ struct SyntheticSpec {
     visit("vocab", self.vocab, {.doc = "Number of token ids.", .min = 8, .max = 65536});
     visit("zipf", self.zipf, {.doc = "Exponent of the unigram Zipf law.", .min = 0, .max = 4});
     visit("copy", self.copy, {.doc = "Share of tokens that repeat earlier context.", .min = 0, .max = 0.95});
-    visit("seed", self.seed, {.doc = "Seed of the language itself; the order of sequences follows train.seed.", .min = 0});
+    visit("seed", self.seed,
+          {.doc = "Seed of the language itself; the order of sequences follows train.seed.", .min = 0});
   }
 };
 
@@ -39,22 +40,36 @@ struct DataSpec {
   double valid_fraction = 0.1;
   std::int64_t valid_tokens = 65536;
   std::string text_field = "text";
-  std::optional<std::int64_t> vocab;         ///< after resolve: always set
-  std::optional<std::string> fingerprint;    ///< after resolve: content hash of all data, stands for the paths
+  std::optional<std::int64_t> vocab;       ///< after resolve: always set
+  std::optional<std::string> fingerprint;  ///< after resolve: content hash of all data, stands for the paths
   SyntheticSpec synthetic;
 
   static void fields(auto& self, auto&& visit) {
     visit("kind", self.kind,
-          {.doc = "synthetic (built in), bytes (any file), tokens (folder made by `evenkeel data tokenize`), llmc (.bin "
-                  "shard of llm.c), nanogpt (headerless uint16), jsonl (JSON lines, bytes of one text field). auto: told "
+          {.doc = "synthetic (built in), bytes (any file), tokens (folder made by `evenkeel data tokenize`), "
+                  "llmc (.bin "
+                  "shard of llm.c), nanogpt (headerless uint16), jsonl (JSON lines, bytes of one text "
+                  "field). auto: told "
                   "from the path; synthetic without one."});
-    visit("path", self.path, {.doc = "File, or folder of kind tokens, to train on; a relative path starts at the current folder.", .hashed = false});
-    visit("valid_path", self.valid_path, {.doc = "File to validate on. auto: the last valid_fraction of path.", .hashed = false});
-    visit("valid_fraction", self.valid_fraction, {.doc = "Share of path kept for validation when valid_path is not given.", .min = 0.001, .max = 0.5});
-    visit("valid_tokens", self.valid_tokens, {.doc = "Tokens of the fixed validation set (fewer when there are fewer).", .min = 2});
+    visit(
+        "path", self.path,
+        {.doc = "File, or folder of kind tokens, to train on; a relative path starts at the current folder.",
+         .hashed = false});
+    visit("valid_path", self.valid_path,
+          {.doc = "File to validate on. auto: the last valid_fraction of path.", .hashed = false});
+    visit(
+        "valid_fraction", self.valid_fraction,
+        {.doc = "Share of path kept for validation when valid_path is not given.", .min = 0.001, .max = 0.5});
+    visit("valid_tokens", self.valid_tokens,
+          {.doc = "Tokens of the fixed validation set (fewer when there are fewer).", .min = 2});
     visit("text_field", self.text_field, {.doc = "Field of each JSON line that holds the text."});
-    visit("vocab", self.vocab, {.doc = "Vocabulary size. auto: what the data needs (256 for bytes; one more id for document ends in jsonl).", .min = 2, .max = 1 << 24});
-    visit("fingerprint", self.fingerprint, {.doc = "Content hash of the data. auto: computed; a wrong one is an error."});
+    visit("vocab", self.vocab,
+          {.doc = "Vocabulary size. auto: what the data needs (256 for bytes; one more id for document ends "
+                  "in jsonl).",
+           .min = 2,
+           .max = 1 << 24});
+    visit("fingerprint", self.fingerprint,
+          {.doc = "Content hash of the data. auto: computed; a wrong one is an error."});
     visit("synthetic", self.synthetic);
   }
 };

@@ -33,13 +33,15 @@ const Rung& find_rung(const ArchSpec& arch, const std::string& origin) {
 }
 
 // A shape given by hand gets a name of its own, so that two of them are two sizes to the analysis.
-std::string own_size_name(const ArchSpec& a) { return fmt::format("d{}L{}h{}", *a.width, *a.depth, *a.heads); }
+std::string own_size_name(const ArchSpec& a) {
+  return fmt::format("d{}L{}h{}", *a.width, *a.depth, *a.heads);
+}
 
 void fill_shape(ArchSpec& a, const Settings& settings) {
   const auto names = ladder_names();
   if (std::find(names.begin(), names.end(), a.ladder) == names.end()) {
-    throw InputError(fmt::format("[arch.ladder] must be one of {}, got \"{}\" ({})", fmt::join(names, ", "), a.ladder,
-                                 origin_of(settings, "arch.ladder")));
+    throw InputError(fmt::format("[arch.ladder] must be one of {}, got \"{}\" ({})", fmt::join(names, ", "),
+                                 a.ladder, origin_of(settings, "arch.ladder")));
   }
   const bool by_hand = a.width || a.depth || a.heads;
   if (!a.size && !by_hand) a.size = a.ladder == "mini" ? "d64" : ladder(a.ladder).front().name;
@@ -48,9 +50,9 @@ void fill_shape(ArchSpec& a, const Settings& settings) {
     const auto take = [&](const char* name, std::optional<std::int64_t>& field, std::int64_t value) {
       if (field && *field != value) {
         throw InputError(fmt::format(
-            "[arch.{}] = {} ({}) contradicts [arch.size] = \"{}\" ({}), whose {} is {}; give one of the two", name,
-            *field, origin_of(settings, std::string("arch.") + name), rung.name, origin_of(settings, "arch.size"), name,
-            value));
+            "[arch.{}] = {} ({}) contradicts [arch.size] = \"{}\" ({}), whose {} is {}; give one of the two",
+            name, *field, origin_of(settings, std::string("arch.") + name), rung.name,
+            origin_of(settings, "arch.size"), name, value));
       }
       field = value;
     };
@@ -61,9 +63,10 @@ void fill_shape(ArchSpec& a, const Settings& settings) {
     for (const auto& [name, field] :
          {std::pair{"width", &a.width}, std::pair{"depth", &a.depth}, std::pair{"heads", &a.heads}}) {
       if (!*field) {
-        throw InputError(fmt::format(
-            "[arch.{}] is missing: a shape given by hand needs arch.width, arch.depth and arch.heads (or give arch.size)",
-            name));
+        throw InputError(
+            fmt::format("[arch.{}] is missing: a shape given by hand needs arch.width, arch.depth and "
+                        "arch.heads (or give arch.size)",
+                        name));
       }
     }
     a.size = own_size_name(a);
@@ -71,7 +74,8 @@ void fill_shape(ArchSpec& a, const Settings& settings) {
   if (!a.ffn_width) a.ffn_width = 4 * *a.width;
   if (*a.width % *a.heads != 0 || (*a.width / *a.heads) % 2 != 0) {
     throw InputError(fmt::format(
-        "[arch.heads] = {} ({}) must divide [arch.width] = {} ({}) into heads of even width, for rotary positions",
+        "[arch.heads] = {} ({}) must divide [arch.width] = {} ({}) into heads of even width, for rotary "
+        "positions",
         *a.heads, origin_of(settings, "arch.heads"), *a.width, origin_of(settings, "arch.width")));
   }
 }
@@ -84,9 +88,10 @@ Experiment experiment_from(const Settings& settings) {
   fill_shape(e.arch, settings);
   const DataSpec& d = e.data;
   if (d.kind == DataKind::kSynthetic && d.path) {
-    throw InputError(fmt::format(
-        "[data.path] = \"{}\" ({}) contradicts [data.kind] = \"synthetic\" ({}), which reads no file; leave one out",
-        *d.path, origin_of(settings, "data.path"), origin_of(settings, "data.kind")));
+    throw InputError(
+        fmt::format("[data.path] = \"{}\" ({}) contradicts [data.kind] = \"synthetic\" ({}), which reads no "
+                    "file; leave one out",
+                    *d.path, origin_of(settings, "data.path"), origin_of(settings, "data.kind")));
   }
   if (d.kind && d.kind != DataKind::kSynthetic && !d.path) {
     throw InputError(fmt::format(
@@ -103,11 +108,14 @@ Experiment experiment_from(const Settings& settings) {
                                  e.optim.warmup->text(), origin_of(settings, "optim.warmup"), e.train.steps,
                                  origin_of(settings, "train.steps")));
   }
-  if (e.optim.decay_form == DecayForm::kCoupled && e.optim.weight_decay && *e.optim.weight_decay * e.optim.lr >= 1) {
-    throw InputError(fmt::format(
-        "[optim.weight_decay] = {} ({}) times [optim.lr] = {} ({}) must be < 1 with coupled decay, or weights change sign "
-        "every step",
-        *e.optim.weight_decay, origin_of(settings, "optim.weight_decay"), e.optim.lr, origin_of(settings, "optim.lr")));
+  if (e.optim.decay_form == DecayForm::kCoupled && e.optim.weight_decay &&
+      *e.optim.weight_decay * e.optim.lr >= 1) {
+    throw InputError(
+        fmt::format("[optim.weight_decay] = {} ({}) times [optim.lr] = {} ({}) must be < 1 with coupled "
+                    "decay, or weights change sign "
+                    "every step",
+                    *e.optim.weight_decay, origin_of(settings, "optim.weight_decay"), e.optim.lr,
+                    origin_of(settings, "optim.lr")));
   }
   return e;
 }
@@ -115,12 +123,14 @@ Experiment experiment_from(const Settings& settings) {
 void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
   e.data.kind = data.kind;
   if (e.data.vocab && *e.data.vocab < data.vocab) {
-    throw InputError(fmt::format("[data.vocab] must be >= {}, which the data needs, got {}", data.vocab, *e.data.vocab));
+    throw InputError(
+        fmt::format("[data.vocab] must be >= {}, which the data needs, got {}", data.vocab, *e.data.vocab));
   }
   if (!e.data.vocab) e.data.vocab = data.vocab;
   if (e.data.fingerprint && *e.data.fingerprint != data.fingerprint) {
     throw InputError(fmt::format(
-        "the data{} are not what this experiment was made with: fingerprint {}, expected {}; restore the file, or start a new "
+        "the data{} are not what this experiment was made with: fingerprint {}, expected {}; restore the "
+        "file, or start a new "
         "run in another --out",
         e.data.path ? " in " + *e.data.path : std::string(), data.fingerprint, *e.data.fingerprint));
   }
@@ -145,12 +155,15 @@ void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
 bool machine_has_fast_bf16() {
   std::ifstream in("/proc/cpuinfo");
   for (std::string line; std::getline(in, line);) {
-    if (line.rfind("flags", 0) == 0) return line.find(" amx_bf16") != std::string::npos || line.find(" avx512_bf16") != std::string::npos;
+    if (line.rfind("flags", 0) == 0)
+      return line.find(" amx_bf16") != std::string::npos || line.find(" avx512_bf16") != std::string::npos;
   }
   return false;
 }
 
-std::string config_hash(const Experiment& resolved) { return content_hash(to_json(resolved, true).dump()).substr(0, 16); }
+std::string config_hash(const Experiment& resolved) {
+  return content_hash(to_json(resolved, true).dump()).substr(0, 16);
+}
 
 Experiment experiment_from_json(const Json& document, const std::string& origin) {
   return experiment_from(settings_from_json(document, origin));

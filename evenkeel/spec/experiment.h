@@ -1,4 +1,5 @@
-// One experiment: everything that decides a run. Resolved, it has no "auto" left, and its hash names the cell.
+// One experiment: everything that decides a run. Resolved, it has no "auto" left, and its hash names the
+// cell.
 #pragma once
 
 #include <string>
@@ -38,12 +39,13 @@ struct DataFacts {
   std::string fingerprint;
 };
 
-/// Binds settings and checks contradictions between fields (size against width, heads against width, warm-up against
-/// steps, a path with kind synthetic, ...), naming the origin of each side. Does not touch data or machine.
+/// Binds settings and checks contradictions between fields (size against width, heads against width, warm-up
+/// against steps, a path with kind synthetic, ...), naming the origin of each side. Does not touch data or
+/// machine.
 Experiment experiment_from(const Settings& settings);
 
-/// Replaces every "auto": shape from the ladder, decay, warm-up, data kind, vocabulary and fingerprint, and precision
-/// (bf16 only when `machine_has_fast_bf16`). Idempotent.
+/// Replaces every "auto": shape from the ladder, decay, warm-up, data kind, vocabulary and fingerprint, and
+/// precision (bf16 only when `machine_has_fast_bf16`). Idempotent.
 void resolve(Experiment& experiment, const DataFacts& data, bool machine_has_fast_bf16);
 
 /// True where the processor multiplies bf16 matrices faster than fp32 (AVX512-BF16 or AMX).

@@ -22,7 +22,7 @@ struct OptimSpec {
   DecayForm decay_form = DecayForm::kIndependent;
   std::optional<double> weight_decay;  ///< after resolve: always set
   bool decay_gains = false;
-  std::optional<Duration> warmup;      ///< after resolve: always set
+  std::optional<Duration> warmup;  ///< after resolve: always set
   double lr_floor = 1e-5;
   double clip_norm = 1.0;
 
@@ -32,13 +32,16 @@ struct OptimSpec {
     visit("beta2", self.beta2, {.doc = "AdamW second-moment decay.", .min = 0, .max = 0.99999});
     visit("eps", self.eps, {.doc = "AdamW epsilon, outside the square root.", .min = 0});
     visit("decay_form", self.decay_form,
-          {.doc = "independent: theta -= s (lr Delta + lambda theta); coupled: theta -= s lr (Delta + lambda theta), s = schedule in [0, 1].",
+          {.doc = "independent: theta -= s (lr Delta + lambda theta); coupled: theta -= s lr (Delta + lambda "
+                  "theta), s = schedule in [0, 1].",
            .source = "Loshchilov & Hutter 2017; arXiv 2309.14322 §3.2.2 (signs corrected)"});
-    visit("weight_decay", self.weight_decay, {.doc = "lambda. auto: 10 / train.steps when independent, 0.1 when coupled; 0 is off.", .min = 0});
+    visit("weight_decay", self.weight_decay,
+          {.doc = "lambda. auto: 10 / train.steps when independent, 0.1 when coupled; 0 is off.", .min = 0});
     visit("decay_gains", self.decay_gains, {.doc = "Decay norm gains and biases too."});
     visit("warmup", self.warmup, {.doc = "Linear warm-up from 0. auto: the larger of 5% and 40 steps."});
     visit("lr_floor", self.lr_floor, {.doc = "Absolute learning rate the cosine ends at.", .min = 0});
-    visit("clip_norm", self.clip_norm, {.doc = "Global gradient norm is clipped to this; 0 is off.", .min = 0});
+    visit("clip_norm", self.clip_norm,
+          {.doc = "Global gradient norm is clipped to this; 0 is off.", .min = 0});
   }
 };
 

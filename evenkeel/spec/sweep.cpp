@@ -26,7 +26,8 @@ std::vector<Json> log_values(double a, double b, double n) {
 
 std::vector<Json> series_values(double a, double b) {
   std::vector<Json> values;
-  const int first = static_cast<int>(std::floor(std::log10(a))) - 1, last = static_cast<int>(std::ceil(std::log10(b)));
+  const int first = static_cast<int>(std::floor(std::log10(a))) - 1,
+            last = static_cast<int>(std::ceil(std::log10(b)));
   for (int decade = first; decade <= last; ++decade) {
     for (const int digit : {1, 3}) {
       const double x = tidy(digit * std::pow(10.0, decade));
@@ -47,10 +48,11 @@ std::vector<Json> axis_values(const std::string& path, const Setting& setting) {
     double a = 0, b = 0, n = 0;
     int used = 0;
     const auto whole = [&] { return used == static_cast<int>(text.size()); };
-    if (std::sscanf(text.c_str(), "log(%lf,%lf,%lf)%n", &a, &b, &n, &used) == 3 && whole() && a > 0 && b > a &&
-        n >= 2 && n <= 1000 && n == std::floor(n)) {
+    if (std::sscanf(text.c_str(), "log(%lf,%lf,%lf)%n", &a, &b, &n, &used) == 3 && whole() && a > 0 &&
+        b > a && n >= 2 && n <= 1000 && n == std::floor(n)) {
       values = log_values(a, b, n);
-    } else if (std::sscanf(text.c_str(), "series(%lf,%lf)%n", &a, &b, &used) == 2 && whole() && a > 0 && b >= a) {
+    } else if (std::sscanf(text.c_str(), "series(%lf,%lf)%n", &a, &b, &used) == 2 && whole() && a > 0 &&
+               b >= a) {
       values = series_values(a, b);
     }
   } else if (!setting.value.is_object()) {
@@ -58,13 +60,14 @@ std::vector<Json> axis_values(const std::string& path, const Setting& setting) {
   }
   if (values.empty()) {
     throw InputError(fmt::format(
-        "[sweep] \"{}\" must be a non-empty list, \"log(1e-3, 1, 7)\" or \"series(3e-4, 3e-1)\", got {} ({})", path,
-        setting.value.dump(), setting.origin));
+        "[sweep] \"{}\" must be a non-empty list, \"log(1e-3, 1, 7)\" or \"series(3e-4, 3e-1)\", got {} ({})",
+        path, setting.value.dump(), setting.origin));
   }
   for (std::size_t i = 0; i < values.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       if (values[i] == values[j]) {
-        throw InputError(fmt::format("[sweep] \"{}\" lists {} twice ({})", path, values[i].dump(), setting.origin));
+        throw InputError(
+            fmt::format("[sweep] \"{}\" lists {} twice ({})", path, values[i].dump(), setting.origin));
       }
     }
   }
@@ -88,7 +91,8 @@ SweepSpec sweep_from(Settings settings, const Settings& overrides) {
     }
   }
   bind(spec.study, words);
-  // Each value of each axis must be one its field takes; contradictions between fields show when cells are planned.
+  // Each value of each axis must be one its field takes; contradictions between fields show when cells are
+  // planned.
   for (const Axis& axis : spec.axes) {
     if (spec.base.count(axis.path)) {
       throw InputError(fmt::format("[{}] is both fixed ({}) and swept ({}); keep one", axis.path,

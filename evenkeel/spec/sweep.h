@@ -24,7 +24,8 @@ struct StudySpec {
     visit("title", self.title, {.doc = "Heading of the report.", .hashed = false});
     visit("question", self.question, {.doc = "What the study asks.", .hashed = false});
     visit("expectation", self.expectation, {.doc = "What was expected before it ran.", .hashed = false});
-    visit("criterion", self.criterion, {.doc = "What decides the verdict, fixed before the run.", .hashed = false});
+    visit("criterion", self.criterion,
+          {.doc = "What decides the verdict, fixed before the run.", .hashed = false});
     visit("cost", self.cost, {.doc = "Time and machine it needs.", .hashed = false});
   }
 };
@@ -42,14 +43,15 @@ struct SweepSpec {
   std::vector<Axis> axes;  ///< in order of path; empty: a single cell
 };
 
-/// Splits a file's settings (read with keep_whole = {"sweep"}) and --set overrides into study, base and axes. An
-/// override of an axis ("--set sweep.optim.lr=[0.1, 0.3]") replaces its values; an override of a swept field
+/// Splits a file's settings (read with keep_whole = {"sweep"}) and --set overrides into study, base and axes.
+/// An override of an axis ("--set sweep.optim.lr=[0.1, 0.3]") replaces its values; an override of a swept
+/// field
 /// ("--set optim.lr=0.1") replaces the axis by that value. Throws InputError for unknown keys, empty axes,
 /// repeated values, bad series.
 SweepSpec sweep_from(Settings settings, const Settings& overrides);
 
-/// The values of an axis: a list as it is; "log(a, b, n)" n values equally spaced in log; "series(a, b)" the 1-3 series
-/// from a to b (1e-3, 3e-3, 1e-2, ...), both ends included.
+/// The values of an axis: a list as it is; "log(a, b, n)" n values equally spaced in log; "series(a, b)" the
+/// 1-3 series from a to b (1e-3, 3e-3, 1e-2, ...), both ends included.
 std::vector<Json> axis_values(const std::string& path, const Setting& setting);
 
 }  // namespace evenkeel

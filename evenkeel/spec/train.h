@@ -37,13 +37,22 @@ struct TrainSpec {
     visit("batch", self.batch, {.doc = "B, sequences per step.", .min = 1});
     visit("seed", self.seed, {.doc = "Seeds initialisation, data order and dropout.", .min = 0});
     visit("precision", self.precision,
-          {.doc = "Of matrix products: fp32, or bf16 with fp32 master weights, norms, softmax and loss. auto: bf16 where "
-                  "the processor has AVX512-BF16 or AMX, else fp32. Resolved before anything runs and the same for all cells of a sweep."});
+          {.doc = "Of matrix products: fp32, or bf16 with fp32 master weights, norms, softmax and loss. "
+                  "auto: bf16 where "
+                  "the processor has AVX512-BF16 or AMX, else fp32. Resolved before anything runs and the "
+                  "same for all cells of a sweep."});
     visit("device", self.device, {.doc = "cpu, or cuda where LibTorch has it."});
-    visit("threads", self.threads, {.doc = "Threads of one trainer; results may differ in the last bits between counts. Sweeps run one single-threaded cell per core.", .min = 1, .max = 1024});
-    visit("eval_every", self.eval_every, {.doc = "Validation loss this often, besides the first and last step. auto: 25%; 0 is off."});
-    visit("checkpoint_every", self.checkpoint_every, {.doc = "Checkpoint this often, besides the last step. auto: 25%; 0 is off."});
-    visit("keep_checkpoints", self.keep_checkpoints, {.doc = "How many of the newest checkpoints are kept.", .min = 1});
+    visit("threads", self.threads,
+          {.doc = "Threads of one trainer; results may differ in the last bits between counts. Sweeps run "
+                  "one single-threaded cell per core.",
+           .min = 1,
+           .max = 1024});
+    visit("eval_every", self.eval_every,
+          {.doc = "Validation loss this often, besides the first and last step. auto: 25%; 0 is off."});
+    visit("checkpoint_every", self.checkpoint_every,
+          {.doc = "Checkpoint this often, besides the last step. auto: 25%; 0 is off."});
+    visit("keep_checkpoints", self.keep_checkpoints,
+          {.doc = "How many of the newest checkpoints are kept.", .min = 1});
   }
   std::int64_t tokens_per_step(std::int64_t context) const { return batch * context; }
 };
@@ -54,9 +63,13 @@ struct TelemetrySpec {
   std::int64_t heads_every = 10;
 
   static void fields(auto& self, auto&& visit) {
-    visit("on", self.on, {.doc = "Record what happens inside (attention, gradients, updates). Changes no bit of the training."});
+    visit(
+        "on", self.on,
+        {.doc =
+             "Record what happens inside (attention, gradients, updates). Changes no bit of the training."});
     visit("metrics_every", self.metrics_every, {.doc = "Steps between lines of metrics.jsonl.", .min = 1});
-    visit("heads_every", self.heads_every, {.doc = "Steps between per-head and per-tensor records in heads.jsonl.", .min = 1});
+    visit("heads_every", self.heads_every,
+          {.doc = "Steps between per-head and per-tensor records in heads.jsonl.", .min = 1});
   }
 };
 
