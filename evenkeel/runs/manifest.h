@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 
@@ -16,10 +17,20 @@ namespace fs = std::filesystem;
 /// Facts of the data that analysis needs; entropies in nats per token. NaN: unknown.
 struct DataRecord {
   std::string name;
-  double h1 = 0;
-  double bigram_entropy = 0;
-  double floor = 0;
+  double h1 = std::numeric_limits<double>::quiet_NaN();
+  double bigram_entropy = std::numeric_limits<double>::quiet_NaN();
+  double floor = std::numeric_limits<double>::quiet_NaN();
   std::int64_t train_tokens = -1;
+};
+
+/// What a foreign log said about a run: it stands in for the experiment, which cannot be known. NaN, "" or
+/// -1: not said.
+struct Imported {
+  std::string source;  ///< file name and line the run came from
+  std::string arm, size;
+  std::int64_t params = -1;
+  double lr = std::numeric_limits<double>::quiet_NaN();
+  std::int64_t seed = -1;
 };
 
 struct Manifest {
@@ -29,6 +40,8 @@ struct Manifest {
   DataRecord data;
   Json versions;     ///< {"evenkeel": "0.1.0", "format": 1}: equal for equal runs
   Json environment;  ///< host, processor, torch, times, absolute paths: may differ between equal runs
+  /// Set for a run made by `evenkeel import`; `experiment` then means nothing.
+  std::optional<Imported> imported{};
 };
 
 void write_manifest(const fs::path& run, const Manifest& manifest);
@@ -48,6 +61,7 @@ struct Result {
 };
 
 void write_result(const fs::path& run, const Result& result);
+/// nullopt while the run has not ended. Throws InputError when the file is damaged.
 std::optional<Result> read_result(const fs::path& run);
 
 }  // namespace evenkeel::runs

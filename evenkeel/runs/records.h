@@ -5,21 +5,17 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/json.h"
+#include "evenkeel/telemetry/sinks/jsonl.h"
 
 namespace evenkeel::runs {
 
-/// `record` as one line without newline: its JSON with a last key "crc" = CRC-32C of the JSON without that
-/// key.
-std::string encode_record(const Json& record);
-/// The record without its crc; nullopt when the line is torn or its crc does not match.
-std::optional<Json> decode_record(std::string_view line);
+using telemetry::decode_record;
+using telemetry::encode_record;
 
 /// Every valid record up to the first invalid line; an absent file is empty. `valid_bytes` gets the length of
 /// the valid part.

@@ -1,0 +1,38 @@
+// A cell is one run seen from outside: what was set, and how it ended. It is the one view that listing and
+// analysis have of a run, whether evenkeel trained it or it was imported from a foreign log.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "evenkeel/runs/manifest.h"
+
+namespace evenkeel::runs {
+
+struct Cell {
+  fs::path run;
+  std::string arm_hint;  ///< the arm's name where a sweep or an import gave one; "" lets analysis derive it
+  std::string size;      ///< rung, such as d64
+  std::int64_t params = -1;  ///< N, block matrices only; -1 unknown
+  double lr = 0;             ///< peak learning rate; NaN unknown
+  std::int64_t seed = -1;
+  std::int64_t steps = 0;  ///< planned optimiser steps
+  std::string config_hash;
+  Json config = Json::object();                             ///< resolved configuration; empty for imports
+  std::optional<Result> result;                             ///< nullopt: not ended
+  double h1 = std::numeric_limits<double>::quiet_NaN();     ///< unigram entropy of the validation stream, nat
+  double floor = std::numeric_limits<double>::quiet_NaN();  ///< known entropy rate, nat
+  double l0 = std::numeric_limits<double>::quiet_NaN();     ///< validation loss at initialisation, nat
+};
+
+/// Throws InputError when `run` holds no run or a damaged one.
+Cell load_cell(const fs::path& run);
+
+/// Every run at or below `folder`, in order of path (runs/records.h, find_runs).
+std::vector<Cell> load_cells(const fs::path& folder);
+
+}  // namespace evenkeel::runs

@@ -1,0 +1,59 @@
+#include "evenkeel/runs/json_fields.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "evenkeel/base/error.h"
+
+namespace evenkeel::runs {
+
+JsonFields::JsonFields(const Json& document, std::string where)
+    : document_(document), where_(std::move(where)) {
+  if (!document_.is_object()) {
+    throw InputError(
+        where_ + " must hold a JSON object; the file is damaged: restore it or delete the run and run again");
+  }
+}
+
+void JsonFields::fail(std::string_view key, std::string_view expected) const {
+  const auto it = document_.find(std::string(key));
+  throw InputError(
+      fmt::format("{}: [{}] must be {}, got {}; the file is damaged or of another version: restore it or "
+                  "delete the run and run again",
+                  where_, key, expected, it == document_.end() ? "nothing" : it->dump()));
+}
+
+bool JsonFields::has(std::string_view key) const {
+  return document_.contains(std::string(key));
+}
+
+const Json& JsonFields::at(std::string_view key) const {
+  const auto it = document_.find(std::string(key));
+  if (it == document_.end()) fail(key, "there");
+  return *it;
+}
+
+std::string JsonFields::text(std::string_view key) const {
+  const Json& value = at(key);
+  if (!value.is_string()) fail(key, "a string");
+  return value.get<std::string>();
+}
+
+std::int64_t JsonFields::integer(std::string_view key) const {
+  const Json& value = at(key);
+  if (!value.is_number_integer()) fail(key, "a whole number");
+  return value.get<std::int64_t>();
+}
+
+double JsonFields::number(std::string_view key) const {
+  return number_from_json(at(key), fmt::format("{}: {}", where_, key));
+}
+
+const Json& JsonFields::object(std::string_view key) const {
+  const Json& value = at(key);
+  if (!value.is_object()) fail(key, "an object");
+  return value;
+}
+
+}  // namespace evenkeel::runs

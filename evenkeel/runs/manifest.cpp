@@ -1,0 +1,115 @@
+#include "evenkeel/runs/manifest.h"
+
+#include <system_error>
+
+#include "evenkeel/base/error.h"
+#include "evenkeel/base/files.h"
+#include "evenkeel/runs/json_fields.h"
+
+namespace evenkeel::runs {
+namespace {
+
+Json data_to_json(const DataRecord& data) {
+  return {{"name", data.name},
+          {"h1", json_number(data.h1)},
+          {"bigram_entropy", json_number(data.bigram_entropy)},
+          {"floor", json_number(data.floor)},
+          {"train_tokens", data.train_tokens}};
+}
+
+DataRecord data_from_json(const Json& document, const std::string& where) {
+  const JsonFields fields(document, where);
+  DataRecord data;
+  data.name = fields.text("name");
+  data.h1 = fields.number("h1");
+  data.bigram_entropy = fields.number("bigram_entropy");
+  data.floor = fields.number("floor");
+  data.train_tokens = fields.integer("train_tokens");
+  return data;
+}
+
+Json imported_to_json(const Imported& imported) {
+  return {{"source", imported.source},      {"arm", imported.arm},
+          {"size", imported.size},          {"params", imported.params},
+          {"lr", json_number(imported.lr)}, {"seed", imported.seed}};
+}
+
+Imported imported_from_json(const Json& document, const std::string& where) {
+  const JsonFields fields(document, where);
+  Imported imported;
+  imported.source = fields.text("source");
+  imported.arm = fields.text("arm");
+  imported.size = fields.text("size");
+  imported.params = fields.integer("params");
+  imported.lr = fields.number("lr");
+  imported.seed = fields.integer("seed");
+  return imported;
+}
+
+}  // namespace
+
+void write_manifest(const fs::path& run, const Manifest& manifest) {
+  Json document = {{"config_hash", manifest.config_hash},
+                   {"arm", manifest.arm},
+                   {"data", data_to_json(manifest.data)},
+                   {"versions", manifest.versions},
+                   {"environment", manifest.environment}};
+  if (manifest.imported) document["imported"] = imported_to_json(*manifest.imported);
+  else document["config"] = to_json(manifest.experiment);
+  write_json(run / "manifest.json", document);
+}
+
+Manifest read_manifest(const fs::path& run) {
+  const fs::path file = run / "manifest.json";
+  std::error_code error;
+  if (!fs::is_regular_file(file, error)) {
+    throw InputError(run.string() +
+                     " is not a run (it has no manifest.json); `evenkeel ls` lists the runs in a folder");
+  }
+  const Json document = read_json(file);
+  const JsonFields fields(document, file.string());
+  Manifest manifest;
+  manifest.config_hash = fields.text("config_hash");
+  manifest.arm = fields.text("arm");
+  manifest.data = data_from_json(fields.object("data"), file.string());
+  manifest.versions = fields.at("versions");
+  manifest.environment = fields.at("environment");
+  if (fields.has("imported")) {
+    manifest.imported = imported_from_json(fields.object("imported"), file.string());
+  } else {
+    manifest.experiment = experiment_from_json(fields.object("config"), file.string());
+  }
+  return manifest;
+}
+
+void write_result(const fs::path& run, const Result& result) {
+  Json document = {{"label", result.label},
+                   {"steps", result.steps},
+                   {"seen_tokens", result.seen_tokens},
+                   {"final_loss", json_number(result.final_loss)},
+                   {"train_loss", json_number(result.train_loss)},
+                   {"l0", json_number(result.l0)},
+                   {"digest", result.digest}};
+  if (result.nonfinite_step) document["nonfinite_step"] = *result.nonfinite_step;
+  write_json(run / "result.json", document);
+}
+
+std::optional<Result> read_result(const fs::path& run) {
+  const fs::path file = run / "result.json";
+  std::error_code error;
+  if (!fs::is_regular_file(file, error)) return std::nullopt;
+  const Json document = read_json(file);
+  const JsonFields fields(document, file.string());
+  Result result;
+  result.label = fields.text("label");
+  result.steps = fields.integer("steps");
+  result.seen_tokens = fields.integer("seen_tokens");
+  result.final_loss = fields.number("final_loss");
+  result.train_loss = fields.number("train_loss");
+  result.l0 = fields.number("l0");
+  if (fields.has("nonfinite_step")) result.nonfinite_step = fields.integer("nonfinite_step");
+  result.digest = fields.at("digest");
+  return result;
+}
+
+}  // namespace evenkeel::runs
