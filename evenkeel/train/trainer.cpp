@@ -101,7 +101,7 @@ class Trainer {
     while (step_ < e_.train.steps) {
       if (!one_step()) return finish("nonfinite", kNan);
       const bool stop = options_.stop_requested();
-      if (is_due(e_.train.checkpoint_every, step_) || step_ == e_.train.steps || stop) checkpoint();
+      if (is_scheduled(step_) || stop) checkpoint();
       if (stop && step_ < e_.train.steps) {
         timer_.session("interrupted", step_);
         return Outcome::kInterrupted;
@@ -249,7 +249,21 @@ class Trainer {
     state.trainer = {
         {"l0", json_number(l0_)}, {"last_valid", json_number(last_valid_)}, {"tail_losses", tail}};
     runs::write_checkpoint(run_, state, model_bytes(parameters_), optim_bytes(optimiser_));
+    remove_interim_checkpoints();
     runs::prune_checkpoints(run_, e_.train.keep_checkpoints);
+  }
+
+  bool is_scheduled(std::int64_t step) const {
+    return step == e_.train.steps || is_due(e_.train.checkpoint_every, step);
+  }
+
+  /// Checkpoints an interruption left between scheduled ones: gone once a newer one is there, so that an
+  /// interrupted run ends with the same files as an uninterrupted one.
+  void remove_interim_checkpoints() const {
+    for (const fs::path& folder : runs::list_checkpoints(run_)) {
+      const std::int64_t step = std::stoll(folder.filename().string().substr(4));
+      if (step < step_ && !is_scheduled(step)) fs::remove_all(folder);
+    }
   }
 
   Outcome finish(const std::string& label, double final_loss) {
