@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <system_error>
+#include <thread>
 
 #include "evenkeel/base/error.h"
 
@@ -80,11 +82,15 @@ std::string read_file(const fs::path& file) {
 }
 
 void write_file(const fs::path& file, std::string_view content) {
+  write_file(file, std::span<const std::string_view>(&content, 1));
+}
+
+void write_file(const fs::path& file, std::span<const std::string_view> parts) {
   const fs::path partial = file.string() + ".part";
   const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) fail("write", file);
   try {
-    write_all(fd, content, file);
+    for (const std::string_view part : parts) write_all(fd, part, file);
     if (::fsync(fd) != 0) fail("write", file);
   } catch (...) {
     ::close(fd);
@@ -97,6 +103,22 @@ void write_file(const fs::path& file, std::string_view content) {
     errno = error;
     fail("write", file);
   }
+  const fs::path parent = file.parent_path();
+  sync_folder(parent.empty() ? fs::path(".") : parent);
+}
+
+void sync_folder(const fs::path& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0 && errno == EACCES) return;  // may be written to but not opened: it cannot be synced
+  if (fd < 0) fail("write", folder);
+  // Some file systems cannot sync a folder (EINVAL); there is nothing to do about it then.
+  if (::fsync(fd) != 0 && errno != EINVAL) {
+    const int error = errno;
+    ::close(fd);
+    errno = error;
+    fail("write", folder);
+  }
+  ::close(fd);
 }
 
 void make_folder(const fs::path& folder) {
@@ -133,8 +155,15 @@ void AppendFile::sync() {
 FileLock::FileLock(const fs::path& file, std::string_view who_holds_it) {
   fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (fd_ < 0) fail("write", file);
-  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+  // Whoever asks whether the file is locked holds it for an instant, so one refusal proves nothing.
+  for (int attempt = 0; ::flock(fd_, LOCK_EX | LOCK_NB) != 0; ++attempt) {
+    const int error = errno;
+    if (error == EINTR || (error == EWOULDBLOCK && attempt < 10)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      continue;
+    }
     ::close(fd_);
+    if (error != EWOULDBLOCK) throw EnvironmentError(explain_errno("lock", file, error));
     throw EnvironmentError(std::string(who_holds_it) + " (lock " + file.string() +
                            "); wait for it to end or stop it, then run the same command again");
   }

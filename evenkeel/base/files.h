@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,12 @@ std::string read_file(const fs::path& file);
 /// Writes beside `file`, flushes to disk, renames over it: readers see the old or the new content, never a
 /// part.
 void write_file(const fs::path& file, std::string_view content);
+/// The same for content that lies in several places.
+void write_file(const fs::path& file, std::span<const std::string_view> parts);
+
+/// Flushes a folder's entries to disk, so that files and folders renamed into it stay there after a power
+/// cut.
+void sync_folder(const fs::path& folder);
 
 /// Creates `folder` and its parents; a clear error when that is not permitted or a file is in the way.
 void make_folder(const fs::path& folder);

@@ -18,11 +18,12 @@ enum class Split { kTrain, kValid };
 
 /// What is known about a source's text. Entropies in nats per token.
 struct Facts {
-  std::string name;                      ///< one line for people: "tinyshakespeare/input.txt, 1115394 bytes"
-  double unigram_entropy = 0;            ///< H1: of the validation stream (docs: definitions)
-  std::optional<double> bigram_entropy;  ///< H(x_t | x_{t-1}) of the validation stream, where cheap
-  std::optional<double> floor;           ///< entropy rate known by construction (synthetic only)
-  std::int64_t train_tokens = -1;        ///< -1: endless
+  std::string name;            ///< one line for people: "tinyshakespeare/input.txt, 1115394 bytes"
+  double unigram_entropy = 0;  ///< H1, plug-in, of the targets of the fixed validation set
+  /// H(x_t | x_{t-1}), plug-in, of the same targets; unset where its bias would exceed 0.1 nat
+  std::optional<double> bigram_entropy;
+  std::optional<double> floor;     ///< mean loss of the ideal predictor on the same (synthetic only)
+  std::int64_t train_tokens = -1;  ///< -1: endless
   std::int64_t valid_tokens = 0;
   std::vector<bool> occurs;  ///< [V]: ids that occur in the training split
 };
@@ -47,6 +48,9 @@ std::unique_ptr<Source> open_source(const DataSpec& spec, std::int64_t context);
 
 /// For resolve(): what the data turned out to be.
 DataFacts facts_for_resolve(const Source& source, const DataSpec& spec);
+
+/// Windows of the fixed validation set: the first valid_tokens worth of the split, at least one.
+std::int64_t valid_windows(const Source& source, std::int64_t context, std::int64_t valid_tokens);
 
 /// A batch on the host: row-major [rows, cols].
 struct HostBatch {

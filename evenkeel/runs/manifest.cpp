@@ -1,5 +1,6 @@
 #include "evenkeel/runs/manifest.h"
 
+#include <cmath>
 #include <system_error>
 
 #include "evenkeel/base/error.h"
@@ -80,6 +81,11 @@ Manifest read_manifest(const fs::path& run) {
     manifest.experiment = experiment_from_json(fields.object("config"), file.string());
   }
   return manifest;
+}
+
+std::string label_of(std::optional<std::int64_t> nonfinite_step, double final_loss, double h1) {
+  if (nonfinite_step || !std::isfinite(final_loss)) return "nonfinite";
+  return final_loss >= h1 - kNotLearnedMargin ? "not_learned" : "finished";
 }
 
 void write_result(const fs::path& run, const Result& result) {

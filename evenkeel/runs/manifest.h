@@ -60,6 +60,14 @@ struct Result {
   Json digest;  ///< file name -> content hash of metrics, heads and events
 };
 
+/// Final validation loss within this of H1 (nat): nothing was learned.
+inline constexpr double kNotLearnedMargin = 0.05;
+
+/// The label a run gives itself (docs: definitions): "nonfinite" when a step or the final loss was not
+/// finite, "not_learned" when final_loss >= h1 - kNotLearnedMargin, else "finished". An unknown h1 (NaN)
+/// never says not_learned.
+std::string label_of(std::optional<std::int64_t> nonfinite_step, double final_loss, double h1);
+
 void write_result(const fs::path& run, const Result& result);
 /// nullopt while the run has not ended. Throws InputError when the file is damaged.
 std::optional<Result> read_result(const fs::path& run);

@@ -22,13 +22,43 @@ struct EnumNames<DataKind> {
 struct SyntheticSpec {
   std::int64_t vocab = 256;
   double zipf = 1.0;
-  double copy = 0.5;
+  std::int64_t topics = 8;
+  double topic = 0.5;
+  double bigram = 0.5;
+  std::int64_t successors = 4;
+  double copy = 0.84;
+  double copy_length = 8;
+  std::int64_t lag_min = 2;
+  std::int64_t lag_max = 4;
   std::int64_t seed = 1;
 
   static void fields(auto& self, auto&& visit) {
-    visit("vocab", self.vocab, {.doc = "Number of token ids.", .min = 8, .max = 65536});
-    visit("zipf", self.zipf, {.doc = "Exponent of the unigram Zipf law.", .min = 0, .max = 4});
-    visit("copy", self.copy, {.doc = "Share of tokens that repeat earlier context.", .min = 0, .max = 0.95});
+    visit("vocab", self.vocab, {.doc = "Number of token ids.", .min = 2, .max = 65536});
+    visit("zipf", self.zipf,
+          {.doc = "Exponent of the Zipf laws that tokens are drawn from.", .min = 0, .max = 4});
+    visit("topics", self.topics, {.doc = "Number of topics; each sequence has one.", .min = 1, .max = 256});
+    visit("topic", self.topic,
+          {.doc = "Share of the topic's own Zipf law in drawn tokens; the rest follows the common one.",
+           .min = 0,
+           .max = 1});
+    visit("bigram", self.bigram,
+          {.doc = "Share of generated tokens that follow from the token before by the bigram table.",
+           .min = 0,
+           .max = 1});
+    visit("successors", self.successors,
+          {.doc = "Successors of each token in the bigram table, with weights 1, 1/2, 1/4, ...",
+           .min = 1,
+           .max = 64});
+    visit("copy", self.copy,
+          {.doc = "Long-run share of tokens that repeat the token a fixed lag back; they come in stretches.",
+           .min = 0,
+           .max = 0.99});
+    visit("copy_length", self.copy_length, {.doc = "Mean length of a copied stretch, in tokens.", .min = 1});
+    visit("lag_min", self.lag_min, {.doc = "Smallest lag of a copied stretch.", .min = 1});
+    visit("lag_max", self.lag_max,
+          {.doc = "Largest lag of a copied stretch; each stretch draws its own, uniformly.",
+           .min = 1,
+           .max = 1024});
     visit("seed", self.seed,
           {.doc = "Seed of the language itself; the order of sequences follows train.seed.", .min = 0});
   }

@@ -1,0 +1,77 @@
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <fstream>
+
+#include "evenkeel/base/error.h"
+#include "evenkeel/base/files.h"
+#include "evenkeel/base/json.h"
+#include "evenkeel/data/text/formats.h"
+
+namespace evenkeel::data {
+namespace {
+
+constexpr std::uint16_t kDocumentEnd = 256;
+
+std::shared_ptr<const TokenStream> jsonl_stream(const std::string& file, const char* key,
+                                                const std::string& field) {
+  if (checked_size(file, key) == 0) {
+    throw InputError(fmt::format(
+        "[data.{}] {}: the file is empty (0 bytes); give a file with one JSON object per line", key, file));
+  }
+  std::vector<std::uint16_t> ids;
+  for_each_json_line(file, key, field, [&ids](const std::string& text) {
+    for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+    ids.push_back(kDocumentEnd);
+  });
+  return std::make_shared<MemoryStream>(std::move(ids), file);
+}
+
+}  // namespace
+
+void for_each_json_line(const std::string& file, const char* key, const std::string& field,
+                        const std::function<void(const std::string&)>& use) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) throw EnvironmentError(explain_errno("read", file, errno));
+  std::int64_t number = 0, offset = 0;
+  for (std::string line; std::getline(in, line); offset += static_cast<std::int64_t>(line.size()) + 1) {
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const auto fail = [&](std::int64_t at, const std::string& what) {
+      throw InputError(fmt::format("[data.{}] {}:{}, byte {}: {}", key, file, number, offset + at, what));
+    };
+    Json document;
+    try {
+      document = Json::parse(line);
+    } catch (const Json::parse_error& error) {
+      const auto at = error.byte > 0 ? static_cast<std::int64_t>(error.byte) - 1 : 0;
+      fail(at, "this line is no JSON object; mend or remove it (one object per line, UTF-8)");
+    }
+    if (!document.is_object()) fail(0, "expected a JSON object on each line, such as {\"text\": \"...\"}");
+    const auto found = document.find(field);
+    if (found == document.end() || !found->is_string()) {
+      std::string names;
+      for (const auto& [name, value] : document.items()) {
+        if (value.is_string()) names += (names.empty() ? "" : ", ") + name;
+      }
+      fail(0, fmt::format("no text in field \"{}\"; set data.text_field to the field that holds it (text "
+                          "fields here: {})",
+                          field, names.empty() ? "none" : names));
+    }
+    use(found->get_ref<const std::string&>());
+  }
+  if (in.bad()) throw EnvironmentError(explain_errno("read", file, errno));
+}
+
+OpenedText open_jsonl(const DataSpec& spec) {
+  OpenedText text;
+  text.unit = "tokens";
+  text.vocab = 257;
+  text.train = jsonl_stream(*spec.path, "path", spec.text_field);
+  if (spec.valid_path) text.valid = jsonl_stream(*spec.valid_path, "valid_path", spec.text_field);
+  text.fingerprint = files_fingerprint(spec);
+  text.name = describe_files(spec, text.train->size(), text.valid ? text.valid->size() : 0, text.unit);
+  return text;
+}
+
+}  // namespace evenkeel::data

@@ -1,0 +1,146 @@
+#include "evenkeel/telemetry/metric_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace evenkeel::telemetry {
+namespace {
+
+using enum MetricShape;
+using enum LineFile;
+
+constexpr const char* kProxies = "Wortsman et al. 2023, arXiv 2309.14322";
+constexpr const char* kDehghani = "Dehghani et al. 2023, arXiv 2302.05442";
+constexpr const char* kZhai = "Zhai et al. 2023, arXiv 2303.06296";
+constexpr const char* kPascanu = "Pascanu et al. 2013, arXiv 1211.5063";
+
+constexpr std::array kTable{
+    Metric{"step", "step", kScalar, kBoth, "none", "none", "Optimiser steps done.", ""},
+    Metric{"tokens", "token", kScalar, kMetrics, "sum since the start", "none", "Training tokens seen.", ""},
+    Metric{"optim/all/lr", "", kScalar, kMetrics, "none", "none", "Learning rate of this step.", kProxies},
+    Metric{"loss/train/ce", "nat", kScalar, kMetrics, "mean over the tokens of the training batch",
+           "the training pass", "Cross-entropy of the training batch, before the update.", kProxies},
+    Metric{"loss/train/z", "nat", kScalar, kMetrics, "mean over the tokens of the training batch",
+           "the training pass", "z-loss term, coefficient included; not part of loss/train/ce.", kProxies},
+    Metric{"loss/valid/ce", "nat", kScalar, kMetrics, "mean over the tokens of the validation set",
+           "one pass over the validation set on evaluation steps",
+           "Validation cross-entropy after this step.", kProxies},
+    Metric{"grad/all/norm", "", kScalar, kMetrics, "L2 norm over all parameters", "the clipping pass",
+           "Global gradient norm before clipping.", kPascanu},
+    Metric{"grad/all/norm_clipped", "", kScalar, kMetrics, "L2 norm over all parameters", "none",
+           "Global gradient norm after clipping.", kPascanu},
+    Metric{"logits/out/mean", "", kScalar, kMetrics,
+           "mean over tokens and over ids that occur in the training data", "the loss pass",
+           "Mean output logit; it drifts when log Z is free.", kProxies},
+    Metric{"logits/out/logz", "nat", kScalar, kMetrics, "mean over the tokens of the training batch",
+           "the loss pass", "Mean log of the softmax normaliser Z of the output logits.", kProxies},
+    Metric{"attn/{layer}/logit_max", "", kPerHead, kHeads, "maximum over rows and visible keys",
+           "the attention pass", "Largest signed attention logit, after scale and before softmax.",
+           kDehghani},
+    Metric{"attn/{layer}/logit_absmax", "", kPerHead, kHeads, "maximum magnitude over rows and visible keys",
+           "the attention pass", "Largest magnitude of an attention logit.", kDehghani},
+    Metric{"attn/{layer}/logit_rms", "", kPerHead, kHeads, "root mean square over rows and visible keys",
+           "the attention pass", "RMS of the attention logits.", kProxies},
+    Metric{"attn/{layer}/entropy", "nat", kPerHead, kHeads, "mean over rows with at least 2 visible keys",
+           "the attention pass", "Entropy H of the attention probabilities of a row, before dropout.", kZhai},
+    Metric{"attn/{layer}/entropy_norm", "", kPerHead, kHeads, "mean over rows with n >= 2 visible keys",
+           "the attention pass", "H / ln n: 1 is uniform attention, 0 a single key.", kZhai},
+    Metric{"attn/{layer}/q_norm", "", kPerHead, kHeads, "mean over positions", "the attention pass",
+           "L2 norm of the query vectors that enter the product.", kProxies},
+    Metric{"attn/{layer}/k_norm", "", kPerHead, kHeads, "mean over positions", "the attention pass",
+           "L2 norm of the key vectors that enter the product.", kProxies},
+    Metric{"attn/{layer}/qk_cosine", "", kPerHead, kHeads, "mean over visible pairs", "the attention pass",
+           "Cosine between query and key.", kProxies},
+    Metric{"block/{layer}/out_rms", "", kScalar, kHeads, "root mean square over tokens and channels",
+           "one pass over the block's output", "RMS of the residual stream after the block.", kProxies},
+    Metric{"tensor/{parameter}/grad_rms", "", kScalar, kHeads, "root mean square over the tensor",
+           "the optimiser pass", "RMS of the gradient after clipping.", kProxies},
+    Metric{"tensor/{parameter}/param_rms", "", kScalar, kHeads, "root mean square over the tensor",
+           "the optimiser pass", "RMS of the parameter before the update.", kProxies},
+    Metric{"tensor/{parameter}/update_rms", "", kScalar, kHeads, "root mean square over the tensor",
+           "the optimiser pass", "RMS of the update as applied, learning rate and decay included.", kProxies},
+};
+
+bool is_layer(std::string_view text) {
+  return text.size() >= 7 && text.starts_with("layer") &&
+         std::all_of(text.begin() + 5, text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+bool is_parameter(std::string_view text) {
+  return !text.empty() && text.find('/') == std::string_view::npos;
+}
+
+bool matches(std::string_view id, std::string_view key) {
+  const auto open = id.find('{');
+  if (open == std::string_view::npos) return id == key;
+  const auto close = id.find('}');
+  const std::string_view before = id.substr(0, open), after = id.substr(close + 1);
+  if (key.size() <= before.size() + after.size() || !key.starts_with(before) || !key.ends_with(after))
+    return false;
+  const std::string_view site = key.substr(before.size(), key.size() - before.size() - after.size());
+  return id.substr(open, close + 1 - open) == "{layer}" ? is_layer(site) : is_parameter(site);
+}
+
+const char* shape_name(MetricShape shape) {
+  return shape == kScalar ? "scalar" : "head";
+}
+const char* file_name(LineFile file) {
+  return file == kMetrics ? "metrics" : file == kHeads ? "heads" : "both";
+}
+
+}  // namespace
+
+std::span<const Metric> metric_table() {
+  return kTable;
+}
+
+const Metric* find_metric(std::string_view key) {
+  const auto row =
+      std::find_if(kTable.begin(), kTable.end(), [&](const Metric& m) { return matches(m.id, key); });
+  return row == kTable.end() ? nullptr : &*row;
+}
+
+std::string layer_site(std::int64_t layer) {
+  return fmt::format("layer{:02}", layer);
+}
+
+std::string attention_key(std::int64_t layer, std::string_view quantity) {
+  return fmt::format("attn/layer{:02}/{}", layer, quantity);
+}
+
+std::string block_key(std::int64_t layer, std::string_view quantity) {
+  return fmt::format("block/layer{:02}/{}", layer, quantity);
+}
+
+std::string tensor_key(std::string_view parameter, std::string_view quantity) {
+  return fmt::format("tensor/{}/{}", parameter, quantity);
+}
+
+Json metric_listing() {
+  Json list = Json::array();
+  for (const Metric& m : kTable) {
+    list.push_back({{"id", m.id},
+                    {"unit", m.unit},
+                    {"shape", shape_name(m.shape)},
+                    {"file", file_name(m.file)},
+                    {"reduction", m.reduction},
+                    {"cost", m.cost},
+                    {"doc", m.doc},
+                    {"source", m.source}});
+  }
+  return list;
+}
+
+std::string metric_listing_markdown() {
+  std::string text =
+      "| key | unit | shape | file | reduction | cost | what | source |\n|---|---|---|---|---|---|---|---|\n";
+  for (const Metric& m : kTable) {
+    text += fmt::format("| `{}` | {} | {} | {} | {} | {} | {} | {} |\n", m.id, m.unit, shape_name(m.shape),
+                        file_name(m.file), m.reduction, m.cost, m.doc, m.source);
+  }
+  return text;
+}
+
+}  // namespace evenkeel::telemetry
