@@ -29,7 +29,6 @@ Json environment(Json known) {
   }
   known["processor"] = processor();
   known["libtorch"] = TORCH_VERSION;
-  known["cpu_capability"] = at::get_cpu_capability();
   known["threads"] = at::get_num_threads();
   return known;
 }

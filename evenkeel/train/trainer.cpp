@@ -2,7 +2,6 @@
 
 #include <ATen/ops/tensor.h>
 #include <fmt/format.h>
-#include <sys/utsname.h>
 
 #include <cmath>
 #include <deque>
@@ -77,6 +76,10 @@ std::unique_ptr<data::Source> open_same_data(const Experiment& e, const fs::path
   return source;
 }
 
+Outcome outcome_of(const runs::Result& result) {
+  return result.label == "nonfinite" ? Outcome::kNonfinite : Outcome::kFinished;
+}
+
 class Trainer {
  public:
   Trainer(const runs::RunLock& lock, runs::Manifest manifest, const Options& options)
@@ -99,7 +102,7 @@ class Trainer {
     timer_.session(step_ > 0 ? "resume" : "start", step_);
     if (step_ == 0) record_initial_loss();
     while (step_ < e_.train.steps) {
-      if (!one_step()) return finish("nonfinite", kNan);
+      if (!one_step()) return finish();
       const bool stop = options_.stop_requested();
       if (is_scheduled(step_) || stop) checkpoint();
       if (stop && step_ < e_.train.steps) {
@@ -107,16 +110,10 @@ class Trainer {
         return Outcome::kInterrupted;
       }
     }
-    const bool learned = last_valid_ < manifest_.data.h1 - kLearnedMargin || std::isnan(manifest_.data.h1);
-    return finish(!std::isfinite(last_valid_) ? "nonfinite"
-                  : learned                   ? "finished"
-                                              : "not_learned",
-                  last_valid_);
+    return finish();
   }
 
  private:
-  static constexpr double kLearnedMargin = 0.05;  // nats below H1 that count as having learned something
-
   runs::RunWriter open(const runs::RunLock& lock) {
     std::vector<std::string> warnings;
     const auto found = runs::find_latest_checkpoint(run_, warnings);
@@ -266,12 +263,12 @@ class Trainer {
     }
   }
 
-  Outcome finish(const std::string& label, double final_loss) {
+  Outcome finish() {
     runs::Result result;
-    result.label = label;
+    result.label = runs::label_of(nonfinite_step_, last_valid_, manifest_.data.h1);
     result.steps = step_;
     result.seen_tokens = step_ * tokens_per_step_;
-    result.final_loss = label == "nonfinite" ? kNan : final_loss;
+    result.final_loss = result.label == "nonfinite" ? kNan : last_valid_;
     double sum = 0;
     for (const double x : tail_losses_) sum += x;
     result.train_loss = tail_losses_.empty() ? kNan : sum / static_cast<double>(tail_losses_.size());
@@ -279,7 +276,7 @@ class Trainer {
     result.nonfinite_step = nonfinite_step_;
     timer_.session("end", step_);
     writer_.finish(result);
-    return label == "nonfinite" ? Outcome::kNonfinite : Outcome::kFinished;
+    return outcome_of(result);
   }
 
   const Options& options_;
@@ -304,10 +301,6 @@ class Trainer {
   runs::RunWriter writer_;  // after what open() fills in from a checkpoint
   StepTimer timer_;
 };
-
-Outcome outcome_of(const runs::Result& result) {
-  return result.label == "nonfinite" ? Outcome::kNonfinite : Outcome::kFinished;
-}
 
 }  // namespace
 
