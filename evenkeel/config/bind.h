@@ -132,8 +132,11 @@ void walk(C& config, const std::string& prefix, Leaf&& leaf) {
 
 /// Puts every setting into its field. Throws InputError for an unknown key (with "did you mean"), a wrong
 /// type or a value out of range.
-template <class C>
-void bind(C& config, const Settings& settings, const std::string& prefix = "") {
+/// Takes Settings of any value category: argument-dependent lookup also finds std::bind, which would win, and
+/// do nothing, for anything but a const lvalue.
+template <class C, class S>
+requires std::is_same_v<std::remove_cvref_t<S>, Settings>
+void bind(C& config, S&& settings, const std::string& prefix = "") {
   std::vector<std::string> known;
   std::size_t used = 0;
   bind_detail::walk(config, prefix, [&](const std::string& path, auto& member, const FieldInfo& info) {

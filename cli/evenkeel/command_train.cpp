@@ -1,0 +1,157 @@
+// evenkeel train: one run with progress. The trainer is a process of its own; its answer becomes this
+// command's.
+#include <fmt/format.h>
+
+#include <csignal>
+
+#include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/sweep_session.h"
+#include "evenkeel/base/error.h"
+#include "evenkeel/base/files.h"
+
+namespace evenkeel::cli {
+namespace {
+
+constexpr const char* kExamples =
+    "Examples:\n"
+    "  evenkeel train --out runs/a                                        the default model, built-in "
+    "language\n"
+    "  evenkeel train --set optim.lr=0.3 --set interventions.qk_norm=per_head --out runs/b\n"
+    "  evenkeel train --set data.path=my_text.txt --out runs/c            bytes of any file\n"
+    "  evenkeel train run.toml --out runs/d\n"
+    "The same command again goes on from the last checkpoint.";
+
+struct Arguments {
+  SpecOptions spec;
+  std::string out;
+  bool json = false;
+};
+
+sweep::Cell plan_one(const SpecOptions& options) {
+  Settings file;
+  if (!options.spec_file.empty()) file = settings_from_toml(options.spec_file, {"sweep"});
+  SweepSpec spec = sweep_from(std::move(file), options.overrides());
+  if (!spec.axes.empty()) {
+    throw InputError(fmt::format(
+        "{} sweeps {} ({}); train makes one run: fix it with --set {}=..., or use `evenkeel sweep`",
+        options.spec_file.empty() ? "--set" : options.spec_file, spec.axes[0].path, spec.axes[0].origin,
+        spec.axes[0].path));
+  }
+  return sweep::make_plan(spec, open_data, machine_has_fast_bf16()).cells.at(0);
+}
+
+struct Watched {
+  int code = 0;
+  std::string last_line;
+  bool stopped = false;  ///< by a signal to this process
+};
+
+Watched watch(const fs::path& run, const sweep::Cell& cell, Progress& progress) {
+  const fs::path trainer = sweep::find_trainer(), log = run / "log.txt";
+  std::error_code absent;
+  const auto log_bytes = fs::exists(log) ? fs::file_size(log, absent) : 0;
+  const auto timing_bytes =
+      fs::exists(run / "timing.jsonl") ? fs::file_size(run / "timing.jsonl", absent) : 0;
+  sweep::SignalGate gate;
+  const std::string threads = std::to_string(cell.experiment.train.threads);
+  const pid_t process =
+      sweep::start_process({{trainer.string(), "run", run.string()},
+                            {{"OMP_NUM_THREADS", threads}, {"OPENBLAS_NUM_THREADS", threads}},
+                            log},
+                           gate);
+  Watched result;
+  int stops = 0;
+  const auto steps = cell.experiment.train.steps;
+  for (sweep::ExitStatus status; !sweep::has_ended(process, status); result.code = status.code) {
+    const int came = gate.wait(0.5);
+    if (came > 0) {
+      stops += came;
+      result.stopped = true;
+      sweep::send_signal(process, stops > 1 ? SIGKILL : SIGTERM);
+    }
+    const Json record = Json::parse(sweep::last_line(run / "timing.jsonl", timing_bytes), nullptr, false);
+    if (!record.is_object() || !record.contains("step") || !record["step"].is_number_integer()) continue;
+    const auto step = record["step"].get<std::int64_t>();
+    std::string line = fmt::format("step {} of {}", step, steps);
+    if (record.contains("tokens_per_s") && record["tokens_per_s"].is_number()) {
+      const double rate = record["tokens_per_s"].get<double>();
+      const auto tokens = cell.experiment.train.tokens_per_step(cell.experiment.arch.context);
+      line += fmt::format("; {} tokens/s", count_text(rate));
+      if (rate > 0)
+        line += fmt::format("; {} left", duration_text(static_cast<double>((steps - step) * tokens) / rate));
+    }
+    progress.show({bar_text(static_cast<double>(step) / static_cast<double>(steps), 40) + " " + line}, line);
+  }
+  progress.clear();
+  result.last_line = sweep::last_line(log, log_bytes);
+  if (fs::exists(log) && fs::file_size(log, absent) == 0) fs::remove(log, absent);
+  return result;
+}
+
+void print_result(const Arguments& given, const sweep::Cell& cell, const runs::Result& result,
+                  int exit_code) {
+  if (given.json) {
+    const Json answer{{"run", given.out},
+                      {"config_hash", cell.hash},
+                      {"label", result.label},
+                      {"steps", result.steps},
+                      {"loss", json_number(result.final_loss)},
+                      {"l0", json_number(result.l0)},
+                      {"exit_code", exit_code}};
+    fmt::print("{}\n", answer.dump(2));
+    return;
+  }
+  if (result.label == "nonfinite") {
+    fmt::print("{}: became non-finite at step {} (a result: this recipe diverges)\n", given.out,
+               result.nonfinite_step.value_or(result.steps));
+  } else {
+    fmt::print("{}: {} after {} steps, validation loss {:.4f} (at initialisation {:.4f})\n", given.out,
+               result.label, result.steps, result.final_loss, result.l0);
+  }
+}
+
+int train(const Arguments& given) {
+  const fs::path run = given.out;
+  const sweep::Cell cell = plan_one(given.spec);
+  if (fs::exists(run / "sweep.json")) {
+    throw InputError(fmt::format("{} holds a sweep, not a single run; choose another --out", given.out));
+  }
+  sweep::find_trainer();
+  make_folder(run);
+  const FileLock lock(run / ".lock", "another evenkeel is training in " + given.out);
+  sweep::prepare_run(run, cell);
+  Watched ended;
+  if (!runs::read_result(run)) {
+    Progress progress;
+    ended = watch(run, cell, progress);
+  }
+  const auto result = runs::read_result(run);
+  if (result) {
+    const int code = result->label == "nonfinite" ? kExitStopped : kExitFinished;
+    print_result(given, cell, *result, code);
+    return code;
+  }
+  if (ended.code == kExitInterrupted || ended.stopped) {
+    throw Interrupted(fmt::format(
+        "stopped; run the same command again to go on from the last checkpoint in {}", given.out));
+  }
+  const std::string why = ended.last_line.empty()
+                              ? fmt::format("the trainer ended with code {} and said nothing", ended.code)
+                              : ended.last_line;
+  fmt::print(stderr, "evenkeel: {} (log: {})\n", why, (run / "log.txt").string());
+  return ended.code == kExitFinished || ended.code == kExitStopped ? kExitInternal : ended.code;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, int& exit_code) {
+  auto given = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("train", "Train one run, or go on with it");
+  command->footer(kExamples);
+  given->spec.add_to(*command, false);
+  command->add_option("--out", given->out, "Folder of the run")->type_name("DIR")->required();
+  add_json_flag(*command, given->json);
+  command->callback([given, &exit_code] { exit_code = train(*given); });
+}
+
+}  // namespace evenkeel::cli

@@ -1,0 +1,146 @@
+// `evenkeel`: the one door. Commands are registered in the order of a user's journey.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <exception>
+#include <new>
+
+#include "cli/evenkeel/commands.h"
+#include "evenkeel/base/error.h"
+#include "evenkeel/base/version.h"
+
+namespace evenkeel::cli {
+void add_demo(CLI::App&, int&) __attribute__((weak));
+void add_train(CLI::App&, int&) __attribute__((weak));
+void add_sweep(CLI::App&, int&) __attribute__((weak));
+void add_ls(CLI::App&, int&) __attribute__((weak));
+void add_show(CLI::App&, int&) __attribute__((weak));
+void add_analyze(CLI::App&, int&) __attribute__((weak));
+void add_report(CLI::App&, int&) __attribute__((weak));
+void add_import(CLI::App&, int&) __attribute__((weak));
+void add_data(CLI::App&, int&) __attribute__((weak));
+void add_config(CLI::App&, int&) __attribute__((weak));
+}  // namespace evenkeel::cli
+
+namespace {
+
+using namespace evenkeel;
+
+constexpr const char* kAbout =
+    "evenkeel trains small Transformers with and without stabilising treatments, measures what goes wrong "
+    "inside them,\n"
+    "and says from a sweep of learning rates how far each treatment moves the point where training breaks.";
+
+constexpr const char* kExamples =
+    "Examples:\n"
+    "  evenkeel demo                                  a sweep, a verdict and a report in three minutes\n"
+    "  evenkeel train --set optim.lr=0.03 --out runs/a    one run of the default model\n"
+    "  evenkeel sweep study.toml --out runs/s         every cell of a study; run it again to go on\n"
+    "  evenkeel analyze runs/s                        boundaries and sensitivities of what ran\n"
+    "  evenkeel report runs/s                         the same as one HTML page\n"
+    "`evenkeel COMMAND --help` says more.\n"
+    "Exit codes: 0 done, 2 wrong input, 3 run became non-finite, 4 a bug, 5 the machine refused (disk, "
+    "permission),\n"
+    "6 cells of a sweep crashed, 75 interrupted: run the same command again to go on.";
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  return names;
+}
+
+// The command the user was in, so that the advice fits.
+const CLI::App& innermost(const CLI::App& app) {
+  const CLI::App* at = &app;
+  while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
+  return *at;
+}
+
+std::string full_name(const CLI::App& app) {
+  return app.get_parent() ? full_name(*app.get_parent()) + " " + app.get_name() : app.get_name();
+}
+
+std::string first_unknown(const CLI::App& app) {
+  const auto extras = app.remaining(true);
+  return extras.empty() ? "" : extras.front();
+}
+
+std::string usage_sentence(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App& command = innermost(app);
+  const std::string help = fmt::format("`{} --help` shows how to use it", full_name(command));
+  if (const std::string word = first_unknown(app); !word.empty()) {
+    std::vector<std::string> known = command_names(command);
+    if (word[0] == '-') {
+      known.clear();
+      for (const CLI::Option* option : command.get_options()) {
+        for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+      }
+    }
+    const std::string guess = did_you_mean(word.substr(0, word.find('=')), known);
+    const char* kind = word[0] == '-' ? "option" : known.empty() ? "argument" : "command";
+    return fmt::format("{} has no {} \"{}\"; {}", full_name(command), kind, word,
+                       guess.empty() ? help : fmt::format("did you mean \"{}\"?", guess));
+  }
+  std::string sentence = error.what();
+  std::replace(sentence.begin(), sentence.end(), '\n', ' ');
+  return fmt::format("{}; {}", sentence, help);
+}
+
+int complain(const std::string& sentence, int code) {
+  fmt::print(stderr, "evenkeel: {}\n", sentence);
+  return code;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app(kAbout, "evenkeel");
+  app.footer(kExamples);
+  app.set_version_flag("--version", std::string("evenkeel ") + kVersion);
+  app.require_subcommand(0, 1);
+  int exit_code = kExitFinished;
+  if (cli::add_demo) cli::add_demo(app, exit_code);
+  if (cli::add_train) cli::add_train(app, exit_code);
+  if (cli::add_sweep) cli::add_sweep(app, exit_code);
+  if (cli::add_ls) cli::add_ls(app, exit_code);
+  if (cli::add_show) cli::add_show(app, exit_code);
+  if (cli::add_analyze) cli::add_analyze(app, exit_code);
+  if (cli::add_report) cli::add_report(app, exit_code);
+  if (cli::add_import) cli::add_import(app, exit_code);
+  if (cli::add_data) cli::add_data(app, exit_code);
+  if (cli::add_config) cli::add_config(app, exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // --help, --version
+    return app.exit(asked);
+  } catch (const CLI::ParseError& error) {
+    return complain(usage_sentence(app, error), kExitBadInput);
+  }
+  if (app.get_subcommands().empty()) {
+    fmt::print(stderr, "{}", app.help());
+    return kExitBadInput;
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const InputError& error) {
+    return complain(error.what(), kExitBadInput);
+  } catch (const EnvironmentError& error) {
+    return complain(error.what(), kExitEnvironment);
+  } catch (const Interrupted& error) {
+    return complain(error.what(), kExitInterrupted);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return complain(fmt::format("{}; check the path and your permissions", error.what()), kExitEnvironment);
+  } catch (const std::bad_alloc&) {
+    return complain("out of memory; use a smaller model, or fewer --jobs", kExitEnvironment);
+  } catch (const std::exception& error) {
+    return complain(
+        fmt::format("{} (this is a bug in evenkeel {}; please report it with the command you ran)",
+                    error.what(), kVersion),
+        kExitInternal);
+  }
+}

@@ -1,0 +1,12 @@
+// The end of a sweep: table of final losses, verdict in words, report, or one JSON object.
+#pragma once
+
+#include "cli/evenkeel/sweep_session.h"
+
+namespace evenkeel::cli {
+
+/// Prints what came out and returns the exit code (`exit_code`, or 5 when the report cannot be written).
+int tell_outcome(const SweepRequest& request, const sweep::Plan& plan, const sweep::SweepFile& file,
+                 const std::string& environment_message, int exit_code);
+
+}  // namespace evenkeel::cli

@@ -1,0 +1,170 @@
+#include "cli/evenkeel/sweep_session.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "cli/evenkeel/sweep_outcome.h"
+#include "evenkeel/base/error.h"
+#include "evenkeel/base/files.h"
+#include "evenkeel/data/source.h"
+
+namespace evenkeel::cli {
+namespace {
+
+using sweep::CellEntry;
+using sweep::CellState;
+using sweep::Running;
+using sweep::Scheduler;
+using sweep::SweepFile;
+
+int default_jobs(const sweep::Plan& plan) {
+  std::int64_t threads = 1;
+  for (const sweep::Cell& cell : plan.cells) {
+    // Cells on one accelerator would fight for it.
+    if (cell.experiment.train.device == Device::kCuda) return 1;
+    threads = std::max(threads, cell.experiment.train.threads);
+  }
+  return std::max(1, static_cast<int>(sweep::usable_cores() / threads));
+}
+
+void refuse_run_folder(const fs::path& out) {
+  if (fs::exists(out / "manifest.json")) {
+    throw InputError(fmt::format("{} holds a single run, not a sweep; choose another --out", out.string()));
+  }
+}
+
+void tell_changes(const fs::path& out, const SweepFile& file, const std::optional<SweepFile>& before,
+                  Progress& progress) {
+  const auto old = sweep::strangers(out, file);
+  if (!old.empty()) {
+    progress.say(
+        fmt::format("{} cell{} in {} not part of this study any more: kept, not used ({}{})", old.size(),
+                    old.size() == 1 ? " is" : "s are", (out / "cells").string(),
+                    fmt::join(old.begin(), old.begin() + std::min<std::ptrdiff_t>(4, std::ssize(old)), ", "),
+                    old.size() > 4 ? ", ..." : ""));
+  }
+  if (!before) return;
+  const auto added = std::count_if(file.cells.begin(), file.cells.end(), [&](const CellEntry& cell) {
+    return std::none_of(before->cells.begin(), before->cells.end(),
+                        [&](const CellEntry& e) { return e.hash == cell.hash; });
+  });
+  if (added > 0)
+    progress.say(
+        fmt::format("{} cell{} new since the last run of this sweep", added, added == 1 ? " is" : "s are"));
+}
+
+void tell_epochs(const sweep::Plan& plan, Progress& progress) {
+  double most = 0;
+  for (const sweep::Cell& cell : plan.cells) {
+    const TrainSpec& train = cell.experiment.train;
+    if (cell.data.train_tokens <= 0) continue;
+    most = std::max(most,
+                    static_cast<double>(train.steps * train.tokens_per_step(cell.experiment.arch.context)) /
+                        static_cast<double>(cell.data.train_tokens));
+  }
+  if (most > 1) {
+    progress.say(fmt::format(
+        "note: cells read their training text up to {:.2g} times; a verdict should rest on text read "
+        "at most once",
+        most));
+  }
+}
+
+// Tells, once each, of trainers that failed.
+class FailureTeller {
+ public:
+  explicit FailureTeller(const SweepFile& file) : told_(file.cells.size(), 0) {}
+  void tell(const Scheduler& scheduler, const fs::path& out, Progress& progress) {
+    for (std::size_t i = 0; i < told_.size(); ++i) {
+      const CellEntry& cell = scheduler.file().cells[i];
+      if (cell.message.empty() || told_[i] == cell.attempts) continue;
+      told_[i] = cell.attempts;
+      const bool again = cell.state == CellState::kPending;
+      progress.say(fmt::format("{}: {}{} (log: {})", cell_text(cell), cell.message,
+                               again ? "; trying again" : "",
+                               (sweep::cell_folder(out, cell.hash) / "log.txt").string()));
+    }
+  }
+
+ private:
+  std::vector<std::int64_t> told_;
+};
+
+void show_progress(const Scheduler& scheduler, Progress& progress) {
+  const std::size_t done = scheduler.count(CellState::kDone), crashed = scheduler.count(CellState::kCrashed);
+  double rate = 0;
+  for (const Running& child : scheduler.running()) rate += child.tokens_per_s;
+  std::string head = fmt::format("cells: {} done, {} running, {} left", done, scheduler.running().size(),
+                                 scheduler.count(CellState::kPending));
+  if (crashed > 0) head += fmt::format(", {} crashed", crashed);
+  if (scheduler.stopping()) {
+    head += "; stopping: waiting for checkpoints (again to stop at once)";
+  } else {
+    if (rate > 0) head += fmt::format("; {} tokens/s", count_text(rate));
+    const double worked = scheduler.done_flops(), left = scheduler.left_flops();
+    if (worked > 0 && left > 0)
+      head += fmt::format("; {} left", duration_text(left / worked * scheduler.elapsed_s()));
+  }
+  std::vector<std::string> lines{head};
+  std::size_t arm = 0;
+  for (const Running& child : scheduler.running())
+    arm = std::max(arm, scheduler.file().cells[child.cell].arm.size());
+  for (const Running& child : scheduler.running()) {
+    const CellEntry& cell = scheduler.file().cells[child.cell];
+    const auto steps = scheduler.plan().cells[child.cell].experiment.train.steps;
+    lines.push_back(fmt::format(
+        "  {:<{}}  {}  lr {:<6} seed {}  {} {}/{}{}", cell.arm, arm, cell.size, cell.lr, cell.seed,
+        bar_text(static_cast<double>(child.step) / static_cast<double>(steps), 20), child.step, steps,
+        child.tokens_per_s > 0 ? "  " + count_text(child.tokens_per_s) + " tokens/s" : ""));
+  }
+  progress.show(lines, head);
+}
+
+}  // namespace
+
+std::string cell_text(const CellEntry& cell) {
+  return fmt::format("{} {} lr {} seed {}", cell.arm, cell.size, cell.lr, cell.seed);
+}
+
+sweep::OpenedData open_data(const DataSpec& spec, std::int64_t context) {
+  const auto source = data::open_source(spec, context);
+  const data::Facts& facts = source->facts();
+  constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+  return {data::facts_for_resolve(*source, spec),
+          {facts.name, facts.unigram_entropy, facts.bigram_entropy.value_or(kUnknown),
+           facts.floor.value_or(kUnknown), facts.train_tokens}};
+}
+
+int run_sweep(const SweepRequest& request) {
+  const fs::path& out = request.out;
+  const fs::path trainer = sweep::find_trainer();
+  sweep::Plan plan = sweep::make_plan(request.spec, open_data, machine_has_fast_bf16());
+  if (request.arrange) request.arrange(plan);
+  refuse_run_folder(out);
+  make_folder(out);
+  const FileLock lock(out / ".lock", "another evenkeel is running in " + out.string());
+  const std::optional<SweepFile> before = sweep::read_sweep_file(out);
+  SweepFile file = sweep::start_sweep_file(plan, out, before);
+
+  Progress progress;
+  const int jobs = request.jobs > 0 ? request.jobs : default_jobs(plan);
+  Scheduler scheduler(plan, file, {out, trainer, jobs, request.retries});
+  const std::size_t done = scheduler.count(CellState::kDone);
+  progress.say(fmt::format("{} cells, {} done before, {} to run, {} at a time; folder {}", file.cells.size(),
+                           done, file.cells.size() - done, jobs, out.string()));
+  tell_changes(out, file, before, progress);
+  tell_epochs(plan, progress);
+  FailureTeller failures(file);
+  const int exit_code = scheduler.run([&](Scheduler& now) {
+    if (request.on_tick) request.on_tick(now, file, progress);
+    failures.tell(now, out, progress);
+    show_progress(now, progress);
+  });
+  progress.clear();
+  return tell_outcome(request, plan, file, scheduler.environment_message(), exit_code);
+}
+
+}  // namespace evenkeel::cli

@@ -1,0 +1,115 @@
+#include "cli/evenkeel/terminal.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <string_view>
+
+namespace evenkeel::cli {
+namespace {
+
+std::size_t terminal_width(std::FILE* stream) {
+  winsize size{};
+  if (::ioctl(::fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  return 80;
+}
+
+}  // namespace
+
+bool is_terminal(std::FILE* stream) {
+  const char* term = std::getenv("TERM");
+  return ::isatty(::fileno(stream)) != 0 && term && std::string_view(term) != "dumb" && *term;
+}
+
+Style::Style(std::FILE* stream) {
+  const char* no_color = std::getenv("NO_COLOR");
+  on_ = is_terminal(stream) && !(no_color && *no_color);
+}
+
+std::string Style::wrap(const char* code, const std::string& text) const {
+  return on_ ? fmt::format("\033[{}m{}\033[0m", code, text) : text;
+}
+
+Progress::Progress(bool quiet)
+    : live_(!quiet && is_terminal(stderr)), quiet_(quiet), last_time_(std::chrono::steady_clock::now()) {}
+
+Progress::~Progress() {
+  clear();
+}
+
+void Progress::show(const std::vector<std::string>& lines, const std::string& plain) {
+  if (quiet_) return;
+  if (!live_) {
+    const auto now = std::chrono::steady_clock::now();
+    if (plain == last_plain_ || now - last_time_ < std::chrono::seconds(5)) return;
+    last_plain_ = plain;
+    last_time_ = now;
+    fmt::print(stderr, "{}\n", plain);
+    return;
+  }
+  // One write per frame, each line erased to its end only after it is drawn: no flicker.
+  const std::size_t width = terminal_width(stderr) - 1;
+  std::string frame = drawn_ > 0 ? fmt::format("\033[{}F", drawn_) : "";
+  for (const std::string& line : lines) frame += line.substr(0, width) + "\033[K\n";
+  frame += "\033[J";
+  drawn_ = lines.size();
+  std::fputs(frame.c_str(), stderr);
+  std::fflush(stderr);
+}
+
+void Progress::say(const std::string& line) {
+  if (quiet_) return;
+  clear();
+  fmt::print(stderr, "{}\n", line);
+}
+
+void Progress::clear() {
+  if (drawn_ == 0) return;
+  fmt::print(stderr, "\033[{}F\033[J", drawn_);
+  std::fflush(stderr);
+  drawn_ = 0;
+}
+
+std::string table_text(const std::vector<std::vector<std::string>>& rows, const Style& style) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()), 0);
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    std::string line;
+    for (std::size_t i = 0; i < rows[r].size(); ++i) {
+      line += i == 0 ? fmt::format("{:<{}}", rows[r][i], widths[i])
+                     : fmt::format("  {:>{}}", rows[r][i], widths[i]);
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += (r == 0 ? style.bold(line) : line) + "\n";
+  }
+  return text;
+}
+
+std::string bar_text(double share, int width) {
+  const int full = static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * width));
+  return fmt::format("[{:#<{}}{:-<{}}]", "", full, "", width - full);
+}
+
+std::string count_text(double value) {
+  if (value >= 1e9) return fmt::format("{:.1f}G", value / 1e9);
+  if (value >= 1e6) return fmt::format("{:.1f}M", value / 1e6);
+  if (value >= 1e3) return fmt::format("{:.1f}k", value / 1e3);
+  return fmt::format("{:.0f}", value);
+}
+
+std::string duration_text(double seconds) {
+  const auto whole = static_cast<long>(std::lround(std::max(seconds, 0.0)));
+  if (whole < 60) return fmt::format("{} s", whole);
+  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+}
+
+}  // namespace evenkeel::cli

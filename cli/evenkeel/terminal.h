@@ -1,0 +1,65 @@
+// What people see while they wait: a few redrawn lines on a terminal, plain lines now and then elsewhere, and
+// tables. Control codes go to terminals only, colour only when NO_COLOR is unset (no-color.org).
+#pragma once
+
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+namespace evenkeel::cli {
+
+/// True when `stream` is a terminal that understands control codes.
+bool is_terminal(std::FILE* stream);
+
+/// Wraps text in colour when the stream may have it.
+class Style {
+ public:
+  explicit Style(std::FILE* stream);
+  std::string bold(const std::string& text) const { return wrap("1", text); }
+  std::string dim(const std::string& text) const { return wrap("2", text); }
+  std::string red(const std::string& text) const { return wrap("31", text); }
+  std::string yellow(const std::string& text) const { return wrap("33", text); }
+  std::string green(const std::string& text) const { return wrap("32", text); }
+
+ private:
+  std::string wrap(const char* code, const std::string& text) const;
+  bool on_;
+};
+
+/// Progress on standard error.
+class Progress {
+ public:
+  explicit Progress(bool quiet = false);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  bool live() const { return live_; }
+  /// On a terminal replaces the lines shown before (each is cut to the width, no colour inside); elsewhere
+  /// prints `plain` when it changed and the last plain line is at least five seconds old.
+  void show(const std::vector<std::string>& lines, const std::string& plain);
+  /// A line that stays.
+  void say(const std::string& line);
+  /// Takes the redrawn lines away.
+  void clear();
+
+ private:
+  bool live_, quiet_;
+  std::size_t drawn_ = 0;
+  std::string last_plain_;
+  std::chrono::steady_clock::time_point last_time_;
+};
+
+/// Columns padded to their widest entry, two spaces between; the first row is the heading. Numbers read best
+/// right aligned: every column but the first is.
+std::string table_text(const std::vector<std::vector<std::string>>& rows, const Style& style);
+
+/// "[#####-----]" of `width` characters inside the brackets.
+std::string bar_text(double share, int width);
+/// "41.2k", "1.3M", "812".
+std::string count_text(double value);
+/// "45 s", "2 min 05 s", "1 h 20 min".
+std::string duration_text(double seconds);
+
+}  // namespace evenkeel::cli

@@ -1,0 +1,16 @@
+#include "evenkeel/interventions/registry.h"
+
+#include "evenkeel/interventions/qk_norm.h"
+#include "evenkeel/interventions/z_loss.h"
+
+namespace evenkeel::interventions {
+
+const std::vector<Intervention>& all() {
+  static const std::vector<Intervention> registry{
+      {"qk_norm", [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_qk_norm(root, e); }},
+      {"z_loss",
+       [](nn::Module&, nn::Objective& objective, const Experiment& e) { apply_z_loss(objective, e); }}};
+  return registry;
+}
+
+}  // namespace evenkeel::interventions

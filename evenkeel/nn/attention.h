@@ -1,0 +1,59 @@
+// Causal multi-head self-attention: z_ij = <q_i, k_j> / sqrt(K) for j <= i, a_i = softmax(z_i), y = W_o
+// concat_h(a v).
+//
+// Vaswani et al. 2017, arXiv 1706.03762; rotary positions, Su et al. 2021, arXiv 2104.09864. Queries and keys
+// pass through an optional transform before the rotation: the slot by which treatments such as qk-norm reach
+// the product. Cost: B H T^2 scores are stored per layer.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+
+#include "evenkeel/nn/context.h"
+#include "evenkeel/nn/linear.h"
+#include "evenkeel/nn/module.h"
+
+namespace evenkeel::nn {
+
+/// What may be done to queries or keys. Off is no transform at all.
+class HeadTransform : public Module {
+ public:
+  /// x [B, T, H, K] -> same shape.
+  virtual at::Tensor forward(const at::Tensor& x) const = 0;
+};
+
+struct AttentionShape {
+  std::int64_t width = 0, heads = 0, context = 0;  ///< D, H, largest T
+  double rope_base = 10000;
+  bool bias = false;
+  std::int64_t head_width() const { return width / heads; }
+};
+
+class Attention : public Module {
+ public:
+  /// `site` names its statistics: "layer00" gives "attn/layer00/logit_max".
+  Attention(const AttentionShape& shape, std::string site);
+  /// x [B*T, D] of B sequences -> [B*T, D].
+  at::Tensor forward(const at::Tensor& x, std::int64_t batch, const Context& context) const;
+
+  /// Fills the slots; their parameters become "<path>.q_norm.*" and "<path>.k_norm.*" for name = "norm".
+  void set_transforms(const std::string& name, std::unique_ptr<HeadTransform> query,
+                      std::unique_ptr<HeadTransform> key);
+  const AttentionShape& shape() const { return shape_; }
+
+  Linear &q, &k, &v, &o;
+
+ protected:
+  void convert_buffers(at::ScalarType type) override;
+
+ private:
+  AttentionShape shape_;
+  std::string site_;
+  at::Tensor cos_, sin_;  ///< [context, K/2]
+  at::Tensor mask_;       ///< [context, context]
+  HeadTransform *query_transform_ = nullptr, *key_transform_ = nullptr;
+};
+
+}  // namespace evenkeel::nn

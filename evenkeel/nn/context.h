@@ -1,0 +1,30 @@
+// What a forward pass needs to know besides its input, and where it reports statistics.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "evenkeel/spec/train.h"
+
+namespace evenkeel::nn {
+
+/// Receives what modules measure while they compute. Keys are those of docs/formats/run_directory.md.
+class StatSink {
+ public:
+  virtual ~StatSink() = default;
+  /// One number per head, e.g. key "attn/layer00/logit_max".
+  virtual void heads(std::string_view key, std::vector<double> values) = 0;
+  /// One number, e.g. key "block/layer00/out_rms".
+  virtual void scalar(std::string_view key, double value) = 0;
+};
+
+struct Context {
+  bool training = false;                   ///< dropout acts only when true
+  std::uint64_t seed = 0;                  ///< of dropout, together with step and module path
+  std::int64_t step = 0;                   ///< optimiser steps done before this forward pass
+  Precision precision = Precision::kFp32;  ///< of matrix products; kAuto counts as fp32
+  StatSink* stats = nullptr;               ///< null: measure nothing. Measuring changes no bit of the result.
+};
+
+}  // namespace evenkeel::nn

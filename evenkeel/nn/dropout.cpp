@@ -1,0 +1,14 @@
+#include "evenkeel/nn/dropout.h"
+
+#include <ATen/TensorOperators.h>
+
+#include "evenkeel/ops/dropout.h"
+
+namespace evenkeel::nn {
+
+at::Tensor Dropout::forward(const at::Tensor& x, const Context& context) const {
+  if (!context.training || p_ == 0) return x;
+  return x * ops::dropout_mask(x, p_, context.seed, "dropout/" + path(), context.step);
+}
+
+}  // namespace evenkeel::nn

@@ -1,0 +1,24 @@
+// Dropout: each value is zeroed with probability p and the others are divided by 1 - p, in training only.
+//
+// Srivastava et al. 2014. The mask depends only on (seed, module path, step, index), so a resumed run drops
+// the same values.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "evenkeel/nn/context.h"
+#include "evenkeel/nn/module.h"
+
+namespace evenkeel::nn {
+
+class Dropout : public Module {
+ public:
+  explicit Dropout(double p) : p_(p) {}
+  /// Returns x itself when p is 0 or context.training is false.
+  at::Tensor forward(const at::Tensor& x, const Context& context) const;
+
+ private:
+  double p_;
+};
+
+}  // namespace evenkeel::nn

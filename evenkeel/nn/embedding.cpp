@@ -1,0 +1,33 @@
+#include "evenkeel/nn/embedding.h"
+
+#include <ATen/ops/embedding.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "evenkeel/base/error.h"
+
+namespace evenkeel::nn {
+
+Embedding::Embedding(std::int64_t vocab, std::int64_t width)
+    : weight(add_param("weight", {vocab, width}, Role::kEmbedding, Init::kNormal,
+                       1 / std::sqrt(static_cast<double>(width)))) {
+  weight.fan_in = vocab;
+  weight.fan_out = width;
+}
+
+at::Tensor Embedding::forward(const at::Tensor& ids) const {
+  const at::Tensor flat = ids.contiguous();
+  const std::int64_t *begin = flat.data_ptr<std::int64_t>(), *end = begin + flat.numel();
+  const std::int64_t vocab = weight.value.size(0);
+  const auto* bad = std::find_if(begin, end, [&](std::int64_t id) { return id < 0 || id >= vocab; });
+  if (bad != end)
+    throw InputError(
+        fmt::format("[data.vocab] must be above every token id, got id {} with vocab {}; raise data.vocab "
+                    "or check the data",
+                    *bad, vocab));
+  return at::embedding(weight.value, flat);
+}
+
+}  // namespace evenkeel::nn

@@ -1,0 +1,20 @@
+// Token embedding: row ids[n] of W [V, D].
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "evenkeel/nn/module.h"
+
+namespace evenkeel::nn {
+
+class Embedding : public Module {
+ public:
+  /// Weight: normal with std 1 / sqrt(width).
+  Embedding(std::int64_t vocab, std::int64_t width);
+  /// ids [N] int64 -> [N, D]. Throws InputError for an id outside [0, V).
+  at::Tensor forward(const at::Tensor& ids) const;
+
+  Param& weight;
+};
+
+}  // namespace evenkeel::nn

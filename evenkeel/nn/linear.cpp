@@ -1,0 +1,19 @@
+#include "evenkeel/nn/linear.h"
+
+#include <cmath>
+
+#include "evenkeel/ops/matmul.h"
+
+namespace evenkeel::nn {
+
+Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias, Role role)
+    : weight(add_param("weight", {out, in}, role, Init::kTruncatedNormal,
+                       1 / std::sqrt(static_cast<double>(in)))) {
+  if (with_bias) bias = &add_param("bias", {out}, Role::kBias, Init::kZeros);
+}
+
+at::Tensor Linear::forward(const at::Tensor& x, const Context& context) const {
+  return ops::linear(x, weight.value, bias != nullptr ? bias->value : at::Tensor(), context.precision);
+}
+
+}  // namespace evenkeel::nn

@@ -1,0 +1,22 @@
+// y = x W^T + b, W [out, in].
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "evenkeel/nn/context.h"
+#include "evenkeel/nn/module.h"
+
+namespace evenkeel::nn {
+
+class Linear : public Module {
+ public:
+  /// Weight: truncated normal with std 1 / sqrt(in); bias: zeros.
+  Linear(std::int64_t in, std::int64_t out, bool bias, Role role = Role::kMatrix);
+  /// x [N, in] -> [N, out], in the dtype of x; the product itself in context.precision.
+  at::Tensor forward(const at::Tensor& x, const Context& context) const;
+
+  Param& weight;
+  Param* bias = nullptr;  ///< null without bias
+};
+
+}  // namespace evenkeel::nn

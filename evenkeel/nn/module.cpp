@@ -1,0 +1,94 @@
+#include "evenkeel/nn/module.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include "evenkeel/base/rng.h"
+
+namespace evenkeel::nn {
+namespace {
+
+constexpr double kTruncation = 2.0;
+constexpr double kStdAfterTruncation = 0.87962566103423978;  // of a unit normal cut at 2 sigma
+
+double draw(Rng& rng, const Param& param) {
+  switch (param.init) {
+    case Init::kNormal:
+      return param.init_std * rng.normal();
+    case Init::kTruncatedNormal:
+      return param.init_std / kStdAfterTruncation * rng.truncated_normal(kTruncation);
+    case Init::kOnes:
+      return 1;
+    case Init::kZeros:
+      return 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+Param& Module::add_param(std::string name, std::vector<std::int64_t> shape, Role role, Init init,
+                         double init_std) {
+  auto param = std::make_unique<Param>();
+  param->name = std::move(name);
+  param->value = at::zeros(shape, at::kFloat);
+  param->value.set_requires_grad(true);
+  param->role = role;
+  param->init = init;
+  param->init_std = init_std;
+  param->fan_out = shape.front();
+  param->fan_in = shape.back();
+  params_.push_back(std::move(param));
+  return *params_.back();
+}
+
+std::vector<Param*> Module::parameters() {
+  std::vector<Param*> all;
+  visit([&](Module& module) {
+    for (const auto& param : module.params_) all.push_back(param.get());
+  });
+  return all;
+}
+
+std::int64_t Module::count() {
+  std::int64_t n = 0;
+  for (const Param* param : parameters()) n += param->value.numel();
+  return n;
+}
+
+void Module::visit(const std::function<void(Module&)>& visitor) {
+  visitor(*this);
+  for (const auto& [name, child] : children_) child->visit(visitor);
+}
+
+void Module::name_tree(const std::string& path) {
+  path_ = path;
+  const std::string prefix = path.empty() ? "" : path + ".";
+  for (const auto& param : params_) param->name = prefix + param->name.substr(param->name.rfind('.') + 1);
+  for (const auto& [name, child] : children_) child->name_tree(prefix + name);
+}
+
+void Module::convert(at::ScalarType type) {
+  visit([&](Module& module) {
+    for (const auto& param : module.params_) {
+      param->value = param->value.detach().to(type).clone();
+      param->value.set_requires_grad(true);
+    }
+    module.convert_buffers(type);
+  });
+}
+
+void initialise(Module& root, std::uint64_t seed) {
+  c10::AutoGradMode no_grad(false);
+  root.name_tree();
+  for (Param* param : root.parameters()) {
+    Rng rng(seed, "init/" + param->name);
+    at::Tensor values = at::empty(param->value.sizes(), at::kFloat);
+    float* out = values.data_ptr<float>();
+    for (std::int64_t i = 0; i < values.numel(); ++i) out[i] = static_cast<float>(draw(rng, *param));
+    param->value.copy_(values);
+  }
+}
+
+}  // namespace evenkeel::nn

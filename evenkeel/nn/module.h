@@ -1,0 +1,82 @@
+// A tree of modules with named parameters that know their role, fan and initialisation.
+//
+// Optimiser groups, interventions, telemetry and checkpoints need those facts, so they live with the
+// parameter. Ownership: a module owns its parameters and children; both keep their address for the module's
+// life.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace evenkeel::nn {
+
+enum class Role { kEmbedding, kHead, kMatrix, kGain, kBias };
+enum class Init { kNormal, kTruncatedNormal, kOnes, kZeros };
+
+struct Param {
+  std::string
+      name;  ///< path, e.g. "blocks.0.attn.q.weight"; the part after the last dot until the tree is named
+  at::Tensor value;  ///< fp32 leaf that requires a gradient
+  Role role = Role::kMatrix;
+  std::int64_t fan_in = 0, fan_out = 0;
+  Init init = Init::kZeros;
+  double init_std = 0;  ///< of the drawn values, after truncation
+  /// Gains and biases are spared weight decay unless optim.decay_gains.
+  bool is_matrix() const { return role != Role::kGain && role != Role::kBias; }
+};
+
+class Module {
+ public:
+  virtual ~Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  /// All parameters of this module and its children: own ones first, then children, each in order of
+  /// declaration.
+  std::vector<Param*> parameters();
+  /// Total number of values in parameters().
+  std::int64_t count();
+  /// Calls `visitor` on this module and then on every module below, in order of declaration.
+  void visit(const std::function<void(Module&)>& visitor);
+  /// Converts every parameter (dropping gradients) and constant table, for checks in double precision.
+  void convert(at::ScalarType type);
+  /// Sets the path of this module, of everything below it and of every parameter. The root's path is "".
+  void name_tree(const std::string& path = "");
+  /// Where this module hangs, e.g. "blocks.0.attn"; valid after name_tree.
+  const std::string& path() const { return path_; }
+
+ protected:
+  Module() = default;
+  /// Declares a parameter filled with zeros; `name` without dots.
+  Param& add_param(std::string name, std::vector<std::int64_t> shape, Role role, Init init,
+                   double init_std = 0);
+  /// Takes `child` in under `name` (dots allowed, as in "blocks.0") and returns it.
+  template <class M>
+  M& add_child(std::string name, std::unique_ptr<M> child) {
+    M& reference = *child;
+    children_.emplace_back(std::move(name), std::move(child));
+    return reference;
+  }
+  /// Modules with constant tables rebuild them in `type`.
+  virtual void convert_buffers(at::ScalarType) {}
+
+ private:
+  std::string path_;
+  std::vector<std::unique_ptr<Param>> params_;
+  std::vector<std::pair<std::string, std::unique_ptr<Module>>> children_;
+};
+
+/// Names the tree and draws every parameter from (seed, stream "init/" + its name), so a parameter's start
+/// depends on nothing but the seed and its own name. Normal, or truncated normal at 2 sigma with sigma /
+/// 0.8796257 so that the standard deviation after truncation is init_std (arXiv 2309.14322; Flax "lecun
+/// normal").
+void initialise(Module& root, std::uint64_t seed);
+
+}  // namespace evenkeel::nn

@@ -1,0 +1,10 @@
+// What training minimises: cross-entropy plus the terms that treatments add.
+#pragma once
+
+namespace evenkeel::nn {
+
+struct Objective {
+  double z_coefficient = 0;  ///< weight of the mean squared log Z of the output logits; 0 is off
+};
+
+}  // namespace evenkeel::nn

@@ -1,0 +1,13 @@
+// Reductions with the same bits for any number of threads.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace evenkeel::ops {
+
+/// Sum of squares in double; x fp32 or double, any shape. Not finite as soon as one value is not.
+double sum_squares(const at::Tensor& x);
+/// Root mean square; 0 for an empty tensor.
+double rms(const at::Tensor& x);
+
+}  // namespace evenkeel::ops

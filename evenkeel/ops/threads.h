@@ -1,0 +1,10 @@
+// The number of threads of every library that computes for us.
+#pragma once
+
+namespace evenkeel::ops {
+
+/// Sets LibTorch's own threads and, where it is OpenBLAS, those of the BLAS library, which keeps a pool of
+/// its own. Call once, before the first tensor operation.
+void set_threads(int threads);
+
+}  // namespace evenkeel::ops

@@ -1,0 +1,127 @@
+#include "evenkeel/sweep/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace evenkeel::sweep {
+namespace {
+
+bool is_size(const std::string& path) {
+  static const std::set<std::string> names{"arch.size", "arch.width", "arch.depth", "arch.heads",
+                                           "arch.ladder"};
+  return names.count(path) != 0;
+}
+
+// Seeds vary slowest, so that a sweep cut short holds whole curves of fewer seeds.
+int slowness(const std::string& path) {
+  if (path == "train.seed") return 0;
+  if (is_size(path)) return 1;
+  return path == "optim.lr" ? 3 : 2;
+}
+
+Json field_value(const Json& config, std::string path) {
+  std::replace(path.begin(), path.end(), '.', '/');
+  return config.at(Json::json_pointer("/" + path));
+}
+
+std::string plain_text(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+std::string join_arm(const Json& config, const std::vector<std::string>& paths) {
+  std::map<std::string, int> uses;
+  const auto last = [](const std::string& path) { return path.substr(path.rfind('.') + 1); };
+  for (const std::string& path : paths) ++uses[last(path)];
+  std::map<std::string, std::string> parts;
+  for (const std::string& path : paths) {
+    parts[uses[last(path)] > 1 ? path : last(path)] = plain_text(field_value(config, path));
+  }
+  std::string name;
+  for (const auto& [key, value] : parts) name += (name.empty() ? "" : ",") + key + "=" + value;
+  return name;
+}
+
+std::string point_text(const std::vector<Axis>& axes, const std::vector<std::size_t>& at) {
+  std::string text;
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    text += fmt::format("{}{}={}", i ? ", " : "", axes[i].path, plain_text(axes[i].values[at[i]]));
+  }
+  return text;
+}
+
+// Moves `at` to the next point, the last axis fastest; false after the last point.
+bool next_point(const std::vector<Axis>& axes, std::vector<std::size_t>& at) {
+  for (std::size_t i = axes.size(); i-- > 0;) {
+    if (++at[i] < axes[i].values.size()) return true;
+    at[i] = 0;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string arm_name(const Experiment& experiment, const std::vector<std::string>& swept) {
+  const Json config = to_json(experiment);
+  std::vector<std::string> paths;
+  for (const std::string& path : swept) {
+    if (!is_size(path) && path != "optim.lr" && path != "train.seed") paths.push_back(path);
+  }
+  if (paths.empty()) {
+    const Json defaults = to_json(Experiment{});
+    for (const FieldDoc& field : describe<InterventionsSpec>()) {
+      const std::string path = "interventions." + field.path;
+      if (field_value(config, path) != field_value(defaults, path)) paths.push_back(path);
+    }
+  }
+  return paths.empty() ? "baseline" : join_arm(config, paths);
+}
+
+double train_flops(const Experiment& e) {
+  const double tokens = static_cast<double>(e.train.steps * e.train.tokens_per_step(e.arch.context));
+  const double weights = static_cast<double>(e.arch.params() + e.arch.D() * e.data.vocab.value_or(0));
+  const double attention = static_cast<double>(6 * e.arch.L() * e.arch.context * e.arch.D());
+  return tokens * (6 * weights + attention);
+}
+
+Plan make_plan(const SweepSpec& spec, const OpenData& open, bool fast_bf16) {
+  Plan plan{spec.study, spec.axes, {}};
+  std::vector<Axis> axes = spec.axes;
+  std::stable_sort(axes.begin(), axes.end(),
+                   [](const Axis& a, const Axis& b) { return slowness(a.path) < slowness(b.path); });
+  std::vector<std::string> swept;
+  for (const Axis& axis : axes) swept.push_back(axis.path);
+
+  std::map<std::string, OpenedData> opened;
+  std::map<std::string, std::string> point_of;
+  std::vector<std::size_t> at(axes.size(), 0);
+  do {
+    Settings settings = spec.base;
+    for (std::size_t i = 0; i < axes.size(); ++i)
+      settings[axes[i].path] = {axes[i].values[at[i]], axes[i].origin};
+    Cell cell;
+    cell.experiment = experiment_from(settings);
+    const std::string key =
+        to_json(cell.experiment.data).dump() + std::to_string(cell.experiment.arch.context);
+    auto it = opened.find(key);
+    if (it == opened.end()) {
+      it = opened.emplace(key, open(cell.experiment.data, cell.experiment.arch.context)).first;
+    }
+    resolve(cell.experiment, it->second.facts, fast_bf16);
+    cell.data = it->second.record;
+    cell.hash = config_hash(cell.experiment);
+    cell.arm = arm_name(cell.experiment, swept);
+    const std::string point = point_text(axes, at);
+    if (const auto [other, fresh] = point_of.emplace(cell.hash, point); !fresh) {
+      throw InputError(fmt::format(
+          "[sweep] two points are the same configuration once resolved: ({}) and ({}); leave one of them out",
+          other->second, point));
+    }
+    plan.cells.push_back(std::move(cell));
+  } while (next_point(axes, at));
+  return plan;
+}
+
+}  // namespace evenkeel::sweep

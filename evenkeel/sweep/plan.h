@@ -1,0 +1,54 @@
+// From a study file to cells: the cross product of its axes, each point bound, checked, resolved and hashed
+// before anything runs.
+//
+// A cell is one run: one resolved configuration, seed included, named by its hash. Its arm is everything but
+// size, learning rate and seed (docs/guide/definitions.md).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "evenkeel/runs/manifest.h"
+#include "evenkeel/spec/sweep.h"
+
+namespace evenkeel::sweep {
+
+struct Cell {
+  Experiment experiment;  ///< resolved
+  std::string hash;       ///< config_hash(experiment)
+  std::string arm;        ///< "qk_norm=off"
+  runs::DataRecord data;
+};
+
+/// What opening the data of a cell tells. This folder knows no data formats, so the caller opens.
+struct OpenedData {
+  DataFacts facts;
+  runs::DataRecord record;
+};
+/// Opens the data for windows of `context` tokens; throws InputError when it cannot be used.
+using OpenData = std::function<OpenedData(const DataSpec&, std::int64_t context)>;
+
+struct Plan {
+  StudySpec study;
+  std::vector<Axis> axes;
+  std::vector<Cell> cells;  ///< seed varies slowest, then size, then arm, learning rate fastest
+};
+
+/// Every cell of the study. `open` is called once for each distinct data section and context. Throws
+/// InputError for contradictions (naming both sides) and for two points that come out as the same
+/// configuration.
+Plan make_plan(const SweepSpec& spec, const OpenData& open, bool fast_bf16);
+
+/// `key=value` for each of the `swept` paths that is not size, learning rate or seed: last part of the path
+/// as key (whole path where two share it), keys sorted, joined by commas. When none is left: the
+/// interventions that are not at their default, or "baseline".
+std::string arm_name(const Experiment& experiment, const std::vector<std::string>& swept);
+
+/// Floating-point operations of the whole training: 6 per weight and token for the matrices (embedding
+/// excluded, head included), and 6 L T D per token for attention over the causal half. Evaluation not
+/// counted.
+double train_flops(const Experiment& resolved);
+
+}  // namespace evenkeel::sweep

@@ -1,0 +1,161 @@
+#include "evenkeel/sweep/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+#include "evenkeel/base/error.h"
+#include "evenkeel/base/files.h"
+
+namespace evenkeel::sweep {
+namespace {
+
+[[noreturn]] void die_in_child(const char* program) {
+  const char* reason = std::strerror(errno);
+  for (const char* text : {"cannot execute ", program, ": ", reason, "\n"}) {
+    if (::write(STDERR_FILENO, text, std::strlen(text)) < 0) break;
+  }
+  ::_exit(127);
+}
+
+}  // namespace
+
+SignalGate::SignalGate() {
+  sigset_t taken;
+  sigemptyset(&taken);
+  for (const int signal : {SIGINT, SIGTERM, SIGCHLD}) sigaddset(&taken, signal);
+  ::sigprocmask(SIG_BLOCK, &taken, &outside_);
+  fd_ = ::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd_ < 0) {
+    const int error = errno;
+    ::sigprocmask(SIG_SETMASK, &outside_, nullptr);
+    throw EnvironmentError(std::string("cannot wait for signals: ") + std::strerror(error) +
+                           "; too many open files?");
+  }
+}
+
+SignalGate::~SignalGate() {
+  ::close(fd_);
+  ::sigprocmask(SIG_SETMASK, &outside_, nullptr);
+}
+
+int SignalGate::wait(double seconds) {
+  pollfd descriptor{fd_, POLLIN, 0};
+  ::poll(&descriptor, 1, static_cast<int>(std::ceil(std::max(seconds, 0.0) * 1000)));
+  int stops = 0;
+  signalfd_siginfo info{};
+  while (::read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    if (info.ssi_signo != SIGCHLD) ++stops;
+  }
+  return stops;
+}
+
+pid_t start_process(const Command& command, const SignalGate& gate) {
+  // Everything that allocates happens before the fork.
+  std::vector<std::string> texts;
+  for (char** entry = environ; *entry; ++entry) {
+    const std::string text(*entry);
+    if (!command.environment.count(text.substr(0, text.find('=')))) texts.push_back(text);
+  }
+  for (const auto& [name, value] : command.environment) texts.push_back(name + "=" + value);
+  std::vector<char*> environment, words;
+  for (std::string& text : texts) environment.push_back(text.data());
+  environment.push_back(nullptr);
+  std::vector<std::string> arguments = command.words;
+  for (std::string& word : arguments) words.push_back(word.data());
+  words.push_back(nullptr);
+
+  const int log = ::open(command.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (log < 0) throw EnvironmentError(explain_errno("write", command.log, errno));
+  const pid_t parent = ::getpid();
+  const pid_t child = ::fork();
+  if (child < 0) {
+    const int error = errno;
+    ::close(log);
+    throw EnvironmentError(std::string("cannot start a process: ") + std::strerror(error) +
+                           "; use fewer --jobs");
+  }
+  if (child == 0) {
+    ::setpgid(0, 0);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(128 + SIGKILL);  // the sweep died before the line above
+    ::sigprocmask(SIG_SETMASK, &gate.outside(), nullptr);
+    const int nothing = ::open("/dev/null", O_RDONLY);
+    ::dup2(nothing, STDIN_FILENO);
+    ::dup2(log, STDOUT_FILENO);
+    ::dup2(log, STDERR_FILENO);
+    ::execve(words[0], words.data(), environment.data());
+    die_in_child(words[0]);
+  }
+  ::close(log);
+  ::setpgid(child, child);  // here too, so that a signal sent at once finds the group
+  return child;
+}
+
+bool has_ended(pid_t process, ExitStatus& status) {
+  int raw = 0;
+  pid_t found = 0;
+  do found = ::waitpid(process, &raw, WNOHANG);
+  while (found < 0 && errno == EINTR);
+  if (found != process) return false;
+  status.signal = WIFSIGNALED(raw) ? WTERMSIG(raw) : 0;
+  status.code = WIFSIGNALED(raw) ? 128 + WTERMSIG(raw) : WEXITSTATUS(raw);
+  return true;
+}
+
+void send_signal(pid_t process, int signal) {
+  if (::kill(-process, signal) != 0) ::kill(process, signal);
+}
+
+std::string last_line(const fs::path& log, std::uint64_t from) {
+  std::ifstream in(log, std::ios::binary);
+  std::error_code absent;
+  const auto size = fs::file_size(log, absent);
+  if (absent) return "";
+  constexpr std::uint64_t kTail = 8192;
+  if (size > kTail) from = std::max(from, size - kTail);
+  in.seekg(static_cast<std::streamoff>(from));
+  std::string last;
+  for (std::string line; std::getline(in, line);) {
+    if (line.find_first_not_of(" \t\r") != std::string::npos) last = line;
+  }
+  return last;
+}
+
+int usable_cores() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  int cores = ::sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : 1;
+  std::string quota;
+  double period = 0;
+  std::ifstream limit("/sys/fs/cgroup/cpu.max");
+  if (limit >> quota >> period && quota != "max" && period > 0) {
+    cores = std::min(cores, static_cast<int>(std::ceil(std::strtod(quota.c_str(), nullptr) / period)));
+  }
+  return std::max(cores, 1);
+}
+
+fs::path find_trainer() {
+  const char* named = std::getenv("EVENKEEL_TRAIN");
+  std::error_code unknown;
+  const fs::path trainer = named && *named
+                               ? fs::absolute(named)
+                               : fs::read_symlink("/proc/self/exe", unknown).parent_path() / "evenkeel-train";
+  if (::access(trainer.c_str(), X_OK) == 0 && !fs::is_directory(trainer)) return trainer;
+  throw EnvironmentError(
+      "cannot execute the trainer " + trainer.string() +
+      "; build evenkeel-train (it needs LibTorch), or name it in the environment variable EVENKEEL_TRAIN");
+}
+
+}  // namespace evenkeel::sweep

@@ -1,0 +1,65 @@
+// Child processes of a sweep: started in a process group of their own (so that Ctrl-C reaches the sweep
+// alone, which then asks them to stop), killed by the kernel when the sweep itself is killed.
+#pragma once
+
+#include <sys/types.h>
+
+#include <csignal>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace evenkeel::sweep {
+
+namespace fs = std::filesystem;
+
+/// While it lives, SIGINT, SIGTERM and SIGCHLD are taken as messages through wait() instead of interrupting.
+class SignalGate {
+ public:
+  SignalGate();
+  ~SignalGate();
+  SignalGate(const SignalGate&) = delete;
+  SignalGate& operator=(const SignalGate&) = delete;
+
+  /// Sleeps until a signal arrives or `seconds` have passed; returns how many SIGINT and SIGTERM came.
+  int wait(double seconds);
+  /// The mask that children get back.
+  const sigset_t& outside() const { return outside_; }
+
+ private:
+  sigset_t outside_{};
+  int fd_ = -1;
+};
+
+struct ExitStatus {
+  int code = 0;    ///< exit code, or 128 + signal
+  int signal = 0;  ///< 0: it ended by itself
+};
+
+struct Command {
+  std::vector<std::string> words;                  ///< program and its arguments
+  std::map<std::string, std::string> environment;  ///< added to the present one
+  fs::path log;                                    ///< standard output and error are appended here
+};
+
+/// Starts `command`. Throws EnvironmentError when no process can be made; a program that cannot be executed
+/// ends with code 127 and a sentence in the log.
+pid_t start_process(const Command& command, const SignalGate& gate);
+/// True, with `status`, when the process has ended.
+bool has_ended(pid_t process, ExitStatus& status);
+/// Sends `signal` to the process and everything it started.
+void send_signal(pid_t process, int signal);
+
+/// Last non-empty line of `log` from byte `from` on; "" when there is none.
+std::string last_line(const fs::path& log, std::uint64_t from);
+
+/// Processors this process may use: its affinity mask, and a whole-number bandwidth limit of its control
+/// group.
+int usable_cores();
+
+/// The trainer: $EVENKEEL_TRAIN, else `evenkeel-train` beside the running program. Throws EnvironmentError
+/// when there is none.
+fs::path find_trainer();
+
+}  // namespace evenkeel::sweep

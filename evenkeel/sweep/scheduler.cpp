@@ -1,0 +1,240 @@
+#include "evenkeel/sweep/scheduler.h"
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+#include <algorithm>
+
+#include <csignal>
+#include <cstring>
+
+#include "evenkeel/base/files.h"
+
+namespace evenkeel::sweep {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+std::uint64_t size_of(const fs::path& file) {
+  std::error_code absent;
+  const auto size = fs::file_size(file, absent);
+  return absent ? 0 : size;
+}
+
+// The newest whole record of timing.jsonl; progress only, so its checksum does not matter.
+Json newest_record(const fs::path& run, std::uint64_t from) {
+  Json record = Json::parse(last_line(run / "timing.jsonl", from), nullptr, false);
+  return record.is_object() ? record : Json::object();
+}
+
+std::int64_t step_in(const Json& record) {
+  const auto it = record.find("step");
+  return it != record.end() && it->is_number_integer() ? it->get<std::int64_t>() : 0;
+}
+
+std::string words_for(const ExitStatus& status, const std::string& last) {
+  if (status.signal != 0) {
+    const char* hint = status.signal == SIGKILL ? " (perhaps the machine ran out of memory)" : "";
+    return fmt::format("the trainer was killed by signal {}, {}{}", status.signal, ::strsignal(status.signal),
+                       hint);
+  }
+  if (!last.empty()) return last;
+  return fmt::format("the trainer ended with code {} and said nothing", status.code);
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const Plan& plan, SweepFile& file, SchedulerOptions options)
+    : plan_(plan),
+      file_(file),
+      options_(std::move(options)),
+      tries_(plan.cells.size(), 0),
+      begin_(Clock::now()) {}
+
+// Only when run() threw: leave no trainer behind.
+Scheduler::~Scheduler() {
+  stop_trainers(SIGTERM);
+  for (const Running& child : running_) {
+    ExitStatus status;
+    for (int wait = 0; wait < 1000 && !has_ended(child.process, status); ++wait) {
+      if (wait == 900) send_signal(child.process, SIGKILL);
+      ::usleep(10000);
+    }
+  }
+}
+
+double Scheduler::elapsed_s() const {
+  return seconds_since(begin_);
+}
+
+std::size_t Scheduler::count(CellState state) const {
+  return static_cast<std::size_t>(
+      std::count_if(file_.cells.begin(), file_.cells.end(),
+                    [&](const CellEntry& e) { return !e.dropped && e.state == state; }));
+}
+
+void Scheduler::save() {
+  write_sweep_file(options_.folder, file_);
+}
+
+bool Scheduler::drop(std::size_t cell) {
+  if (entry(cell).state != CellState::kPending) return false;
+  entry(cell).dropped = true;
+  return true;
+}
+
+int Scheduler::run(const Observer& observe) {
+  SignalGate gate;
+  begin_ = Clock::now();
+  int stops = 0;
+  save();
+  for (;;) {
+    observe(*this);
+    while (!stopping_ && environment_message_.empty() && static_cast<int>(running_.size()) < options_.jobs) {
+      const std::size_t before = running_.size();
+      start_next(gate);
+      if (running_.size() == before) break;
+    }
+    observe(*this);
+    if (running_.empty() && (stopping_ || !environment_message_.empty() || count(CellState::kPending) == 0))
+      break;
+    const int came = gate.wait(options_.tick_s);
+    if (came > 0) {
+      stops += came;
+      stopping_ = true;
+      stop_trainers(stops > 1 ? SIGKILL : SIGTERM);
+    }
+    read_progress();
+    reap();
+  }
+  save();
+  observe(*this);
+  if (!environment_message_.empty()) return kExitEnvironment;
+  if (stopping_ || count(CellState::kInterrupted) > 0) return kExitInterrupted;
+  return count(CellState::kCrashed) > 0 ? kExitCellsCrashed : kExitFinished;
+}
+
+void Scheduler::start_next(const SignalGate& gate) {
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
+    if (entry(i).state != CellState::kPending || entry(i).dropped) continue;
+    const Cell& cell = plan_.cells[i];
+    const fs::path run = cell_folder(options_.folder, cell.hash);
+    prepare_run(run, cell);
+    Running child;
+    child.cell = i;
+    child.log_bytes = size_of(run / "log.txt");
+    child.timing_bytes = size_of(run / "timing.jsonl");
+    child.first_step = child.step = step_in(newest_record(run, 0));
+    child.tries = ++tries_[i];
+    child.started = Clock::now();
+    const std::string threads = std::to_string(cell.experiment.train.threads);
+    child.process = start_process({{options_.trainer.string(), "run", run.string()},
+                                   {{"OMP_NUM_THREADS", threads}, {"OPENBLAS_NUM_THREADS", threads}},
+                                   run / "log.txt"},
+                                  gate);
+    running_.push_back(child);
+    entry(i).state = CellState::kRunning;
+    ++entry(i).attempts;
+    save();
+    return;
+  }
+}
+
+void Scheduler::read_progress() {
+  for (Running& child : running_) {
+    const fs::path run = cell_folder(options_.folder, plan_.cells[child.cell].hash);
+    const Json record = newest_record(run, child.timing_bytes);
+    child.step = std::max(child.step, step_in(record));
+    const auto rate = record.find("tokens_per_s");
+    if (rate != record.end() && rate->is_number()) child.tokens_per_s = rate->get<double>();
+  }
+}
+
+void Scheduler::reap() {
+  std::vector<std::pair<Running, ExitStatus>> ended;
+  std::erase_if(running_, [&](const Running& child) {
+    ExitStatus status;
+    if (!has_ended(child.process, status)) return false;
+    ended.emplace_back(child, status);
+    return true;
+  });
+  for (const auto& [child, status] : ended) settle(child, status);
+  if (!ended.empty()) save();
+}
+
+void Scheduler::settle(Running ended, const ExitStatus& status) {
+  const Cell& cell = plan_.cells[ended.cell];
+  const fs::path run = cell_folder(options_.folder, cell.hash);
+  const double share = static_cast<double>(cell.experiment.train.steps - ended.first_step) /
+                       static_cast<double>(cell.experiment.train.steps);
+  if (status.code == kExitFinished || status.code == kExitStopped) {
+    if (const auto result = runs::read_result(run)) {
+      entry(ended.cell).state = CellState::kDone;
+      entry(ended.cell).label = result->label;
+      entry(ended.cell).message.clear();
+      finished_flops_ += train_flops(cell.experiment) * share;
+      if (size_of(run / "log.txt") == 0) fs::remove(run / "log.txt");
+      return;
+    }
+    return fail(ended, fmt::format("the trainer ended with code {} but left no result.json", status.code),
+                true);
+  }
+  const std::string last = words_for(status, last_line(run / "log.txt", ended.log_bytes));
+  if (stopping_) {
+    entry(ended.cell).state = CellState::kInterrupted;
+    return;
+  }
+  // 126 and 127: the trainer cannot be executed, which no retry changes.
+  if (status.code == kExitEnvironment || status.code == 126 || status.code == 127) {
+    environment_message_ = last;
+    return fail(ended, last, false);
+  }
+  if (status.code == kExitInterrupted) {
+    // Somebody else asked this trainer to stop; its work is saved.
+    const bool again = ended.tries <= options_.retries;
+    entry(ended.cell).state = again ? CellState::kPending : CellState::kInterrupted;
+    return;
+  }
+  fail(ended, last, status.code != kExitBadInput);
+}
+
+void Scheduler::fail(const Running& ended, const std::string& message, bool may_retry) {
+  entry(ended.cell).message = message;
+  entry(ended.cell).state =
+      may_retry && ended.tries <= options_.retries ? CellState::kPending : CellState::kCrashed;
+}
+
+void Scheduler::stop_trainers(int signal) {
+  for (const Running& child : running_) send_signal(child.process, signal);
+}
+
+double Scheduler::done_flops() const {
+  double done = finished_flops_;
+  for (const Running& child : running_) {
+    const Experiment& e = plan_.cells[child.cell].experiment;
+    done += train_flops(e) * static_cast<double>(child.step - child.first_step) /
+            static_cast<double>(e.train.steps);
+  }
+  return done;
+}
+
+double Scheduler::left_flops() const {
+  double left = 0;
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
+    const CellState state = file_.cells[i].state;
+    if (!file_.cells[i].dropped && (state == CellState::kPending || state == CellState::kRunning)) {
+      left += train_flops(plan_.cells[i].experiment);
+    }
+  }
+  for (const Running& child : running_) {
+    const Experiment& e = plan_.cells[child.cell].experiment;
+    left -= train_flops(e) * static_cast<double>(child.step) / static_cast<double>(e.train.steps);
+  }
+  return std::max(left, 0.0);
+}
+
+}  // namespace evenkeel::sweep

@@ -1,0 +1,92 @@
+// Runs the cells of a sweep as trainer processes on this machine: `TRAINER run CELL_FOLDER`, at most `jobs`
+// at a time.
+//
+// A trainer that crashes (exit 4, a signal, no result) is started again up to `retries` times, from its last
+// checkpoint; one crash stops nothing else. Exit 5 (disk full, no permission) stops new cells from starting.
+// SIGINT or SIGTERM to this process asks the trainers to save and stop; a second one kills them. State is
+// kept in sweep.json and, first of all, in the cells' own result.json: a cell with a result never runs again.
+#pragma once
+
+#include <chrono>
+#include <functional>
+
+#include "evenkeel/sweep/process.h"
+#include "evenkeel/sweep/sweep_file.h"
+
+namespace evenkeel::sweep {
+
+struct SchedulerOptions {
+  fs::path folder;  ///< of the sweep
+  fs::path trainer;
+  int jobs = 1;
+  int retries = 1;
+  double tick_s = 0.5;  ///< longest time between two calls of the observer
+};
+
+/// A cell that is training right now.
+struct Running {
+  std::size_t cell = 0;  ///< index into the plan
+  pid_t process = 0;
+  std::uint64_t log_bytes = 0;     ///< length of its log when this attempt began
+  int tries = 0;                   ///< attempts of this sweep, this one included
+  std::uint64_t timing_bytes = 0;  ///< length of timing.jsonl when this attempt began
+  std::int64_t first_step = 0;     ///< last step reported before this attempt began
+  std::int64_t step = 0;           ///< last one reported
+  double tokens_per_s = 0;         ///< last one reported
+  std::chrono::steady_clock::time_point started;
+};
+
+class Scheduler {
+ public:
+  /// `plan` and `file` list the same cells in the same order and outlive this.
+  Scheduler(const Plan& plan, SweepFile& file, SchedulerOptions options);
+  ~Scheduler();
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  /// Called about every tick and after every change; may call drop().
+  using Observer = std::function<void(Scheduler&)>;
+
+  /// Runs until nothing is left; returns an exit code of base/error.h: finished, cells crashed, environment,
+  /// interrupted. Throws EnvironmentError when the sweep itself cannot go on (its trainers are stopped
+  /// first).
+  int run(const Observer& observe);
+
+  /// Takes a pending cell out of the plan of this run and of sweep.json; false when it has begun already.
+  bool drop(std::size_t cell);
+
+  const Plan& plan() const { return plan_; }
+  const SweepFile& file() const { return file_; }
+  const std::vector<Running>& running() const { return running_; }
+  std::size_t count(CellState state) const;
+  int jobs() const { return options_.jobs; }
+  bool stopping() const { return stopping_; }
+  /// The sentence of the trainer that ended with exit 5; "" when none did.
+  const std::string& environment_message() const { return environment_message_; }
+  double elapsed_s() const;
+  /// Floating-point operations of training done since run() began, and those still to do.
+  double done_flops() const;
+  double left_flops() const;
+
+ private:
+  CellEntry& entry(std::size_t cell) { return file_.cells[cell]; }
+  void save();
+  void start_next(const SignalGate& gate);
+  void reap();
+  void settle(Running ended, const ExitStatus& status);
+  void fail(const Running& ended, const std::string& message, bool may_retry);
+  void read_progress();
+  void stop_trainers(int signal);
+
+  const Plan& plan_;
+  SweepFile& file_;
+  SchedulerOptions options_;
+  std::vector<Running> running_;
+  std::vector<int> tries_;
+  double finished_flops_ = 0;
+  bool stopping_ = false;
+  std::string environment_message_;
+  std::chrono::steady_clock::time_point begin_;
+};
+
+}  // namespace evenkeel::sweep

@@ -1,0 +1,178 @@
+#include "evenkeel/sweep/sweep_file.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <fstream>
+#include <map>
+
+#include "evenkeel/base/files.h"
+#include "evenkeel/base/version.h"
+
+namespace evenkeel::sweep {
+namespace {
+
+constexpr int kFormat = 1;
+constexpr std::array kStates{std::pair{CellState::kPending, "pending"},
+                             std::pair{CellState::kRunning, "running"}, std::pair{CellState::kDone, "done"},
+                             std::pair{CellState::kCrashed, "crashed"},
+                             std::pair{CellState::kInterrupted, "interrupted"}};
+
+CellState state_from(const std::string& name) {
+  for (const auto& [state, text] : kStates)
+    if (name == text) return state;
+  throw InputError("[state] must be a cell state, got \"" + name + "\"");
+}
+
+CellEntry entry_from(const Json& json) {
+  CellEntry entry;
+  entry.hash = json.at("hash");
+  entry.arm = json.at("arm");
+  entry.size = json.at("size");
+  entry.lr = json.at("lr");
+  entry.seed = json.at("seed");
+  entry.params = json.at("params");
+  entry.state = state_from(json.at("state"));
+  entry.label = json.value("label", "");
+  entry.attempts = json.at("attempts");
+  entry.message = json.value("message", "");
+  return entry;
+}
+
+Json entry_json(const CellEntry& entry) {
+  Json json{{"hash", entry.hash},         {"arm", entry.arm},
+            {"size", entry.size},         {"lr", entry.lr},
+            {"seed", entry.seed},         {"params", entry.params},
+            {"attempts", entry.attempts}, {"state", std::string(state_name(entry.state))}};
+  if (!entry.label.empty()) json["label"] = entry.label;
+  if (!entry.message.empty()) json["message"] = entry.message;
+  return json;
+}
+
+std::string processor_name() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(std::min(line.find(':') + 2, line.size()));
+  }
+  return "unknown";
+}
+
+Json environment_of(const Cell& cell) {
+  std::array<char, 256> host{};
+  ::gethostname(host.data(), host.size() - 1);
+  Json environment{{"host", host.data()},
+                   {"processor", processor_name()},
+                   {"prepared", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))}};
+  const DataSpec& data = cell.experiment.data;
+  if (data.path) environment["data_path"] = fs::absolute(*data.path).lexically_normal().string();
+  if (data.valid_path) environment["valid_path"] = fs::absolute(*data.valid_path).lexically_normal().string();
+  return environment;
+}
+
+}  // namespace
+
+std::string_view state_name(CellState state) {
+  for (const auto& [value, text] : kStates)
+    if (value == state) return text;
+  return "?";
+}
+
+fs::path cell_folder(const fs::path& sweep, const std::string& hash) {
+  return sweep / "cells" / hash;
+}
+
+SweepFile start_sweep_file(const Plan& plan, const fs::path& sweep, const std::optional<SweepFile>& before) {
+  SweepFile file;
+  file.study = plan.study;
+  for (const Axis& axis : plan.axes) file.axes[axis.path] = axis.values;
+  std::map<std::string, std::int64_t> attempts;
+  if (before) {
+    for (const CellEntry& entry : before->cells) attempts[entry.hash] = entry.attempts;
+  }
+  for (const Cell& cell : plan.cells) {
+    CellEntry entry;
+    entry.hash = cell.hash;
+    entry.arm = cell.arm;
+    entry.size = cell.experiment.arch.size.value_or("");
+    entry.lr = cell.experiment.optim.lr;
+    entry.seed = cell.experiment.train.seed;
+    entry.params = cell.experiment.arch.params();
+    entry.attempts = attempts[cell.hash];
+    if (const auto result = runs::read_result(cell_folder(sweep, cell.hash))) {
+      entry.state = CellState::kDone;
+      entry.label = result->label;
+    }
+    file.cells.push_back(std::move(entry));
+  }
+  return file;
+}
+
+std::optional<SweepFile> read_sweep_file(const fs::path& sweep) {
+  const fs::path path = sweep / "sweep.json";
+  if (!fs::exists(path)) return std::nullopt;
+  const Json json = read_json(path);
+  try {
+    if (json.at("format") > kFormat) {
+      throw InputError(
+          fmt::format("{} is of format {}, this evenkeel {} reads up to {}; use a newer evenkeel",
+                      path.string(), json.at("format").dump(), kVersion, kFormat));
+    }
+    SweepFile file;
+    bind(file.study, settings_from_json(json.at("study"), path.string()));
+    file.axes = json.at("axes");
+    for (const Json& cell : json.at("cells")) file.cells.push_back(entry_from(cell));
+    file.notes = json.at("notes").get<std::vector<std::string>>();
+    return file;
+  } catch (const Json::exception&) {
+    throw InputError(path.string() +
+                     " is damaged: a key is missing or of the wrong type; the cells are whole: "
+                     "remove this file and run the same command again");
+  }
+}
+
+void write_sweep_file(const fs::path& sweep, const SweepFile& file) {
+  Json cells = Json::array();
+  for (const CellEntry& entry : file.cells) {
+    if (!entry.dropped) cells.push_back(entry_json(entry));
+  }
+  write_json(sweep / "sweep.json", {{"format", kFormat},
+                                    {"evenkeel", kVersion},
+                                    {"study", to_json(file.study)},
+                                    {"axes", file.axes},
+                                    {"cells", cells},
+                                    {"notes", file.notes}});
+}
+
+std::vector<std::string> strangers(const fs::path& sweep, const SweepFile& file) {
+  std::vector<std::string> names;
+  std::error_code absent;
+  for (const auto& item : fs::directory_iterator(sweep / "cells", absent)) {
+    const std::string name = item.path().filename().string();
+    const bool known = std::any_of(file.cells.begin(), file.cells.end(),
+                                   [&](const CellEntry& entry) { return entry.hash == name; });
+    if (!known) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+void prepare_run(const fs::path& run, const Cell& cell) {
+  if (fs::exists(run / "manifest.json")) {
+    const std::string found = runs::read_manifest(run).config_hash;
+    if (found == cell.hash) return;
+    throw InputError(
+        fmt::format("{} holds a run of another configuration ({}, this one is {}); choose another --out, or "
+                    "repeat that run's settings",
+                    run.string(), found, cell.hash));
+  }
+  make_folder(run);
+  const Json versions{{"evenkeel", kVersion}, {"format", kFormat}};
+  runs::write_manifest(run,
+                       {cell.experiment, cell.hash, cell.arm, cell.data, versions, environment_of(cell)});
+}
+
+}  // namespace evenkeel::sweep

@@ -1,0 +1,102 @@
+#!/usr/bin/python3
+"""Stands in for evenkeel-train in tests of what surrounds it: `fake_trainer.py run RUN_DIR`.
+
+It writes metrics, timing and a result whose losses depend on the configuration alone, and resumes like the real one.
+FAKE_TRAINER in the environment says what else to do, comma separated (L is the learning rate the word applies to):
+  slow=S       sleep S seconds per run (default 0)
+  crash@L      exit 4 every time
+  crash_once@L exit 4 on the first attempt
+  kill@L       die by SIGKILL every time
+  full@L       exit 5 with a sentence about a full disk
+  nan@L        become non-finite, exit 3
+  silent@L     exit 0 and leave no result
+"""
+import json
+import math
+import os
+import signal
+import sys
+import time
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def line(record):
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return '%s,"crc":"%08x"}\n' % (text[:-1], crc32c(text.encode()))
+
+
+def write(path, document):
+    with open(path + ".part", "w") as out:
+        json.dump(document, out)
+    os.rename(path + ".part", path)
+
+
+def main():
+    run = sys.argv[2]
+    with open(os.path.join(run, "manifest.json")) as source:
+        manifest = json.load(source)
+    config = manifest["config"]
+    lr, seed, steps = config["optim"]["lr"], config["train"]["seed"], config["train"]["steps"]
+    normed = config["interventions"]["qk_norm"] != "off"
+    words = dict((word + "=").split("=")[:2] for word in os.environ.get("FAKE_TRAINER", "").split(",") if word)
+
+    def asked(what):
+        return "%s@%s" % (what, lr) in words
+
+    def path(name):
+        return os.path.join(run, name)
+
+    if os.path.exists(path("result.json")):
+        with open(path("result.json")) as source:
+            return 3 if json.load(source)["label"] == "nonfinite" else 0
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+    with open(path("attempts.txt"), "a") as log:
+        log.write("%d %s\n" % (os.getpid(), os.environ.get("OMP_NUM_THREADS", "")))
+    with open(path("attempts.txt")) as log:
+        attempt = len(log.readlines())
+    end = time.monotonic() + float(words.get("slow", 0))
+    with open(path("timing.jsonl"), "a") as timing:
+        timing.write(line({"step": 1, "tokens_per_s": 1000.0, "wall_s": 0.1}))
+        timing.flush()
+        while time.monotonic() < end and not stopped:
+            time.sleep(0.02)
+        if stopped:
+            print("fake-trainer: stopped; run again to go on", file=sys.stderr)
+            return 75
+        if asked("crash") or (asked("crash_once") and attempt == 1):
+            print("fake-trainer: a made-up bug", file=sys.stderr)
+            return 4
+        if asked("kill"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if asked("full"):
+            print("fake-trainer: cannot write %s: No space left on device; free some space" % path("x"), file=sys.stderr)
+            return 5
+        if asked("silent"):
+            return 0
+        timing.write(line({"step": steps, "tokens_per_s": 1000.0, "wall_s": 0.2}))
+    nan = asked("nan")
+    distance = math.log10(lr / (0.3 if normed else 0.1))
+    loss = 2.0 + 0.001 * seed + (distance ** 2 if distance > 0 else 0.2 * distance ** 2)
+    with open(path("metrics.jsonl"), "w") as metrics:
+        metrics.write(line({"step": 0, "tokens": 0, "loss/valid/ce": 5.5}))
+        metrics.write(line({"step": steps, "tokens": steps * 2048, "loss/valid/ce": "nan" if nan else loss,
+                            "loss/train/ce": "nan" if nan else loss}))
+    result = {"label": "nonfinite" if nan else "finished", "steps": steps, "seen_tokens": steps * 2048, "l0": 5.5,
+              "final_loss": "nan" if nan else loss, "train_loss": "nan" if nan else loss, "digest": {}}
+    if nan:
+        result["nonfinite_step"] = steps
+    write(path("result.json"), result)
+    return 3 if nan else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
