@@ -93,6 +93,7 @@ int Scheduler::run(const Observer& observe) {
   int stops = 0;
   save();
   for (;;) {
+    observe(*this);
     while (!stopping_ && environment_message_.empty() && static_cast<int>(running_.size()) < options_.jobs) {
       const std::size_t before = running_.size();
       start_next(gate);
@@ -137,7 +138,6 @@ void Scheduler::start_next(const SignalGate& gate) {
                                   gate);
     running_.push_back(child);
     entry(i).state = CellState::kRunning;
-    entry(i).message.clear();
     ++entry(i).attempts;
     save();
     return;
@@ -175,6 +175,7 @@ void Scheduler::settle(Running ended, const ExitStatus& status) {
     if (const auto result = runs::read_result(run)) {
       entry(ended.cell).state = CellState::kDone;
       entry(ended.cell).label = result->label;
+      entry(ended.cell).message.clear();
       finished_flops_ += train_flops(cell.experiment) * share;
       if (size_of(run / "log.txt") == 0) fs::remove(run / "log.txt");
       return;
