@@ -151,8 +151,12 @@ void print_facts(const Json& j) {
              j["valid"]["used_windows"].dump());
   fmt::print("H1            {} nats per token, unigram entropy of the validation set\n",
              number(j["unigram_entropy"], "?"));
-  fmt::print("H2            {} nats per token, bigram entropy of the validation set\n",
-             number(j["bigram_entropy"], "not known: too few tokens for this vocabulary"));
+  if (j["bigram_entropy"].is_null()) {
+    fmt::print("H2            bigram entropy not known: too few validation tokens for this vocabulary\n");
+  } else {
+    fmt::print("H2            {} nats per token, bigram entropy of the validation set\n",
+               number(j["bigram_entropy"], "?"));
+  }
   if (!j["floor"].is_null())
     fmt::print("floor         {} nats per token, loss of the ideal predictor\n", number(j["floor"], "?"));
   fmt::print("fingerprint   {}\n", j["fingerprint"].get<std::string>());

@@ -57,12 +57,12 @@ std::string pack(const std::vector<std::int32_t>& ids, int width) {
 std::vector<std::string> read_documents(const CorpusOptions& options) {
   std::vector<std::string> documents;
   for (const std::string& file : options.inputs) {
-    if (data::checked_size(file, "path") == 0) {
+    if (data::checked_size(file, "IN") == 0) {
       throw InputError(
           fmt::format("[IN] {}: the file is empty (0 bytes); give a file with text in it", file));
     }
     if (std::filesystem::path(file).extension() == ".jsonl") {
-      data::for_each_json_line(file, "path", options.text_field,
+      data::for_each_json_line(file, "IN", options.text_field,
                                [&](const std::string& text) { add_document(documents, text); });
       continue;
     }

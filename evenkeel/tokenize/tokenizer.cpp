@@ -48,6 +48,14 @@ class Lines : public sp::SentenceIterator {
   std::size_t next_ = 0;
 };
 
+// SentencePiece names the largest vocabulary it could fill as "<= N."
+std::string advice_from(const std::string& message) {
+  const std::size_t at = message.rfind("<= ");
+  if (at == std::string::npos) return "SentencePiece says: " + message;
+  const std::size_t end = message.find_first_not_of("0123456789", at + 3);
+  return "give at most --vocab " + message.substr(at + 3, end - at - 3) + ", or more text";
+}
+
 }  // namespace
 
 Tokenizer::Tokenizer(std::string model, const std::string& name)
@@ -94,11 +102,10 @@ Tokenizer Tokenizer::train(const std::vector<std::string>& documents, const Trai
   std::string model;
   const auto status = sp::SentencePieceTrainer::Train(arguments, &iterator, &model);
   if (!status.ok()) {
-    throw InputError(
-        fmt::format("[--vocab] {} pieces cannot be made from this text ({}); the 256 bytes and every "
-                    "frequent letter need a piece each "
-                    "and a short text has few others: try another --vocab, such as 512, or more text",
-                    options.vocab, status.error_message()));
+    throw InputError(fmt::format(
+        "[--vocab] {} pieces cannot be made from this text: the 256 bytes and every frequent letter need a "
+        "piece each, and a short text has few others; {}",
+        options.vocab, advice_from(status.error_message())));
   }
   return Tokenizer(std::move(model), "trained model");
 }

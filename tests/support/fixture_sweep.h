@@ -57,11 +57,11 @@ class FixtureSweep {
   static constexpr std::int64_t kSteps = 300;
 
   void write_cell(const std::string& size, QkNorm norm, std::size_t lr, std::int64_t seed) {
-    Experiment e;
-    e.arch.size = size;
-    e.optim.lr = kLrs[lr];
-    e.train.seed = seed;
-    e.interventions.qk_norm = norm;
+    const Json settings{{"arch", {{"size", size}}},
+                        {"optim", {{"lr", kLrs[lr]}}},
+                        {"train", {{"seed", seed}}},
+                        {"interventions", {{"qk_norm", std::string(enum_name(norm))}}}};
+    Experiment e = experiment_from(settings_from_json(settings, "fixture"));
     resolve(e, {DataKind::kSynthetic, 256, "0011223344556677"}, false);
     const std::string hash = config_hash(e), arm = "qk_norm=" + std::string(enum_name(norm));
     const bool leave_out = options_.leave_one_out && size == options_.sizes.back() &&

@@ -19,7 +19,7 @@ constexpr const char* kFormat = "evenkeel tokens 1";
 
 std::shared_ptr<const TokenStream> open_part(const std::filesystem::path& file, const TokensFile::Part& part,
                                              int width) {
-  const std::int64_t size = checked_size(file, "path");
+  const std::int64_t size = checked_size(file, "data.path");
   if (size != part.tokens * width) {
     bad(file, fmt::format("tokens.json promises {} tokens, which make {} bytes, but the file has {}",
                           part.tokens, part.tokens * width, size));
@@ -47,7 +47,7 @@ Piece piece_from_json(const Json& value, const std::filesystem::path& file) {
 
 TokensFile read_tokens_file(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "tokens.json";
-  checked_size(file, "path");
+  checked_size(file, "data.path");
   const Json j = read_json(file);
   TokensFile t;
   try {
