@@ -83,7 +83,7 @@ class DataCommands(unittest.TestCase):
         self.assertIn("no such file", self.complaint("inspect", "gone.txt"))
         self.assertIn("0 bytes", self.complaint("inspect", "empty.txt"))
         self.assertIn("too short", self.complaint("inspect", "short.txt"))
-        self.assertIn("broken.jsonl:2, byte 24", self.complaint("inspect", "broken.jsonl"))
+        self.assertIn("broken.jsonl:2, byte 23", self.complaint("inspect", "broken.jsonl"))
         self.assertIn("evenkeel data tokenize", self.complaint("inspect", "."))
         self.assertIn('did you mean "data.synthetic.copy"', self.complaint("inspect", "--set", "data.synthetic.coppy=1"))
         self.assertIn("not in {bpe,unigram}", self.complaint("tokenize", "short.txt", "--type", "words", "--out", "x"))
