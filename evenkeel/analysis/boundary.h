@@ -34,8 +34,8 @@ struct Boundary {
   Interval interval;  ///< whenever kind is not kNone; open on the censored side
   double bound = 0;
   bool extrapolated = false;  ///< fitted, but beyond the swept range
-  bool penalised = false;  ///< stable and unstable cells separate: Firth's penalty was used
-  std::string why;         ///< set unless fitted
+  bool penalised = false;     ///< stable and unstable cells separate: Firth's penalty was used
+  std::string why;            ///< set unless fitted
 };
 
 /// `outcomes` in any order, LR > 0. Not fitted when instability does not become more likely with LR.

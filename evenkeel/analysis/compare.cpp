@@ -17,7 +17,9 @@ struct Shift {
 };
 
 /// Where a boundary is, or the bound it lies beyond, in decades.
-double place(const Boundary& b) { return std::log10(b.kind == Kind::kFitted ? b.value : b.bound); }
+double place(const Boundary& b) {
+  return std::log10(b.kind == Kind::kFitted ? b.value : b.bound);
+}
 
 /// Zou & Donner's limits for a difference of two estimates, each with limits of its own.
 Interval difference_limits(const Boundary& arm, const Boundary& baseline) {
@@ -44,7 +46,8 @@ Shift boundary_shift(const Boundary& arm, const Boundary& baseline) {
   if (fitted) return {e, false};
   // The bound must point the same way as the difference, or nothing can be said.
   const bool arm_higher = arm.kind == Kind::kAboveRange || baseline.kind == Kind::kBelowRange;
-  if ((*e.value > 0) != arm_higher) return {Estimate::missing("one boundary lies outside the swept LRs"), false};
+  if ((*e.value > 0) != arm_higher)
+    return {Estimate::missing("one boundary lies outside the swept LRs"), false};
   e.why = "one boundary lies outside the swept LRs: this is a bound";
   return {e, true};
 }

@@ -16,7 +16,8 @@ std::string lr_text(double lr) {
 
 /// A true minus sign, as the charts have it.
 std::string minus(std::string text) {
-  for (std::size_t at = text.find('-'); at != std::string::npos; at = text.find('-', at)) text.replace(at, 1, "−");
+  for (std::size_t at = text.find('-'); at != std::string::npos; at = text.find('-', at))
+    text.replace(at, 1, "−");
   return text;
 }
 
@@ -40,17 +41,19 @@ std::string headline(const Comparison& c) {
   const Estimate& d = c.boundary_decades;
   if (!d.value) return fmt::format("Whether {} moves the boundary LR cannot be said: {}.", c.arm, d.why);
   const bool up = *d.value > 0;
-  const std::string moves = fmt::format("{} moves the boundary LR {} by {}{:.1f} decades", c.arm, up ? "up" : "down",
-                                        c.at_least ? "at least " : "", std::abs(*d.value));
+  const std::string moves =
+      fmt::format("{} moves the boundary LR {} by {}{:.1f} decades", c.arm, up ? "up" : "down",
+                  c.at_least ? "at least " : "", std::abs(*d.value));
   // Below a twentieth of a decade no sweep can tell two arms apart.
   if (std::abs(*d.value) < 0.05 && !c.at_least) return c.arm + " does not move the boundary LR.";
   if (!d.interval || d.interval->low > 0 || d.interval->high < 0) return moves + ".";
-  return fmt::format("{}, but the interval, [{}, {}], does not exclude chance.", moves, limit(d.interval->low),
-                     limit(d.interval->high));
+  return fmt::format("{}, but the interval, [{}, {}], does not exclude chance.", moves,
+                     limit(d.interval->low), limit(d.interval->high));
 }
 
 std::string boundary_words(const Boundary& b) {
-  if (b.kind == Kind::kAboveRange) return fmt::format("above {} (no cell unstable up to there)", lr_text(b.bound));
+  if (b.kind == Kind::kAboveRange)
+    return fmt::format("above {} (no cell unstable up to there)", lr_text(b.bound));
   if (b.kind == Kind::kBelowRange) return fmt::format("below {} (every cell unstable)", lr_text(b.bound));
   if (b.kind == Kind::kNone) return "unknown (" + b.why + ")";
   return boundary_text(b) + (b.extrapolated ? " (beyond the swept LRs)" : "");
@@ -114,6 +117,7 @@ std::vector<std::string> verdict(const Analysis& analysis) {
     sentences.push_back(details(c, *analysis.find(c.arm, c.size), *analysis.find(c.baseline, c.size)));
   }
   if (sentences.empty()) {
+    if (analysis.curves.empty()) return {"There are no cells."};
     for (const Curve& c : analysis.curves) sentences.push_back(at_size(analysis, c.size) + alone(c));
   }
   return sentences;
