@@ -1,4 +1,186 @@
+// evenkeel config: what a study resolves to, and every field there is.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/sweep_session.h"
+
 namespace evenkeel::cli {
-void add_config(CLI::App&, int&) {}
+namespace {
+
+constexpr const char* kCheckExamples =
+    "Examples:\n"
+    "  evenkeel config check study.toml\n"
+    "  evenkeel config check study.toml --set data.path=my_text.txt --json";
+
+struct SizeCost {
+  std::string size;
+  std::int64_t params = 0, cells = 0;
+  double tokens = 0, flops = 0;
+};
+
+std::vector<SizeCost> costs_of(const sweep::Plan& plan) {
+  std::vector<SizeCost> costs;
+  for (const sweep::Cell& cell : plan.cells) {
+    const Experiment& e = cell.experiment;
+    const auto same = [&](const SizeCost& cost) {
+      return cost.size == *e.arch.size && cost.params == e.arch.params();
+    };
+    auto it = std::find_if(costs.begin(), costs.end(), same);
+    if (it == costs.end()) it = costs.insert(it, {*e.arch.size, e.arch.params(), 0, 0, 0});
+    ++it->cells;
+    it->tokens += static_cast<double>(e.train.steps * e.train.tokens_per_step(e.arch.context));
+    it->flops += sweep::train_flops(e);
+  }
+  return costs;
+}
+
+// Values of the cells for one field, in order of first use.
+std::vector<std::string> values_of(const std::vector<Json>& configs, std::string path) {
+  std::replace(path.begin(), path.end(), '.', '/');
+  std::vector<std::string> values;
+  for (const Json& config : configs) {
+    const std::string text = config.at(Json::json_pointer("/" + path)).dump();
+    if (std::find(values.begin(), values.end(), text) == values.end()) values.push_back(text);
+  }
+  return values;
+}
+
+std::string origin_text(const SweepSpec& spec, const std::string& path) {
+  if (const auto it = spec.base.find(path); it != spec.base.end()) return it->second.origin;
+  for (const Axis& axis : spec.axes) {
+    if (axis.path == path) return "axis, " + axis.origin;
+  }
+  return "default";
+}
+
+void print_fields(const SweepSpec& spec, const sweep::Plan& plan, const Style& style) {
+  std::vector<Json> configs;
+  for (const sweep::Cell& cell : plan.cells) configs.push_back(to_json(cell.experiment));
+  for (const FieldDoc& field : describe<Experiment>()) {
+    std::string text;
+    for (const std::string& value : values_of(configs, field.path))
+      text += (text.empty() ? "" : ", ") + value;
+    const std::string origin = origin_text(spec, field.path);
+    const std::string line = fmt::format("{:<30} {}", field.path, text);
+    fmt::print("{}\n", origin == "default" ? line : fmt::format("{}  {}", line, style.dim("# " + origin)));
+  }
+}
+
+void print_costs(const sweep::Plan& plan, const Style& style) {
+  std::vector<std::vector<std::string>> rows{
+      {"size", "N", "cells", "tokens", "training FLOP", "hours at 20 GFLOP/s"}};
+  double flops = 0;
+  for (const SizeCost& cost : costs_of(plan)) {
+    flops += cost.flops;
+    rows.push_back({cost.size, count_text(static_cast<double>(cost.params)), std::to_string(cost.cells),
+                    count_text(cost.tokens), fmt::format("{:.2g}", cost.flops),
+                    fmt::format("{:.2g}", cost.flops / 2e10 / 3600)});
+  }
+  fmt::print(
+      "\n{}{} cells, {:.2g} FLOP; evaluation not counted. The hours assume one core at 20 GFLOP/s; the first "
+      "cell of "
+      "a sweep shows this machine's own speed.\n",
+      table_text(rows, style), plan.cells.size(), flops);
+}
+
+Json check_json(const SweepSpec& spec, const sweep::Plan& plan) {
+  Json sizes = Json::array(), cells = Json::array(), axes = Json::object();
+  for (const SizeCost& cost : costs_of(plan)) {
+    sizes.push_back({{"size", cost.size},
+                     {"params", cost.params},
+                     {"cells", cost.cells},
+                     {"tokens", cost.tokens},
+                     {"flops", cost.flops}});
+  }
+  for (const sweep::Cell& cell : plan.cells) {
+    cells.push_back({{"config_hash", cell.hash},
+                     {"arm", cell.arm},
+                     {"size", *cell.experiment.arch.size},
+                     {"lr", cell.experiment.optim.lr},
+                     {"seed", cell.experiment.train.seed},
+                     {"config", to_json(cell.experiment)}});
+  }
+  for (const Axis& axis : spec.axes) axes[axis.path] = axis.values;
+  return {{"study", to_json(spec.study)}, {"axes", axes}, {"sizes", sizes}, {"cells", cells}};
+}
+
+void check(const SpecOptions& options, bool json) {
+  Settings file;
+  if (!options.spec_file.empty()) file = settings_from_toml(options.spec_file, {"sweep"});
+  const SweepSpec spec = sweep_from(std::move(file), options.overrides());
+  const sweep::Plan plan = sweep::make_plan(spec, open_data, machine_has_fast_bf16());
+  if (json) {
+    fmt::print("{}\n", check_json(spec, plan).dump(2));
+    return;
+  }
+  const Style style(stdout);
+  print_fields(spec, plan, style);
+  print_costs(plan, style);
+  fmt::print("Data: {}; unigram entropy of the validation text {:.3f} nats\n", plan.cells[0].data.name,
+             plan.cells[0].data.h1);
+}
+
+std::vector<FieldDoc> all_fields() {
+  std::vector<FieldDoc> fields = describe<Experiment>();
+  for (FieldDoc field : describe<StudySpec>()) {
+    field.path = "study." + field.path;
+    fields.push_back(field);
+  }
+  return fields;
+}
+
+void schema(bool json) {
+  if (json) {
+    Json list = Json::array();
+    for (const FieldDoc& f : all_fields()) {
+      list.push_back({{"path", f.path},
+                      {"type", f.type},
+                      {"default", f.default_value},
+                      {"range", f.range},
+                      {"doc", f.doc},
+                      {"source", f.source},
+                      {"hashed", f.hashed}});
+    }
+    fmt::print("{}\n", Json{{"fields", list}, {"axes", "[sweep] takes any field but study.*"}}.dump(2));
+    return;
+  }
+  const Style style(stdout);
+  for (const FieldDoc& f : all_fields()) {
+    fmt::print("{}  {}{}, default {}\n    {}{}\n", style.bold(f.path), f.type, f.range,
+               f.default_value.empty() ? "\"\"" : f.default_value, f.doc,
+               f.source.empty() ? "" : " [" + f.source + "]");
+  }
+  fmt::print(
+      "{}  \"field.path\" = values\n    Varies a field: a list, \"log(a, b, n)\" (n values equally spaced in "
+      "log), or \"series(a, b)\" "
+      "(the 1-3 series: 1e-3, 3e-3, 1e-2, ...). Cells are the cross product.\n",
+      style.bold("[sweep]"));
+}
+
+}  // namespace
+
+void add_config(CLI::App& app, int&) {
+  struct Arguments {
+    SpecOptions spec;
+    bool json = false;
+  };
+  CLI::App* config = app.add_subcommand("config", "Check a study without running it; list every field");
+  config->require_subcommand(1);
+  auto given = std::make_shared<Arguments>();
+  CLI::App* check_command =
+      config->add_subcommand("check", "Resolve a study and count its cells and cost; runs nothing");
+  check_command->footer(kCheckExamples);
+  given->spec.add_to(*check_command, false);
+  add_json_flag(*check_command, given->json);
+  check_command->callback([given] { check(given->spec, given->json); });
+  CLI::App* schema_command =
+      config->add_subcommand("schema", "Every field: type, range, default, meaning, source");
+  schema_command->footer("Examples:\n  evenkeel config schema | less\n  evenkeel config schema --json");
+  add_json_flag(*schema_command, given->json);
+  schema_command->callback([given] { schema(given->json); });
+}
+
 }  // namespace evenkeel::cli

@@ -118,7 +118,6 @@ int train(const Arguments& given) {
   }
   sweep::find_trainer();
   make_folder(run);
-  const FileLock lock(run / ".lock", "another evenkeel is training in " + given.out);
   sweep::prepare_run(run, cell);
   Watched ended;
   if (!runs::read_result(run)) {

@@ -20,14 +20,14 @@ struct EnumNames<DataKind> {
 
 /// The built-in language (docs/design/synthetic_language.md).
 struct SyntheticSpec {
-  std::int64_t vocab = 256;
+  std::int64_t vocab = 128;
   double zipf = 1.0;
-  std::int64_t topics = 8;
+  std::int64_t topics = 4;
   double topic = 0.5;
-  double bigram = 0.5;
+  double bigram = 0.7;
   std::int64_t successors = 4;
-  double copy = 0.84;
-  double copy_length = 8;
+  double copy = 0.81;
+  double copy_length = 10;
   std::int64_t lag_min = 2;
   std::int64_t lag_max = 4;
   std::int64_t seed = 1;

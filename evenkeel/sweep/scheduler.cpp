@@ -177,6 +177,10 @@ void Scheduler::settle(Running ended, const ExitStatus& status) {
       entry(ended.cell).label = result->label;
       entry(ended.cell).message.clear();
       finished_flops_ += train_flops(cell.experiment) * share;
+      if (ended.first_step == 0) {
+        ++whole_cells_;
+        whole_cells_s_ += seconds_since(ended.started);
+      }
       if (size_of(run / "log.txt") == 0) fs::remove(run / "log.txt");
       return;
     }

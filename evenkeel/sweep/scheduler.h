@@ -67,6 +67,9 @@ class Scheduler {
   /// Floating-point operations of training done since run() began, and those still to do.
   double done_flops() const;
   double left_flops() const;
+  /// Cells that this run trained from their first step to the end, and their mean wall time.
+  int whole_cells() const { return whole_cells_; }
+  double whole_cell_s() const { return whole_cells_ > 0 ? whole_cells_s_ / whole_cells_ : 0; }
 
  private:
   CellEntry& entry(std::size_t cell) { return file_.cells[cell]; }
@@ -84,6 +87,8 @@ class Scheduler {
   std::vector<Running> running_;
   std::vector<int> tries_;
   double finished_flops_ = 0;
+  int whole_cells_ = 0;
+  double whole_cells_s_ = 0;
   bool stopping_ = false;
   std::string environment_message_;
   std::chrono::steady_clock::time_point begin_;

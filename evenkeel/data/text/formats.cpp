@@ -15,25 +15,25 @@ namespace {
 constexpr std::uint32_t kMagic16 = 20240520, kMagic32 = 20240801;
 constexpr std::int64_t kHeaderBytes = 256 * 4;
 
-[[noreturn]] void bad(const char* key, const std::filesystem::path& file, const std::string& what) {
-  throw InputError(fmt::format("[data.{}] {}: {}", key, file.string(), what));
+[[noreturn]] void bad(const char* tag, const std::filesystem::path& file, const std::string& what) {
+  throw InputError(fmt::format("[{}] {}: {}", tag, file.string(), what));
 }
 
-void check_not_empty(std::int64_t size, const char* key, const std::filesystem::path& file) {
-  if (size == 0) bad(key, file, "the file is empty (0 bytes); give a file with text in it");
+void check_not_empty(std::int64_t size, const char* tag, const std::filesystem::path& file) {
+  if (size == 0) bad(tag, file, "the file is empty (0 bytes); give a file with text in it");
 }
 
-std::shared_ptr<const TokenStream> bytes_stream(const std::filesystem::path& file, const char* key) {
-  const std::int64_t size = checked_size(file, key);
-  check_not_empty(size, key, file);
+std::shared_ptr<const TokenStream> bytes_stream(const std::filesystem::path& file, const char* tag) {
+  const std::int64_t size = checked_size(file, tag);
+  check_not_empty(size, tag, file);
   return std::make_shared<FileStream>(file, 1, 0, size);
 }
 
-std::shared_ptr<const TokenStream> nanogpt_stream(const std::filesystem::path& file, const char* key) {
-  const std::int64_t size = checked_size(file, key);
-  check_not_empty(size, key, file);
+std::shared_ptr<const TokenStream> nanogpt_stream(const std::filesystem::path& file, const char* tag) {
+  const std::int64_t size = checked_size(file, tag);
+  check_not_empty(size, tag, file);
   if (size % 2 != 0) {
-    bad(key, file,
+    bad(tag, file,
         fmt::format(
             "odd size of {} bytes at the end of a file of two-byte ids, so its last id (byte {}) is cut "
             "off; copy the file again, or set data.kind (bytes reads any file)",
@@ -42,11 +42,11 @@ std::shared_ptr<const TokenStream> nanogpt_stream(const std::filesystem::path& f
   return std::make_shared<FileStream>(file, 2, 0, size / 2);
 }
 
-std::shared_ptr<const TokenStream> llmc_stream(const std::filesystem::path& file, const char* key) {
-  const std::int64_t size = checked_size(file, key);
-  check_not_empty(size, key, file);
+std::shared_ptr<const TokenStream> llmc_stream(const std::filesystem::path& file, const char* tag) {
+  const std::int64_t size = checked_size(file, tag);
+  check_not_empty(size, tag, file);
   if (size < kHeaderBytes) {
-    bad(key, file,
+    bad(tag, file,
         fmt::format("{} bytes are too few for the header of {} bytes of an llm.c shard; copy the file again",
                     size, kHeaderBytes));
   }
@@ -54,14 +54,14 @@ std::shared_ptr<const TokenStream> llmc_stream(const std::filesystem::path& file
   FileStream(file, 4, 0, 3).read(0, header);
   const auto magic = static_cast<std::uint32_t>(header[0]);
   if (magic != kMagic16 && magic != kMagic32) {
-    bad(key, file,
+    bad(tag, file,
         fmt::format("byte 0: magic number {} where an llm.c shard has {} or {}; set data.kind (nanogpt: ids "
                     "without a header, bytes: any file)",
                     magic, kMagic16, kMagic32));
   }
   const std::int32_t version = magic == kMagic16 ? 1 : 7;
   if (header[1] != version) {
-    bad(key, file,
+    bad(tag, file,
         fmt::format(
             "byte 4: version {} of the llm.c shard format, only {} is known for magic number {}; make "
             "the shard again with that version",
@@ -70,7 +70,7 @@ std::shared_ptr<const TokenStream> llmc_stream(const std::filesystem::path& file
   const int width = magic == kMagic16 ? 2 : 4;
   const auto count = static_cast<std::int64_t>(static_cast<std::uint32_t>(header[2]));
   if (size != kHeaderBytes + count * width) {
-    bad(key, file,
+    bad(tag, file,
         fmt::format(
             "byte 8: the header promises {} tokens, which make {} bytes, but the file has {}; copy the "
             "shard again",
@@ -83,8 +83,8 @@ template <class Open>
 OpenedText open_files(const DataSpec& spec, const std::string& unit, Open open) {
   OpenedText text;
   text.unit = unit;
-  text.train = open(*spec.path, "path");
-  if (spec.valid_path) text.valid = open(*spec.valid_path, "valid_path");
+  text.train = open(*spec.path, "data.path");
+  if (spec.valid_path) text.valid = open(*spec.valid_path, "data.valid_path");
   text.fingerprint = files_fingerprint(spec);
   text.name = describe_files(spec, text.train->size(), text.valid ? text.valid->size() : 0, unit);
   return text;
@@ -96,30 +96,30 @@ bool ends_with(const std::string& name, const char* end) {
 
 }  // namespace
 
-std::int64_t checked_size(const std::filesystem::path& file, const char* key) {
+std::int64_t checked_size(const std::filesystem::path& file, const char* tag) {
   std::error_code error;
   const auto status = std::filesystem::status(file, error);
   if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) {
     throw EnvironmentError(explain_errno("read", file, error.value()));
   }
   if (!std::filesystem::exists(status)) {
-    bad(key, file, "no such file; check the spelling (a relative path starts at the folder you are in)");
+    bad(tag, file, "no such file; check the spelling (a relative path starts at the folder you are in)");
   }
   if (std::filesystem::is_directory(status)) {
-    bad(key, file,
+    bad(tag, file,
         "this is a folder without tokens.json; give a file, or make token data with `evenkeel data tokenize "
         "FILE --out "
         "FOLDER`");
   }
   if (!std::filesystem::is_regular_file(status))
-    bad(key, file, "not a regular file; copy its content into one first");
+    bad(tag, file, "not a regular file; copy its content into one first");
   const auto size = std::filesystem::file_size(file, error);
   if (error) throw EnvironmentError(explain_errno("read", file, error.value()));
   return static_cast<std::int64_t>(size);
 }
 
 std::uint32_t first_word(const std::filesystem::path& file) {
-  if (checked_size(file, "path") < 4) return 0;
+  if (checked_size(file, "data.path") < 4) return 0;
   std::array<std::int32_t, 1> word{};
   FileStream(file, 4, 0, 1).read(0, word);
   return static_cast<std::uint32_t>(word[0]);

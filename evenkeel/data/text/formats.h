@@ -25,15 +25,15 @@ OpenedText open_tokens(const DataSpec& spec);
 /// The kind of data at spec.path, from its name and first bytes; synthetic without a path.
 DataKind detect_kind(const DataSpec& spec);
 
-/// Throws InputError, tagged with `key`, unless `file` is there and no folder; returns its size.
-std::int64_t checked_size(const std::filesystem::path& file, const char* key);
+/// Throws InputError, tagged with `tag`, unless `file` is there and no folder; returns its size.
+std::int64_t checked_size(const std::filesystem::path& file, const char* tag);
 
 /// First four bytes as a little-endian number, or 0 when the file is shorter.
 std::uint32_t first_word(const std::filesystem::path& file);
 
 /// Calls `use` with the text in `field` of each line of a JSON-lines file; blank lines are skipped. Throws
-/// InputError, tagged with `key`, naming line and byte of what is no JSON object or lacks the field.
-void for_each_json_line(const std::string& file, const char* key, const std::string& field,
+/// InputError, tagged with `tag`, naming line and byte of what is no JSON object or lacks the field.
+void for_each_json_line(const std::string& file, const char* tag, const std::string& field,
                         const std::function<void(const std::string&)>& use);
 
 /// "input.txt, 1115394 bytes" or, with a validation file, both.

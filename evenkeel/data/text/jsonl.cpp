@@ -13,14 +13,14 @@ namespace {
 
 constexpr std::uint16_t kDocumentEnd = 256;
 
-std::shared_ptr<const TokenStream> jsonl_stream(const std::string& file, const char* key,
+std::shared_ptr<const TokenStream> jsonl_stream(const std::string& file, const char* tag,
                                                 const std::string& field) {
-  if (checked_size(file, key) == 0) {
+  if (checked_size(file, tag) == 0) {
     throw InputError(fmt::format(
-        "[data.{}] {}: the file is empty (0 bytes); give a file with one JSON object per line", key, file));
+        "[{}] {}: the file is empty (0 bytes); give a file with one JSON object per line", tag, file));
   }
   std::vector<std::uint16_t> ids;
-  for_each_json_line(file, key, field, [&ids](const std::string& text) {
+  for_each_json_line(file, tag, field, [&ids](const std::string& text) {
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
     ids.push_back(kDocumentEnd);
   });
@@ -29,7 +29,7 @@ std::shared_ptr<const TokenStream> jsonl_stream(const std::string& file, const c
 
 }  // namespace
 
-void for_each_json_line(const std::string& file, const char* key, const std::string& field,
+void for_each_json_line(const std::string& file, const char* tag, const std::string& field,
                         const std::function<void(const std::string&)>& use) {
   std::ifstream in(file, std::ios::binary);
   if (!in) throw EnvironmentError(explain_errno("read", file, errno));
@@ -38,7 +38,7 @@ void for_each_json_line(const std::string& file, const char* key, const std::str
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const auto fail = [&](std::int64_t at, const std::string& what) {
-      throw InputError(fmt::format("[data.{}] {}:{}, byte {}: {}", key, file, number, offset + at, what));
+      throw InputError(fmt::format("[{}] {}:{}, byte {}: {}", tag, file, number, offset + at, what));
     };
     Json document;
     try {
@@ -67,8 +67,8 @@ OpenedText open_jsonl(const DataSpec& spec) {
   OpenedText text;
   text.unit = "tokens";
   text.vocab = 257;
-  text.train = jsonl_stream(*spec.path, "path", spec.text_field);
-  if (spec.valid_path) text.valid = jsonl_stream(*spec.valid_path, "valid_path", spec.text_field);
+  text.train = jsonl_stream(*spec.path, "data.path", spec.text_field);
+  if (spec.valid_path) text.valid = jsonl_stream(*spec.valid_path, "data.valid_path", spec.text_field);
   text.fingerprint = files_fingerprint(spec);
   text.name = describe_files(spec, text.train->size(), text.valid ? text.valid->size() : 0, text.unit);
   return text;

@@ -1,0 +1,132 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+#include <memory>
+
+#include "commands.h"
+#include "evenkeel/analysis/analysis.h"
+#include "evenkeel/analysis/json.h"
+#include "evenkeel/analysis/load.h"
+#include "evenkeel/analysis/verdict.h"
+#include "evenkeel/base/error.h"
+
+namespace evenkeel::cli {
+namespace {
+
+std::string number(const analysis::Estimate& e, int digits) {
+  return e.value ? fmt::format("{:.{}g}", *e.value, digits) : "-";
+}
+
+std::string sensitivity(const analysis::Sensitivity& s) {
+  if (!s.value) return "-";
+  return fmt::format("{:.3f}{}", *s.value, s.undertrained ? " u" : "");
+}
+
+/// Pads by what is seen: a code point is a column here.
+std::string padded(const std::string& text, std::size_t width) {
+  const auto seen = static_cast<std::size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return text + std::string(width > seen ? width - seen : 0, ' ');
+}
+
+void print_table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()), 0);
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const auto seen = static_cast<std::size_t>(std::count_if(row[i].begin(), row[i].end(), [](char c) {
+        return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+      }));
+      widths[i] = std::max(widths[i], seen);
+    }
+  }
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) line += padded(row[i], widths[i] + 2);
+    line.erase(line.find_last_not_of(' ') + 1);
+    std::cout << line << '\n';
+  }
+}
+
+std::string loss_text(const analysis::LrSummary& row) {
+  if (row.loss.value) return fmt::format("{:.3f}{}", *row.loss.value, row.unstable ? " *" : "");
+  return row.missing ? fmt::format("({} missing)", row.missing)
+                     : fmt::format("{} of {} nan", row.nonfinite, row.cells);
+}
+
+void print_loss_table(const analysis::Analysis& a) {
+  std::vector<double> lrs;
+  for (const auto& c : a.curves) {
+    for (const auto& row : c.lrs) {
+      if (std::none_of(lrs.begin(), lrs.end(), [&](double lr) { return analysis::same_lr(lr, row.lr); }))
+        lrs.push_back(row.lr);
+    }
+  }
+  std::sort(lrs.begin(), lrs.end());
+  std::vector<std::vector<std::string>> rows{{"size", "arm"}};
+  for (const double lr : lrs) rows[0].push_back(fmt::format("lr {:g}", lr));
+  for (const auto& c : a.curves) {
+    std::vector<std::string> row{c.size, c.arm};
+    for (const double lr : lrs) row.push_back(c.at(lr) ? loss_text(*c.at(lr)) : "");
+    rows.push_back(std::move(row));
+  }
+  std::cout << "Final validation loss (nat, mean over seeds; * some cells unstable)\n";
+  print_table(rows);
+}
+
+void print_summary(const analysis::Analysis& a) {
+  std::vector<std::vector<std::string>> rows{{"size", "arm", "best LR", "best loss", "stable up to",
+                                              "boundary LR", "S paper", "S run length", "S swept"}};
+  for (const auto& c : a.curves) {
+    rows.push_back({c.size, c.arm, number(c.best_lr, 3), number(c.best_loss, 4), number(c.stable_lr_max, 3),
+                    analysis::boundary_text(c.boundary), sensitivity(c.paper), sensitivity(c.run_length),
+                    sensitivity(c.swept)});
+  }
+  std::cout << "\nLR sensitivity S in nat (u: undertrained window), boundary LR with its interval\n";
+  print_table(rows);
+  for (const auto& c : a.curves) {
+    for (const auto& [name, why] : {std::pair{"S paper", c.paper.value ? "" : c.paper.why},
+                                    {"S run length", c.run_length.value ? "" : c.run_length.why},
+                                    {"boundary LR", c.boundary.why}}) {
+      if (!why.empty()) std::cout << "  " << c.size << " " << c.arm << ", " << name << ": " << why << '\n';
+    }
+  }
+}
+
+struct Arguments {
+  std::string folder, baseline;
+  bool json = false;
+};
+
+}  // namespace
+
+void add_analyze(CLI::App& app, int& exit_code) {
+  auto args = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("analyze", "LR sensitivity, boundary LR and comparison of arms");
+  command->add_option("DIR", args->folder, "Folder of a sweep, or of runs")->required();
+  command->add_option("--baseline", args->baseline,
+                      "Arm that the others are compared with (default: interventions off)");
+  add_json_flag(*command, args->json);
+  command->footer(
+      "Examples:\n  evenkeel analyze runs/demo\n  evenkeel analyze runs/demo --json > analysis.json");
+  command->callback([args, &exit_code] {
+    const auto sweep = analysis::load_sweep(args->folder);
+    analysis::Options options;
+    options.baseline = args->baseline;
+    const auto result = analysis::analyze(analysis::points_of(sweep), options);
+    if (args->json) {
+      std::cout << analysis::analysis_json(result).dump(2) << '\n';
+    } else {
+      print_loss_table(result);
+      print_summary(result);
+      std::cout << '\n';
+      for (const auto& note : sweep.notes) std::cout << "Note: " << note << '\n';
+      for (const auto& sentence : analysis::verdict(result)) std::cout << sentence << '\n';
+    }
+    exit_code = kExitFinished;
+  });
+}
+
+}  // namespace evenkeel::cli

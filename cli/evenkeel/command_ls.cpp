@@ -1,0 +1,107 @@
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/terminal.h"
+#include "evenkeel/base/error.h"
+#include "evenkeel/runs/cell.h"
+#include "evenkeel/runs/progress.h"
+#include "evenkeel/runs/records.h"
+
+namespace evenkeel::cli {
+namespace {
+
+/// The runs that can be read, and a sentence for each that cannot.
+struct Listing {
+  std::vector<runs::Cell> cells;
+  std::vector<std::pair<fs::path, std::string>> damaged;
+};
+
+Listing read_listing(const fs::path& folder) {
+  Listing listing;
+  for (const fs::path& run : runs::find_runs(folder)) {
+    try {
+      listing.cells.push_back(runs::load_cell(run));
+    } catch (const InputError& e) {
+      listing.damaged.emplace_back(run, e.what());
+    }
+  }
+  return listing;
+}
+
+Json listing_json(const Listing& listing) {
+  const auto arms = runs::settings_that_differ(listing.cells);
+  Json list = Json::array();
+  for (std::size_t i = 0; i < listing.cells.size(); ++i) {
+    const runs::Cell& cell = listing.cells[i];
+    const runs::Progress progress = runs::progress_of(cell);
+    list.push_back({{"run", cell.run.string()},
+                    {"state", progress.state},
+                    {"label", cell.result ? Json(cell.result->label) : Json(nullptr)},
+                    {"steps", progress.step},
+                    {"planned_steps", progress.steps},
+                    {"loss", json_number(progress.loss)},
+                    {"l0", json_number(cell.l0)},
+                    {"arm", arms[i]},
+                    {"size", cell.size},
+                    {"params", cell.params},
+                    {"lr", json_number(cell.lr)},
+                    {"seed", cell.seed},
+                    {"config_hash", cell.config_hash}});
+  }
+  for (const auto& [run, why] : listing.damaged) {
+    list.push_back({{"run", run.string()}, {"state", "damaged"}, {"label", nullptr}, {"why", why}});
+  }
+  return list;
+}
+
+std::string steps_text(const runs::Progress& p, bool ended) {
+  if (p.step == 0 && p.steps == 0) return "-";
+  return ended ? fmt::format("{}", p.step) : fmt::format("{}/{}", p.step, p.steps);
+}
+
+void print_listing(const Listing& listing, const fs::path& folder) {
+  const auto arms = runs::settings_that_differ(listing.cells);
+  std::vector<std::vector<std::string>> rows{
+      {"run", "size", "lr", "seed", "settings", "state", "steps", "loss"}};
+  for (std::size_t i = 0; i < listing.cells.size(); ++i) {
+    const runs::Cell& cell = listing.cells[i];
+    const runs::Progress progress = runs::progress_of(cell);
+    const fs::path name = cell.run == folder ? cell.run : cell.run.lexically_relative(folder);
+    rows.push_back({name.string(), cell.size.empty() ? "-" : cell.size,
+                    std::isnan(cell.lr) ? "-" : fmt::format("{:g}", cell.lr), fmt::format("{}", cell.seed),
+                    arms[i].empty() ? "-" : arms[i], progress.state,
+                    steps_text(progress, cell.result.has_value()),
+                    std::isnan(progress.loss) && !cell.result ? "-" : fmt::format("{:.4f}", progress.loss)});
+  }
+  if (!listing.cells.empty()) fmt::print("{}", table_text(rows, Style(stdout)));
+  for (const auto& [run, why] : listing.damaged) fmt::print("damaged: {}\n", why);
+}
+
+struct Arguments {
+  std::string folder;
+  bool json = false;
+};
+
+}  // namespace
+
+void add_ls(CLI::App& app, int& exit_code) {
+  auto args = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("ls", "List the runs in a folder: settings, state, steps, loss");
+  command->add_option("DIR", args->folder, "Folder of runs, of a sweep, or of several")->required();
+  add_json_flag(*command, args->json);
+  command->footer("Examples:\n  evenkeel ls runs/demo\n  evenkeel ls runs --json");
+  command->callback([args, &exit_code] {
+    const Listing listing = read_listing(args->folder);
+    if (args->json) fmt::print("{}\n", listing_json(listing).dump(2));
+    else print_listing(listing, args->folder);
+    exit_code = kExitFinished;
+  });
+}
+
+}  // namespace evenkeel::cli

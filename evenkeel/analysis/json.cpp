@@ -1,0 +1,189 @@
+#include "evenkeel/analysis/json.h"
+
+#include <cmath>
+
+#include "evenkeel/analysis/verdict.h"
+
+namespace evenkeel::analysis {
+namespace {
+
+Json interval_json(const std::optional<Interval>& interval) {
+  if (!interval) return nullptr;
+  return Json::array({json_number(interval->low), json_number(interval->high)});
+}
+
+Json number_or_null(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
+Json value_json(const Estimate& e) {
+  return e.value ? json_number(*e.value) : Json(nullptr);
+}
+
+Json estimate_json(const Estimate& e) {
+  Json json{{"value", value_json(e)}, {"interval", interval_json(e.interval)}, {"n", e.n}};
+  if (!e.why.empty() && (!e.value || !e.interval)) json["why"] = e.why;
+  return json;
+}
+
+/// Collects the reasons of one object into its "why".
+class Reasons {
+ public:
+  void add(const std::string& name, const std::string& why) {
+    if (!why.empty()) text_ += (text_.empty() ? "" : "; ") + name + ": " + why;
+  }
+  void put_into(Json& json) const {
+    if (!text_.empty()) json["why"] = text_;
+  }
+
+ private:
+  std::string text_;
+};
+
+Json window_json(const Sensitivity& s) {
+  Json json{{"value", s.value ? Json(*s.value) : Json(nullptr)},
+            {"lrs", s.lrs},
+            {"interval", interval_json(s.interval)}};
+  json["below"] = s.value ? Json(s.below) : Json(nullptr);
+  json["above"] = s.value ? Json(s.above) : Json(nullptr);
+  json["undertrained"] = s.value ? Json(s.undertrained) : Json(nullptr);
+  if (!s.why.empty()) json["why"] = s.why;
+  return json;
+}
+
+Json sensitivity_json(const Curve& c) {
+  // The split, the interval and the mark belong to the first window that could be computed; it is named.
+  const char* name = c.paper.value ? "paper" : c.run_length.value ? "run_length" : "swept";
+  const Sensitivity& s = c.paper.value ? c.paper : c.run_length.value ? c.run_length : c.swept;
+  const Json main = window_json(s);
+  Json json{{"paper", c.paper.value ? Json(*c.paper.value) : Json(nullptr)},
+            {"run_length", c.run_length.value ? Json(*c.run_length.value) : Json(nullptr)},
+            {"swept", c.swept.value ? Json(*c.swept.value) : Json(nullptr)},
+            {"below", main["below"]},
+            {"above", main["above"]},
+            {"interval", main["interval"]},
+            {"undertrained", main["undertrained"]},
+            {"split_of", s.value ? Json(name) : Json(nullptr)},
+            {"windows",
+             {{"paper", window_json(c.paper)},
+              {"run_length", window_json(c.run_length)},
+              {"swept", window_json(c.swept)}}}};
+  Reasons reasons;
+  reasons.add("paper", c.paper.why);
+  reasons.add("run_length", c.run_length.why);
+  if (!c.swept.value) reasons.add("swept", c.swept.why);
+  reasons.put_into(json);
+  return json;
+}
+
+Json boundary_json(const Boundary& b) {
+  static constexpr const char* kNames[] = {"none", "fitted", "above_range", "below_range"};
+  const bool fitted = b.kind == Boundary::Kind::kFitted;
+  const bool censored = b.kind == Boundary::Kind::kAboveRange || b.kind == Boundary::Kind::kBelowRange;
+  Json json{{"value", fitted ? json_number(b.value) : Json(nullptr)},
+            {"interval", fitted ? interval_json(b.interval) : Json(nullptr)},
+            {"kind", kNames[static_cast<int>(b.kind)]},
+            {"bound", censored ? json_number(b.bound) : Json(nullptr)},
+            {"penalised", b.penalised}};
+  if (!b.why.empty()) json["why"] = b.why;
+  return json;
+}
+
+Json points_json(const Curve& curve) {
+  Json points = Json::array();
+  for (const auto& p : curve.points) {
+    const bool missing = p.cell.label == "missing";
+    Json point{{"lr", p.cell.lr},
+               {"seed", p.cell.seed},
+               {"loss", missing ? Json(nullptr) : json_number(p.cell.loss)},
+               {"label", p.cell.label},
+               {"unstable", missing ? Json(nullptr) : Json(p.unstable)}};
+    if (missing) point["why"] = "the cell has not ended";
+    points.push_back(std::move(point));
+  }
+  return points;
+}
+
+Json curve_json(const Curve& c) {
+  Json lrs = Json::array();
+  for (const auto& row : c.lrs) {
+    Json json = estimate_json(row.loss);
+    json["lr"] = row.lr;
+    json["cells"] = row.cells;
+    json["nonfinite"] = row.nonfinite;
+    json["unstable"] = row.unstable;
+    json["missing"] = row.missing;
+    lrs.push_back(std::move(json));
+  }
+  Json json{{"arm", c.arm},
+            {"size", c.size},
+            {"params", c.params >= 0 ? Json(c.params) : Json(nullptr)},
+            {"steps", c.steps > 0 ? Json(c.steps) : Json(nullptr)},
+            {"l0", number_or_null(c.l0)},
+            {"points", points_json(c)},
+            {"means", lrs},
+            {"sensitivity", sensitivity_json(c)},
+            {"best_lr", value_json(c.best_lr)},
+            {"best_loss", value_json(c.best_loss)},
+            {"best_loss_interval", interval_json(c.best_loss.interval)},
+            {"seed_spread", value_json(c.seed_spread)},
+            {"stable_lr_max", value_json(c.stable_lr_max)},
+            {"boundary_lr", boundary_json(c.boundary)},
+            {"missing_cells", c.missing},
+            {"step_ms", number_or_null(c.step_ms)}};
+  Reasons reasons;
+  if (c.params < 0) reasons.add("params", "not said");
+  if (c.steps <= 0) reasons.add("steps", "not said, or different between cells");
+  if (!std::isfinite(c.l0)) reasons.add("l0", "no run of the baseline arm at this size recorded it");
+  if (!std::isfinite(c.step_ms)) reasons.add("step_ms", "not recorded");
+  for (const auto& [name, e] : {std::pair{"best_lr", &c.best_lr},
+                                {"best_loss", &c.best_loss},
+                                {"seed_spread", &c.seed_spread},
+                                {"stable_lr_max", &c.stable_lr_max}}) {
+    if (!e->value) reasons.add(name, e->why);
+  }
+  if (c.best_loss.value && !c.best_loss.interval) reasons.add("best_loss_interval", c.best_loss.why);
+  reasons.put_into(json);
+  return json;
+}
+
+Json comparison_json(const Comparison& c) {
+  Json changes = Json::array();
+  for (const auto& row : c.loss_change) {
+    Json json = estimate_json(row.change);
+    json["lr"] = row.lr;
+    changes.push_back(std::move(json));
+  }
+  Json decades = estimate_json(c.boundary_decades);
+  decades["at_least"] = c.at_least;
+  return {{"arm", c.arm},
+          {"baseline", c.baseline},
+          {"size", c.size},
+          {"boundary_decades", decades},
+          {"seeds_agree", {{"k", c.agree}, {"n", c.seeds}}},
+          {"best_loss_change", estimate_json(c.best_loss_change)},
+          {"loss_change", changes},
+          {"step_time_ratio", estimate_json(c.step_time_ratio)}};
+}
+
+}  // namespace
+
+Json analysis_json(const Analysis& analysis) {
+  const Options& o = analysis.options;
+  Json json{{"baseline", o.baseline},
+            {"arms", analysis.arms},
+            {"sizes", analysis.sizes},
+            {"curves", Json::array()},
+            {"comparisons", Json::array()},
+            {"verdict", verdict(analysis)},
+            {"constants",
+             {{"interval_level", o.level},
+              {"degraded_share", o.degraded_share},
+              {"window", {o.window_low, o.window_high}},
+              {"window_steps", o.window_steps},
+              {"bootstrap_from_seeds", o.bootstrap_from_seeds}}}};
+  for (const Curve& c : analysis.curves) json["curves"].push_back(curve_json(c));
+  for (const Comparison& c : analysis.comparisons) json["comparisons"].push_back(comparison_json(c));
+  return json;
+}
+
+}  // namespace evenkeel::analysis

@@ -1,0 +1,42 @@
+// From a folder to the input of analysis: the cells of a sweep (sweep.json says which ones count and what
+// their arms are called), or any folder of runs, whose arms are then named after the settings in which they
+// differ.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "evenkeel/analysis/points.h"
+#include "evenkeel/base/json.h"
+#include "evenkeel/runs/cell.h"
+
+namespace evenkeel::analysis {
+
+namespace fs = std::filesystem;
+
+struct LoadedCell {
+  CellPoint point;
+  runs::Cell cell;     ///< as read; empty but for hash and folder when the run has not begun
+  bool begun = false;  ///< the run directory is there
+};
+
+struct LoadedSweep {
+  Json study = Json::object();  ///< title, question, expectation, criterion, cost; empty without sweep.json
+  Json axes = Json::object();   ///< dotted path -> swept values; found from the runs without sweep.json
+  std::vector<std::string> notes;  ///< what the sweep left out and why
+  std::vector<LoadedCell> cells;
+};
+
+/// Reads the folder. Throws InputError when it holds no run, or a damaged file.
+LoadedSweep load_sweep(const fs::path& folder);
+
+/// The numbers alone, for analyze().
+std::vector<CellPoint> points_of(const LoadedSweep& sweep);
+
+/// Names for runs that no sweep named: `key=value` of the settings that differ between `configs` (size,
+/// learning rate, seed and settings that do not decide the result excepted), keys sorted, joined by commas;
+/// "baseline" when none differs. Keys are last parts of paths where that is unambiguous.
+std::vector<std::string> derive_arms(const std::vector<Json>& configs);
+
+}  // namespace evenkeel::analysis

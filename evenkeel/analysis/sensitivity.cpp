@@ -1,0 +1,135 @@
+#include "evenkeel/analysis/sensitivity.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace evenkeel::analysis {
+namespace {
+
+/// min(l, l0) with everything that is not finite counted as l0. std::min would keep or drop a NaN by argument
+/// order.
+double capped(double loss, double l0) {
+  return std::isfinite(loss) && loss < l0 ? loss : l0;
+}
+
+struct Split {
+  double value = 0, below = 0, above = 0;
+};
+
+Split split_sensitivity(const std::vector<double>& losses, double l0) {
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < losses.size(); ++i) {
+    if (losses[i] < losses[best]) best = i;
+  }
+  const double floor = std::min(losses[best], l0);
+  Split s;
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    (i < best ? s.below : s.above) += (losses[i] - floor) / static_cast<double>(losses.size());
+  }
+  s.value = s.below + s.above;
+  return s;
+}
+
+}  // namespace
+
+bool same_lr(double a, double b) {
+  return std::abs(a - b) <= 1e-6 * std::max(std::abs(a), std::abs(b));
+}
+
+std::vector<double> one_three_series(double low, double high) {
+  std::vector<double> lrs;
+  for (int decade = static_cast<int>(std::floor(std::log10(low))) - 1; std::pow(10.0, decade) <= high * 1.01;
+       ++decade) {
+    for (const double digit : {1.0, 3.0}) {
+      const double lr = digit * std::pow(10.0, decade);
+      if (lr >= low * (1 - 1e-6) && lr <= high * (1 + 1e-6)) lrs.push_back(lr);
+    }
+  }
+  return lrs;
+}
+
+std::vector<double> paper_window(const Options& options) {
+  return one_three_series(options.window_low, options.window_high);
+}
+
+std::vector<double> run_length_window(const Options& options, std::int64_t steps) {
+  if (steps <= 0) return {};
+  const double scale = std::sqrt(options.window_steps / static_cast<double>(steps));
+  return one_three_series(options.window_low * scale, options.window_high * scale);
+}
+
+Sensitivity lr_sensitivity(const std::vector<SeedLosses>& curve, const std::vector<double>& window, double l0,
+                           const Options& options) {
+  Sensitivity s;
+  s.lrs = window;
+  std::vector<const SeedLosses*> rows;
+  std::vector<double> not_run;
+  for (const double lr : window) {
+    const auto it =
+        std::find_if(curve.begin(), curve.end(), [&](const auto& row) { return same_lr(row.lr, lr); });
+    if (it == curve.end() || it->losses.empty()) {
+      not_run.push_back(lr);
+    } else {
+      rows.push_back(&*it);
+    }
+  }
+  if (!not_run.empty()) {
+    s.why = fmt::format("the window needs LR {:g}, not swept", fmt::join(not_run, ", "));
+    return s;
+  }
+  if (!std::isfinite(l0)) {
+    s.why = "the loss at initialisation is unknown";
+    return s;
+  }
+  if (rows.empty()) {
+    s.why = "no learning rates";
+    return s;
+  }
+
+  const auto sensitivity_of = [&](const std::vector<int>* seeds) {
+    std::vector<double> means;
+    for (const SeedLosses* row : rows) {
+      double sum = 0;
+      const std::size_t n = seeds ? seeds->size() : row->losses.size();
+      for (std::size_t i = 0; i < n; ++i)
+        sum += capped(row->losses[seeds ? static_cast<std::size_t>((*seeds)[i]) : i], l0);
+      means.push_back(sum / static_cast<double>(n));
+    }
+    return split_sensitivity(means, l0);
+  };
+  const Split whole = sensitivity_of(nullptr);
+  s.value = whole.value;
+  s.below = whole.below;
+  s.above = whole.above;
+  s.undertrained = whole.value > 0 && whole.below > 0.5 * whole.value;
+
+  const int n = static_cast<int>(rows.front()->seeds.size());
+  for (const SeedLosses* row : rows) {
+    if (row->seeds != rows.front()->seeds) {
+      s.why = "no interval: not every learning rate has the same seeds";
+      return s;
+    }
+  }
+  if (n < 2) {
+    s.why = "no interval: one seed has no spread";
+    return s;
+  }
+  if (n >= options.bootstrap_from_seeds) {
+    s.interval =
+        bootstrap_interval(n, options.level, [&](const auto& drawn) { return sensitivity_of(&drawn).value; });
+    return s;
+  }
+  std::vector<double> per_seed;
+  for (int i = 0; i < n; ++i) {
+    const std::vector<int> one{i};
+    per_seed.push_back(sensitivity_of(&one).value);
+  }
+  const double half = t_half_width(per_seed, options.level);
+  s.interval = Interval{std::max(0.0, whole.value - half), whole.value + half};
+  return s;
+}
+
+}  // namespace evenkeel::analysis

@@ -1,0 +1,74 @@
+#include "evenkeel/analysis/stats.h"
+
+#include <algorithm>
+#include <boost/math/distributions/students_t.hpp>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "evenkeel/base/rng.h"
+
+namespace evenkeel::analysis {
+
+double mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+double standard_deviation(const std::vector<double>& values) {
+  if (values.size() < 2) return 0;
+  const double m = mean(values);
+  double sum = 0;
+  for (const double v : values) sum += (v - m) * (v - m);
+  return std::sqrt(sum / static_cast<double>(values.size() - 1));
+}
+
+double median_of_finite(std::vector<double> values) {
+  std::erase_if(values, [](double v) { return !std::isfinite(v); });
+  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
+}
+
+double t_half_width(const std::vector<double>& values, double level) {
+  const double n = static_cast<double>(values.size());
+  const boost::math::students_t t(n - 1);
+  return boost::math::quantile(t, 0.5 + level / 2) * standard_deviation(values) / std::sqrt(n);
+}
+
+Estimate mean_with_interval(const std::vector<double>& values, double level) {
+  if (values.empty()) return Estimate::missing("no seeds");
+  for (const double v : values) {
+    if (!std::isfinite(v)) return Estimate::missing("a value is not finite");
+  }
+  Estimate e;
+  e.n = static_cast<int>(values.size());
+  e.value = mean(values);
+  if (values.size() == 1) {
+    e.why = "one seed has no spread";
+    return e;
+  }
+  const double half = t_half_width(values, level);
+  e.interval = Interval{*e.value - half, *e.value + half};
+  return e;
+}
+
+Interval bootstrap_interval(int n, double level,
+                            const std::function<double(const std::vector<int>&)>& statistic) {
+  constexpr int kResamples = 2000;
+  Rng rng(0, "analysis/bootstrap");
+  std::vector<double> draws;
+  draws.reserve(kResamples);
+  std::vector<int> indices(static_cast<std::size_t>(n));
+  for (int r = 0; r < kResamples; ++r) {
+    for (int& i : indices) i = static_cast<int>(rng.below(static_cast<std::uint64_t>(n)));
+    draws.push_back(statistic(indices));
+  }
+  std::sort(draws.begin(), draws.end());
+  const auto at = [&](double p) {
+    return draws[static_cast<std::size_t>(std::lround(p * (kResamples - 1)))];
+  };
+  return {at(0.5 - level / 2), at(0.5 + level / 2)};
+}
+
+}  // namespace evenkeel::analysis

@@ -1,0 +1,43 @@
+// Means with intervals, and numbers that may be missing for a stated reason.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace evenkeel::analysis {
+
+struct Interval {
+  double low = 0, high = 0;  ///< may be infinite: not bounded on that side
+};
+
+/// A number, or why there is none; and its interval, or why there is none.
+struct Estimate {
+  std::optional<double> value;
+  std::optional<Interval> interval;
+  std::string why;  ///< set whenever value or interval is missing
+  int n = 0;        ///< seeds (or pairs) behind it
+
+  static Estimate missing(std::string reason) { return {std::nullopt, std::nullopt, std::move(reason), 0}; }
+};
+
+/// Mean and Student-t interval of independent values; one value has no interval. Any value that is not finite
+/// makes the estimate missing.
+Estimate mean_with_interval(const std::vector<double>& values, double level);
+
+/// Half-width of the Student-t interval of a mean: t(level, n - 1) sd / sqrt(n); n >= 2.
+double t_half_width(const std::vector<double>& values, double level);
+
+/// Percentile bootstrap over `n` units: statistic(indices drawn with replacement), 2000 resamples from a
+/// fixed seed, so equal data give equal intervals.
+Interval bootstrap_interval(int n, double level,
+                            const std::function<double(const std::vector<int>&)>& statistic);
+
+double mean(const std::vector<double>& values);
+/// Sample standard deviation (n - 1); 0 for fewer than two values.
+double standard_deviation(const std::vector<double>& values);
+/// NaN when empty; values that are not finite are left out.
+double median_of_finite(std::vector<double> values);
+
+}  // namespace evenkeel::analysis

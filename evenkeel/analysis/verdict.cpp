@@ -1,0 +1,113 @@
+#include "evenkeel/analysis/verdict.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace evenkeel::analysis {
+namespace {
+
+using Kind = Boundary::Kind;
+
+/// Two significant digits: a boundary is never known better.
+std::string lr_text(double lr) {
+  return fmt::format("{:.2g}", lr);
+}
+
+std::string plus_minus(const Estimate& e) {
+  if (!e.value) return "";
+  std::string text = fmt::format("{:+.3f}", *e.value);
+  if (e.interval) text += fmt::format(" ± {:.3f}", 0.5 * (e.interval->high - e.interval->low));
+  return text + " nat";
+}
+
+std::string at_size(const Analysis& analysis, const std::string& size) {
+  return analysis.sizes.size() > 1 ? fmt::format("At size {}: ", size) : "";
+}
+
+std::string headline(const Comparison& c) {
+  const Estimate& d = c.boundary_decades;
+  if (!d.value) return fmt::format("Whether {} moves the boundary LR cannot be said: {}.", c.arm, d.why);
+  // Below a twentieth of a decade the arms are alike at the resolution of any sweep.
+  const bool open = !d.interval;
+  if (!open && d.interval->low <= 0 && d.interval->high >= 0) {
+    return fmt::format(
+        "{} does not measurably move the boundary LR ({:+.1f} decades, interval [{:.1f}, {:.1f}]).", c.arm,
+        *d.value, d.interval->low, d.interval->high);
+  }
+  return fmt::format("{} moves the boundary LR {} by {}{:.1f} decades.", c.arm, *d.value > 0 ? "up" : "down",
+                     c.at_least ? "at least " : "", std::abs(*d.value));
+}
+
+std::string boundary_words(const Boundary& b) {
+  if (b.kind == Kind::kAboveRange)
+    return fmt::format("above {} (no cell unstable up to there)", lr_text(b.bound));
+  if (b.kind == Kind::kBelowRange) return fmt::format("below {} (every cell unstable)", lr_text(b.bound));
+  if (b.kind == Kind::kNone) return "unknown (" + b.why + ")";
+  return boundary_text(b);
+}
+
+std::string details(const Comparison& c, const Curve& arm, const Curve& base) {
+  std::string text = fmt::format("With {} the boundary LR is {} against {} with {}", c.arm,
+                                 boundary_words(arm.boundary), boundary_words(base.boundary), c.baseline);
+  if (c.seeds > 0 && c.boundary_decades.value) {
+    const bool up = *c.boundary_decades.value > 0;
+    text += up ? fmt::format("; {} of {} seeds agree", c.agree, c.seeds)
+               : fmt::format("; instability begins later in {} of {} seeds", c.agree, c.seeds);
+  }
+  if (c.best_loss_change.value) {
+    text += fmt::format(". At each arm's best LR ({} against {}) the loss changes by {}",
+                        lr_text(*arm.best_lr.value), lr_text(*base.best_lr.value),
+                        plus_minus(c.best_loss_change));
+  } else {
+    text += ". The loss at the best LR cannot be compared: " + c.best_loss_change.why;
+  }
+  if (!c.loss_change.empty() && c.loss_change.front().change.value) {
+    text += fmt::format("; at the lowest LR, {}, by {}", lr_text(c.loss_change.front().lr),
+                        plus_minus(c.loss_change.front().change));
+  }
+  if (c.step_time_ratio.value) {
+    text += fmt::format(". A step takes {:.2f} times as long (wall clock, not reproducible)",
+                        *c.step_time_ratio.value);
+  }
+  return text + ".";
+}
+
+std::string alone(const Curve& c) {
+  std::string text = fmt::format("{}: the boundary LR is {}", c.arm, boundary_words(c.boundary));
+  if (c.best_lr.value)
+    text += fmt::format("; the best LR is {} with loss {:.3f} nat", lr_text(*c.best_lr.value),
+                        *c.best_loss.value);
+  return text + ".";
+}
+
+}  // namespace
+
+std::string boundary_text(const Boundary& b) {
+  switch (b.kind) {
+    case Kind::kAboveRange:
+      return "> " + lr_text(b.bound);
+    case Kind::kBelowRange:
+      return "< " + lr_text(b.bound);
+    case Kind::kNone:
+      return "unknown";
+    case Kind::kFitted:
+      break;
+  }
+  const std::string high = std::isinf(b.interval.high) ? "∞" : lr_text(b.interval.high);
+  return fmt::format("{} [{}, {}]", lr_text(b.value), lr_text(b.interval.low), high);
+}
+
+std::vector<std::string> verdict(const Analysis& analysis) {
+  std::vector<std::string> sentences;
+  for (const Comparison& c : analysis.comparisons) {
+    sentences.push_back(at_size(analysis, c.size) + headline(c));
+    sentences.push_back(details(c, *analysis.find(c.arm, c.size), *analysis.find(c.baseline, c.size)));
+  }
+  if (sentences.empty()) {
+    for (const Curve& c : analysis.curves) sentences.push_back(at_size(analysis, c.size) + alone(c));
+  }
+  return sentences;
+}
+
+}  // namespace evenkeel::analysis

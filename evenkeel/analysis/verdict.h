@@ -1,0 +1,18 @@
+// The verdict in plain sentences: what moved, how sure that is, and what it cost.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "evenkeel/analysis/analysis.h"
+
+namespace evenkeel::analysis {
+
+/// For each comparison a headline and a sentence with the numbers; for a single arm what it can stand. Never
+/// empty.
+std::vector<std::string> verdict(const Analysis& analysis);
+
+/// "0.17 [0.1, 0.3]", "> 1" (no cell unstable) or "unknown (why)".
+std::string boundary_text(const Boundary& boundary);
+
+}  // namespace evenkeel::analysis

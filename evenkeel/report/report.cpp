@@ -1,0 +1,234 @@
+#include "evenkeel/report/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <set>
+
+#include "evenkeel/analysis/analysis.h"
+#include "evenkeel/analysis/json.h"
+#include "evenkeel/analysis/load.h"
+#include "evenkeel/base/files.h"
+#include "evenkeel/base/version.h"
+#include "evenkeel/report/page.h"
+#include "evenkeel/report/signals.h"
+#include "evenkeel/spec/experiment.h"
+
+namespace evenkeel::report {
+namespace {
+
+// Points per curve: loss curves can be zoomed, the small multiples cannot.
+constexpr std::size_t kLossPoints = 1200, kSmallPoints = 160;
+
+/// Five digits are more than a chart can show, and keep the file small.
+Json rounded(double value) {
+  if (!std::isfinite(value)) return json_number(value);
+  const std::string text = fmt::format("{:.5g}", value);
+  double back = 0;
+  std::from_chars(text.data(), text.data() + text.size(), back);
+  return back;
+}
+
+Json number_or_null(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
+
+Json series_json(const runs::Series& series, std::size_t max_points) {
+  const runs::Series thinned = thin(series, max_points);
+  Json values = Json::array();
+  for (const double v : thinned.values) values.push_back(rounded(v));
+  return {{"steps", thinned.steps}, {"values", values}, {"recorded", series.steps.size()}};
+}
+
+Json grid_json(const std::vector<std::vector<double>>& grid) {
+  Json rows = Json::array();
+  for (const auto& row : grid) {
+    Json values = Json::array();
+    for (const double v : row) values.push_back(rounded(v));
+    rows.push_back(std::move(values));
+  }
+  return rows;
+}
+
+double last_value(const runs::Series& s) {
+  return s.values.empty() ? analysis::kUnknown : s.values.back();
+}
+
+/// Largest (or smallest) of a series; NaN only when it is empty or holds nothing finite.
+double peak(const runs::Series& s, bool largest) {
+  double best = analysis::kUnknown;
+  for (const double v : s.values) {
+    if (std::isfinite(v) && (std::isnan(best) || (largest ? v > best : v < best))) best = v;
+  }
+  return best;
+}
+
+Json cell_json(const analysis::LoadedCell& cell, const analysis::Analysis& result) {
+  const analysis::CellPoint& p = cell.point;
+  Json json{{"arm", p.arm},
+            {"size", p.size},
+            {"lr", p.lr},
+            {"seed", p.seed},
+            {"steps", p.steps},
+            {"label", p.label},
+            {"unstable", nullptr},
+            {"hash", cell.cell.config_hash},
+            {"l0", number_or_null(p.l0)},
+            {"params", p.params >= 0 ? Json(p.params) : Json(nullptr)},
+            {"loss", p.label == "missing" ? Json(nullptr) : json_number(p.loss)},
+            {"step_ms", number_or_null(p.step_ms)},
+            {"nonfinite_step", nullptr}};
+  if (const analysis::Curve* curve = result.find(p.arm, p.size)) {
+    for (const auto& q : curve->points) {
+      if (q.cell.seed != p.seed || !analysis::same_lr(q.cell.lr, p.lr) || q.cell.label == "missing") continue;
+      json["label"] = q.cell.label;
+      json["unstable"] = q.unstable;
+    }
+  }
+  if (cell.cell.result && cell.cell.result->nonfinite_step)
+    json["nonfinite_step"] = *cell.cell.result->nonfinite_step;
+  if (!cell.begun) return json;
+
+  const Signals s = read_signals(cell.cell.run);
+  json["train"] = series_json(s.train_loss, kLossPoints);
+  json["valid"] = series_json(s.valid_loss, kLossPoints);
+  json["logit"] = series_json(s.logit_max, kSmallPoints);
+  json["entropy"] = series_json(s.entropy_min, kSmallPoints);
+  json["logit_peak"] = number_or_null(peak(s.logit_max, true));
+  json["entropy_low"] = number_or_null(peak(s.entropy_min, false));
+  json["entropy_end"] = number_or_null(last_value(s.entropy_min));
+  json["heads"] = {
+      {"step", s.end_step}, {"entropy", grid_json(s.end_entropy)}, {"logit", grid_json(s.end_logit_max)}};
+  json["spikes"] = s.spikes;
+  json["collapses"] = s.collapses;
+  return json;
+}
+
+/// Settings that all begun cells share, and the values of those that differ.
+Json config_json(const analysis::LoadedSweep& sweep) {
+  std::vector<Settings> flat;
+  for (const auto& c : sweep.cells) {
+    if (c.begun && !c.cell.config.empty()) flat.push_back(settings_from_json(c.cell.config, "manifest"));
+  }
+  Json same = Json::array(), varied = Json::array();
+  if (flat.empty()) return {{"same", same}, {"varied", varied}};
+  for (const FieldDoc& field : describe<Experiment>()) {
+    Json values = Json::array();
+    for (const auto& config : flat) {
+      const auto it = config.find(field.path);
+      if (it == config.end()) continue;
+      if (std::find(values.begin(), values.end(), it->second.value) == values.end())
+        values.push_back(it->second.value);
+    }
+    if (values.empty() || field.path == "data.path" || field.path == "data.valid_path") continue;
+    std::sort(values.begin(), values.end());
+    (values.size() > 1 ? varied : same)
+        .push_back({{"path", field.path}, {"values", values}, {"doc", field.doc}});
+  }
+  return {{"same", same}, {"varied", varied}};
+}
+
+/// Facts of the data and of the machine, from the first run that has begun.
+Json facts_json(const analysis::LoadedSweep& sweep) {
+  for (const auto& c : sweep.cells) {
+    if (!c.begun) continue;
+    const runs::Manifest m = runs::read_manifest(c.cell.run);
+    Json facts{{"data", m.data.name},
+               {"h1", number_or_null(m.data.h1)},
+               {"bigram", number_or_null(m.data.bigram_entropy)},
+               {"floor", number_or_null(m.data.floor)},
+               {"train_tokens", m.data.train_tokens >= 0 ? Json(m.data.train_tokens) : Json(nullptr)},
+               {"imported", m.imported.has_value()},
+               {"processor", nullptr}};
+    if (m.environment.is_object() && m.environment.contains("processor"))
+      facts["processor"] = m.environment["processor"];
+    return facts;
+  }
+  return Json::object();
+}
+
+/// JSON that may stand inside a script element: no "<" is left that could end it.
+std::string inert(const Json& document) {
+  std::string text;
+  for (const char c : document.dump(-1, ' ', true, Json::error_handler_t::replace)) {
+    if (c == '<') {
+      text += "\\u003c";
+    } else {
+      text += c;
+    }
+  }
+  return text;
+}
+
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Json report_document(const fs::path& folder, const analysis::Options& options) {
+  const analysis::LoadedSweep sweep = analysis::load_sweep(folder);
+  const analysis::Analysis result = analysis::analyze(analysis::points_of(sweep), options);
+  const std::string title = sweep.study.is_object() ? sweep.study.value("title", "") : "";
+  Json document{{"format", 1},
+                {"evenkeel", kVersion},
+                {"title", title.empty() ? "Training stability" : title},
+                {"study", sweep.study},
+                {"notes", sweep.notes},
+                {"analysis", analysis::analysis_json(result)},
+                {"config", config_json(sweep)},
+                {"facts", facts_json(sweep)},
+                {"cells", Json::array()}};
+  for (const auto& cell : sweep.cells) document["cells"].push_back(cell_json(cell, result));
+  return document;
+}
+
+std::string report_page(const Json& document) {
+  std::string page =
+      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src "
+      "'unsafe-inline'; "
+      "style-src 'unsafe-inline'; img-src data:\">\n"
+      "<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n<title>";
+  page += escaped(document.value("title", "")) + " - evenkeel</title>\n<style>\n";
+  page += page_style();
+  page +=
+      "</style>\n</head>\n<body>\n<main id=\"report\"><noscript>This report draws its charts with the script "
+      "inside "
+      "this file: allow scripts to see it.</noscript></main>\n<script type=\"application/json\" id=\"data\">";
+  page += inert(document);
+  page += "</script>\n<script>\n";
+  page += page_script();
+  page += "</script>\n</body>\n</html>\n";
+  return page;
+}
+
+void write_report(const fs::path& folder, const fs::path& html, const analysis::Options& options) {
+  const std::string page = report_page(report_document(folder, options));
+  if (html.has_parent_path()) make_folder(html.parent_path());
+  write_file(html, page);
+}
+
+}  // namespace evenkeel::report

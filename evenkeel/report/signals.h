@@ -1,0 +1,33 @@
+// What one run recorded, reduced to what the report draws: a few series over steps and the state of every
+// head at the end. docs/formats/run_directory.md lists the records these come from.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "evenkeel/runs/records.h"
+
+namespace evenkeel::report {
+
+namespace fs = std::filesystem;
+
+struct Signals {
+  runs::Series train_loss, valid_loss;  ///< nats
+  runs::Series logit_max;               ///< largest attention logit of all layers and heads
+  runs::Series entropy_min;             ///< nats: smallest over layers of the mean over heads
+  /// Of the last record: [layer][head]; empty when the run recorded no heads.
+  std::vector<std::vector<double>> end_entropy, end_logit_max;  ///< H / ln n (0 to 1); logits
+  std::int64_t end_step = 0;
+  int spikes = 0, collapses = 0;  ///< events
+};
+
+/// Reads the run's line files; files that are not there leave their series empty.
+Signals read_signals(const fs::path& run);
+
+/// At most about `max_points` points of `series`: the first, the last, and of every stretch of equal length
+/// its smallest and its largest value and every change into or out of non-finite, so that no peak is lost.
+runs::Series thin(const runs::Series& series, std::size_t max_points);
+
+}  // namespace evenkeel::report

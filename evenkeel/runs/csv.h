@@ -1,0 +1,26 @@
+// Comma-separated values, strictly: RFC 4180 (quoted fields, doubled quotes, LF or CRLF), a header line,
+// every row as long as the header. Blank lines are passed over; a UTF-8 byte order mark too.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace evenkeel::runs {
+
+struct CsvRow {
+  std::int64_t line = 0;  ///< where it begins, from 1
+  std::vector<std::string> cells;
+};
+
+struct CsvTable {
+  std::vector<std::string> header;
+  std::vector<CsvRow> rows;
+};
+
+/// Throws InputError with `name` and line for an unclosed or misplaced quote, a row of another length than
+/// the header, a repeated or empty column name, a NUL byte, and a table without header or rows.
+CsvTable parse_csv(std::string_view text, const std::string& name);
+
+}  // namespace evenkeel::runs

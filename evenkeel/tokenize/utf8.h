@@ -1,0 +1,12 @@
+// Checks text for being UTF-8 (RFC 3629: shortest forms only, no surrogates, up to U+10FFFF).
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace evenkeel::tokenize {
+
+/// Offset of the first byte that does not belong to a well-formed character; npos when all do.
+std::size_t first_invalid_utf8(std::string_view text);
+
+}  // namespace evenkeel::tokenize

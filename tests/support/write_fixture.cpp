@@ -1,0 +1,24 @@
+// Writes the fixture sweep into a folder, for tests in other languages: write_fixture FOLDER
+// [plain|two_sizes|hostile].
+#include <cstdio>
+#include <string>
+
+#include "tests/support/fixture_sweep.h"
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fputs("usage: write_fixture FOLDER [plain|two_sizes|hostile]\n", stderr);
+    return 2;
+  }
+  const std::string kind = argc > 2 ? argv[2] : "";
+  evenkeel::test::FixtureOptions options;
+  if (kind == "plain") options.sweep_file = false;
+  if (kind == "two_sizes") {
+    options.sizes = {"d64", "d128"};
+    options.seeds = {1, 2, 3};
+    options.leave_one_out = true;
+  }
+  if (kind == "hostile")
+    options.title = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>";
+  evenkeel::test::FixtureSweep(argv[1], options).write();
+}

@@ -1,0 +1,73 @@
+// Layers by heads at the end of one run: attention entropy, or the largest logit.
+import * as Plot from "@observablehq/plot";
+import { choose, figure, h, responsive, table } from "../dom";
+import { lrText, num, short } from "../format";
+import type { Cell, Report } from "../types";
+
+interface Square {
+  layer: number;
+  head: number;
+  value: number;
+}
+
+const quantities = {
+  entropy: { name: "entropy H / ln n", legend: "attention entropy H / ln n (0: one key, 1: uniform)" },
+  logit: { name: "largest logit", legend: "largest attention logit (log scale)" },
+};
+
+export function heatMap(report: Report): HTMLElement | null {
+  const cells = report.cells.filter((c) => (c.heads?.entropy.length ?? 0) > 0);
+  if (cells.length === 0) return null;
+  const name = (c: Cell): string => `${report.analysis.sizes.length > 1 ? `${c.size}, ` : ""}${c.arm}, LR ${lrText(c.lr)}, seed ${c.seed}${c.label === "finished" ? "" : ` (${c.label})`}`;
+  const parting = cells.findIndex((c) => c.unstable === true && c.label !== "nonfinite");
+  const state = { cell: Math.max(0, parting), quantity: "entropy" as keyof typeof quantities };
+  const place = h("div");
+
+  const show = (): void => {
+    const cell = cells[state.cell]!;
+    const grid = state.quantity === "entropy" ? cell.heads!.entropy : cell.heads!.logit;
+    const squares: Square[] = grid.flatMap((row, layer) => row.map((v, head) => ({ layer, head, value: num(v) })));
+    const log = state.quantity === "logit";
+    const shown = squares.filter((s) => Number.isFinite(s.value) && (!log || s.value > 0));
+    const top = Math.max(...shown.map((s) => s.value), 1), bottom = log ? Math.min(...shown.map((s) => s.value), 1) : 0;
+    const bright = (s: Square): boolean => (log ? Math.log(s.value / bottom) / Math.log(top / bottom || Math.E) : s.value) > 0.55;
+    const draw = (width: number): Element =>
+      Plot.plot({
+        width: Math.min(width, 90 + 110 * (grid[0]?.length ?? 1)),
+        height: 70 + 44 * grid.length,
+        marginLeft: 58,
+        marginBottom: 38,
+        style: { background: "none", fontSize: "12px" },
+        x: { label: "head", tickFormat: String, type: "band" },
+        y: { label: "layer", tickFormat: String, type: "band" },
+        color: log ? { type: "log", scheme: "viridis", domain: [bottom, top] } : { type: "linear", scheme: "viridis", domain: [0, 1] },
+        marks: [
+          Plot.cell(squares, { x: "head", y: "layer", fill: "var(--line)" }),
+          Plot.cell(shown, { x: "head", y: "layer", fill: "value", inset: 1, title: (s: Square) => `layer ${s.layer}, head ${s.head}: ${short(s.value)}` }),
+          Plot.text(squares, { x: "head", y: "layer", text: (s: Square) => short(s.value, 2), fill: (s: Square) => (!shown.includes(s) ? "var(--ink)" : bright(s) ? "#111" : "#fff") }),
+        ],
+      });
+    const q = quantities[state.quantity];
+    const data = table(
+      `${q.name} per layer and head at step ${cell.heads!.step}: ${name(cell)}`,
+      [
+        { name: "layer", text: (s) => String(s.layer), value: (s) => s.layer },
+        { name: "head", text: (s) => String(s.head), value: (s) => s.head },
+        { name: q.name, text: (s) => short(s.value, 4), value: (s) => s.value },
+      ],
+      squares,
+    );
+    place.replaceChildren(
+      figure(`Heat map of ${q.name}, ${grid.length} layers by ${grid[0]?.length ?? 0} heads, of ${name(cell)}.`,
+        `${q.legend}, at step ${cell.heads!.step}. Low entropy alone is no failure: a good run may have sharp heads.`, responsive(draw), data),
+    );
+  };
+  show();
+  const controls = h(
+    "div",
+    { class: "controls" },
+    choose("Run", cells.map((c, i) => ({ value: String(i), text: name(c) })), String(state.cell), (v) => ((state.cell = Number(v)), show())),
+    choose("Quantity", Object.entries(quantities).map(([value, q]) => ({ value, text: q.name })), state.quantity, (v) => ((state.quantity = v as keyof typeof quantities), show())),
+  );
+  return h("div", {}, controls, place);
+}

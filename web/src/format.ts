@@ -1,0 +1,64 @@
+// Numbers as people read them.
+import type { Boundary, Estimate, Interval, Maybe, Num } from "./types";
+
+/** The number itself; missing values become NaN too, so check for null first where that differs. */
+export function num(value: Maybe | undefined): number {
+  if (value === null || value === undefined || value === "nan") return NaN;
+  if (value === "inf") return Infinity;
+  if (value === "-inf") return -Infinity;
+  return value;
+}
+
+export const finite = (value: Maybe | undefined): boolean => Number.isFinite(num(value));
+
+const superscripts = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+const raised = (n: number): string =>
+  (n < 0 ? "⁻" : "") + [...String(Math.abs(n))].map((d) => superscripts[Number(d)]).join("");
+
+/** `digits` significant digits, powers of ten outside 1e-4 .. 1e5. */
+export function short(value: number, digits = 3): string {
+  if (Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 1e5 || size < 1e-4) {
+    const exponent = Math.floor(Math.log10(size));
+    const mantissa = Number((value / 10 ** exponent).toPrecision(digits));
+    return mantissa === 1 ? `10${raised(exponent)}` : `${minus(String(mantissa))}·10${raised(exponent)}`;
+  }
+  return minus(String(Number(value.toPrecision(digits))));
+}
+
+const minus = (text: string): string => text.replace("-", "−");
+
+export const lrText = (lr: number): string => short(lr, 2);
+export const loss = (value: number): string => minus(value.toFixed(3));
+export const signed = (value: number, places = 3): string => (value >= 0 ? "+" : "−") + Math.abs(value).toFixed(places);
+export const count = (value: number): string => value.toLocaleString("en").replaceAll(",", " ");
+
+export function intervalText(interval: Interval, show: (v: number) => string): string {
+  return interval ? `[${show(num(interval[0]))}, ${show(num(interval[1]))}]` : "";
+}
+
+/** "0.17", "> 1", "< 0.03" or "unknown". */
+export function boundaryText(b: Boundary): string {
+  if (b.kind === "fitted") return lrText(num(b.value));
+  if (b.kind === "above_range") return `> ${lrText(num(b.bound))}`;
+  if (b.kind === "below_range") return `< ${lrText(num(b.bound))}`;
+  return "unknown";
+}
+
+/** "+0.031 ± 0.020", or a dash. */
+export function change(e: Estimate): string {
+  if (e.value === null) return "–";
+  const half = e.interval ? ` ± ${(0.5 * (num(e.interval[1]) - num(e.interval[0]))).toFixed(3)}` : "";
+  return signed(num(e.value)) + half;
+}
+
+/** A swept value of any setting. */
+export function settingText(value: unknown): string {
+  if (typeof value === "number") return short(value, 6);
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+export const asNum = (value: Num): number => num(value);

@@ -1,0 +1,38 @@
+// What this report cannot tell, from the facts of the sweep itself.
+import { h } from "../dom";
+import { count, short } from "../format";
+import type { Report } from "../types";
+
+export function limits(report: Report): HTMLElement {
+  const { curves, sizes } = report.analysis;
+  const seeds = new Set(report.cells.map((c) => c.seed)).size;
+  const largest = Math.max(...curves.map((c) => c.params ?? 0));
+  const steps = Math.max(...curves.map((c) => c.steps ?? 0));
+  const missing = report.cells.filter((c) => c.label === "missing").length;
+  const { facts } = report;
+  const items: string[] = [];
+  if (missing > 0) items.push(`${missing} of ${report.cells.length} cells have not ended. Numbers that need them are left out; nothing is filled in.`);
+  items.push(
+    largest > 0
+      ? `What happens at scale. The largest model here has ${count(largest)} parameters in its blocks${sizes.length === 1 ? ", and only one size was run, so not even a trend with size can be seen" : ""}. Boundary learning rates fall as models grow.`
+      : "What happens at scale: the sizes of these models are not known.",
+  );
+  items.push(`How much of this is chance. ${seeds === 1 ? "One seed was run, so there are no intervals." : `${seeds} seeds were run; intervals from so few are wide, and they cover seeds only, not the choice of data, model or schedule.`}`);
+  if (steps > 0) items.push(`What long training does. Runs of ${count(steps)} steps cannot show instabilities that build up slowly, and learning rates that are best here are larger than those of long runs.`);
+  if (facts.data === "synthetic") items.push("How real text behaves. The data is a synthetic language with known statistics; it has no rare words, no documents and no meaning.");
+  items.push("The boundary between the swept learning rates: it is interpolated, and its resolution is their spacing. A boundary said to lie above the largest LR may lie anywhere above it.");
+  items.push(`The price of a treatment in time. Step times are wall-clock medians on a machine that may have been shared${facts.processor ? ` (${facts.processor})` : ""}, of this program's kernels; they will differ on yours.`);
+  items.push("Other definitions of instability. Loss spikes that recover, or a worse model that still trains, count only as far as the final loss shows them.");
+  if (report.config.same.some((s) => s.path === "train.precision" && s.values.includes("bf16"))) {
+    items.push("Rounding: matrix products ran in bf16, which rounds large logits by whole units. Confirm a boundary that matters once in fp32.");
+  }
+  return h("ul", {}, ...items.map((text) => {
+    const end = text.search(/[.:,]/);
+    return h("li", {}, h("strong", {}, text.slice(0, end)), text.slice(end));
+  }));
+}
+
+export function colophon(report: Report): HTMLElement {
+  const largest = Math.max(...report.cells.map((c) => c.steps));
+  return h("footer", {}, `Written by evenkeel ${report.evenkeel} from ${report.cells.length} cells of up to ${short(largest, 6)} steps. This file holds everything it shows and loads nothing. Charts: Observable Plot and uPlot (licences in the page source).`);
+}

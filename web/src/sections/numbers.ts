@@ -1,0 +1,51 @@
+// The key numbers of every arm at every size.
+import { h, table } from "../dom";
+import { boundaryText, intervalText, loss, lrText, num, short } from "../format";
+import type { Curve, Report } from "../types";
+
+const optional = (v: number | null, show: (x: number) => string): string => (v === null ? "–" : show(v));
+
+export function keyNumbers(report: Report): HTMLElement {
+  const { curves } = report.analysis;
+  const extreme = (c: Curve, pick: "logit_peak" | "entropy_low", at: number | null): string => {
+    const values = report.cells.filter((x) => x.arm === c.arm && x.size === c.size && x.lr === at).map((x) => x[pick] ?? NaN).filter(Number.isFinite);
+    if (values.length === 0) return "–";
+    return short(pick === "logit_peak" ? Math.max(...values) : Math.min(...values));
+  };
+  const main = table(
+    "Key numbers per arm",
+    [
+      { name: "arm", text: (c) => c.arm },
+      { name: "size", text: (c) => c.size },
+      { name: "boundary LR", text: (c) => `${boundaryText(c.boundary_lr)} ${intervalText(c.boundary_lr.interval, lrText)}`.trim(), value: (c) => num(c.boundary_lr.value) },
+      { name: "stable up to LR", text: (c) => optional(c.stable_lr_max, lrText), value: (c) => num(c.stable_lr_max) },
+      { name: "best LR", text: (c) => optional(c.best_lr, lrText), value: (c) => num(c.best_lr) },
+      { name: "loss there (nat)", text: (c) => `${optional(c.best_loss, loss)} ${intervalText(c.best_loss_interval, loss)}`.trim(), value: (c) => num(c.best_loss) },
+      { name: "seed spread (nat)", text: (c) => optional(c.seed_spread, loss), value: (c) => num(c.seed_spread) },
+      { name: "largest logit at best LR", text: (c) => extreme(c, "logit_peak", c.best_lr), value: () => 0 },
+      { name: "smallest entropy there (nat)", text: (c) => extreme(c, "entropy_low", c.best_lr), value: () => 0 },
+      { name: "step (ms)", text: (c) => optional(c.step_ms, (x) => short(x)), value: (c) => num(c.step_ms) },
+    ],
+    curves,
+  );
+  const reasons = curves.filter((c) => c.boundary_lr.why).map((c) => h("li", {}, `${c.arm}, size ${c.size}: ${c.boundary_lr.why}.`));
+  return h("div", {}, main, reasons.length ? h("ul", { class: "notes" }, ...reasons) : null);
+}
+
+/** What the treatment costs or gains at every learning rate both arms ran. */
+export function lossChanges(report: Report): HTMLElement | null {
+  const rows = report.analysis.comparisons.flatMap((c) => c.loss_change.map((row) => ({ ...row, arm: c.arm, size: c.size })));
+  if (rows.length === 0) return null;
+  return table(
+    `Loss minus that of ${report.analysis.baseline} at the same LR, paired by seed (nat)`,
+    [
+      { name: "arm", text: (r) => r.arm },
+      { name: "size", text: (r) => r.size },
+      { name: "LR", text: (r) => lrText(r.lr), value: (r) => r.lr },
+      { name: "change", text: (r) => (r.value === null ? (r.why ?? "–") : num(r.value).toFixed(3).replace("-", "−")), value: (r) => num(r.value) },
+      { name: "interval", text: (r) => intervalText(r.interval, loss), value: () => 0 },
+      { name: "pairs", text: (r) => String(r.n), value: (r) => r.n },
+    ],
+    rows,
+  );
+}

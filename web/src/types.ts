@@ -1,0 +1,139 @@
+// The document that evenkeel writes into the page (evenkeel/report/report.cpp, evenkeel/analysis/json.cpp).
+
+/** A number, or "nan", "inf", "-inf". */
+export type Num = number | "nan" | "inf" | "-inf";
+export type Maybe = Num | null;
+export type Interval = [Num, Num] | null;
+
+export interface Estimate {
+  value: Maybe;
+  interval: Interval;
+  n: number;
+  why?: string;
+}
+
+export interface Window {
+  value: number | null;
+  lrs: number[];
+  interval: Interval;
+  below: number | null;
+  above: number | null;
+  undertrained: boolean | null;
+  why?: string;
+}
+
+export interface Boundary {
+  value: Maybe;
+  interval: Interval;
+  kind: "none" | "fitted" | "above_range" | "below_range";
+  bound: Maybe;
+  penalised: boolean;
+  why?: string;
+}
+
+export interface Mean extends Estimate {
+  lr: number;
+  cells: number;
+  nonfinite: number;
+  unstable: number;
+  missing: number;
+}
+
+export interface Curve {
+  arm: string;
+  size: string;
+  params: number | null;
+  steps: number | null;
+  l0: number | null;
+  means: Mean[];
+  sensitivity: { split_of: string | null; windows: { paper: Window; run_length: Window; swept: Window } };
+  best_lr: number | null;
+  best_loss: number | null;
+  best_loss_interval: Interval;
+  seed_spread: number | null;
+  stable_lr_max: number | null;
+  boundary_lr: Boundary;
+  missing_cells: number;
+  step_ms: number | null;
+}
+
+export interface Comparison {
+  arm: string;
+  baseline: string;
+  size: string;
+  boundary_decades: Estimate & { at_least: boolean };
+  seeds_agree: { k: number; n: number };
+  best_loss_change: Estimate;
+  loss_change: (Estimate & { lr: number })[];
+  step_time_ratio: Estimate;
+}
+
+export interface Series {
+  steps: number[];
+  values: Num[];
+  recorded: number;
+}
+
+export interface Cell {
+  arm: string;
+  size: string;
+  lr: number;
+  seed: number;
+  steps: number;
+  params: number | null;
+  label: string;
+  unstable: boolean | null;
+  hash: string;
+  l0: number | null;
+  loss: Maybe;
+  step_ms: number | null;
+  nonfinite_step: number | null;
+  train?: Series;
+  valid?: Series;
+  logit?: Series;
+  entropy?: Series;
+  logit_peak?: number | null;
+  entropy_low?: number | null;
+  heads?: { step: number; entropy: Num[][]; logit: Num[][] };
+  spikes?: number;
+  collapses?: number;
+}
+
+export interface Setting {
+  path: string;
+  values: unknown[];
+  doc: string;
+}
+
+export interface Report {
+  evenkeel: string;
+  title: string;
+  study: Partial<Record<"title" | "question" | "expectation" | "criterion" | "cost", string>>;
+  notes: string[];
+  analysis: {
+    baseline: string;
+    arms: string[];
+    sizes: string[];
+    curves: Curve[];
+    comparisons: Comparison[];
+    verdict: string[];
+    constants: {
+      interval_level: number;
+      degraded_share: number;
+      window: [number, number];
+      window_steps: number;
+      bootstrap_from_seeds: number;
+    };
+  };
+  config: { same: Setting[]; varied: Setting[] };
+  facts: {
+    data?: string;
+    h1?: number | null;
+    bigram?: number | null;
+    floor?: number | null;
+    train_tokens?: number | null;
+    imported?: boolean;
+    processor?: string | null;
+  };
+  cells: Cell[];
+}
