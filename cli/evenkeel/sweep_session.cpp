@@ -164,7 +164,7 @@ int run_sweep(const SweepRequest& request) {
     show_progress(now, progress);
   });
   progress.clear();
-  return tell_outcome(request, plan, file, scheduler.environment_message(), exit_code);
+  return tell_outcome(request, file, scheduler.environment_message(), exit_code);
 }
 
 }  // namespace evenkeel::cli
