@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <memory>
 
 #include "cli/evenkeel/commands.h"
@@ -25,13 +24,17 @@ void print_json(const Json& document) {
 
 struct TokenizeArguments {
   tokenize::CorpusOptions corpus;
-  std::string out, model;
+  std::string out, model, type = "bpe", documents = "blank-line";
   bool json = false;
 };
 
 void tokenize_command(TokenizeArguments& a) {
   a.corpus.out = a.out;
   if (!a.model.empty()) a.corpus.model = a.model;
+  a.corpus.train.type = a.type == "bpe" ? tokenize::ModelType::kBpe : tokenize::ModelType::kUnigram;
+  a.corpus.documents = a.documents == "line"   ? tokenize::Documents::kLine
+                       : a.documents == "file" ? tokenize::Documents::kFile
+                                               : tokenize::Documents::kBlankLine;
   const data::TokensFile t = tokenize::tokenize_corpus(a.corpus);
   if (a.json) {
     const auto part = [](const data::TokensFile::Part& p) {
@@ -65,21 +68,15 @@ void add_tokenize(CLI::App& data) {
                 "Number of pieces of the tokeniser that is trained (default 1024)")
       ->type_name("N")
       ->check(CLI::Range(260, 1 << 20));
-  static const std::map<std::string, tokenize::ModelType> kTypes{{"bpe", tokenize::ModelType::kBpe},
-                                                                 {"unigram", tokenize::ModelType::kUnigram}};
-  c->add_option("--type", a->corpus.train.type, "Kind of tokeniser: bpe (default) or unigram")
+  c->add_option("--type", a->type, "Kind of tokeniser: bpe (default) or unigram")
       ->type_name("TYPE")
-      ->transform(CLI::CheckedTransformer(kTypes));
+      ->check(CLI::IsMember({"bpe", "unigram"}));
   c->add_option("--model", a->model, "Use this SentencePiece model instead of training one")
       ->type_name("FILE");
-  static const std::map<std::string, tokenize::Documents> kDocuments{
-      {"blank-line", tokenize::Documents::kBlankLine},
-      {"line", tokenize::Documents::kLine},
-      {"file", tokenize::Documents::kFile}};
-  c->add_option("--documents", a->corpus.documents,
+  c->add_option("--documents", a->documents,
                 "What ends a document of plain text: blank-line (default), line, or file (each file is one)")
       ->type_name("HOW")
-      ->transform(CLI::CheckedTransformer(kDocuments));
+      ->check(CLI::IsMember({"blank-line", "line", "file"}));
   c->add_option("--text-field", a->corpus.text_field,
                 "Field of each JSON line that holds the text (default \"text\")")
       ->type_name("NAME");
@@ -227,6 +224,10 @@ void add_inspect(CLI::App& data) {
 void add_data(CLI::App& app, int& /*exit_code*/) {
   CLI::App* data = app.add_subcommand("data", "Tokenise text; look into data files");
   data->require_subcommand(1);
+  data->footer(
+      "Examples:\n"
+      "  evenkeel data inspect input.txt\n"
+      "  evenkeel data tokenize input.txt --out tokens");
   add_tokenize(*data);
   add_inspect(*data);
 }

@@ -62,7 +62,8 @@ Watched watch(const fs::path& run, const sweep::Cell& cell, Progress& progress) 
   Watched result;
   int stops = 0;
   const auto steps = cell.experiment.train.steps;
-  for (sweep::ExitStatus status; !sweep::has_ended(process, status); result.code = status.code) {
+  sweep::ExitStatus status;
+  while (!sweep::has_ended(process, status)) {
     const int came = gate.wait(0.5);
     if (came > 0) {
       stops += came;
@@ -82,7 +83,9 @@ Watched watch(const fs::path& run, const sweep::Cell& cell, Progress& progress) 
     }
     progress.show({bar_text(static_cast<double>(step) / static_cast<double>(steps), 40) + " " + line}, line);
   }
+  result.code = status.code;
   progress.clear();
+  result.code = status.code;
   result.last_line = sweep::last_line(log, log_bytes);
   if (fs::exists(log) && fs::file_size(log, absent) == 0) fs::remove(log, absent);
   return result;
@@ -118,7 +121,6 @@ int train(const Arguments& given) {
   }
   sweep::find_trainer();
   make_folder(run);
-  const FileLock lock(run / ".lock", "another evenkeel is training in " + given.out);
   sweep::prepare_run(run, cell);
   Watched ended;
   if (!runs::read_result(run)) {

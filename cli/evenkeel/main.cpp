@@ -10,19 +10,6 @@
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/version.h"
 
-namespace evenkeel::cli {
-void add_demo(CLI::App&, int&) __attribute__((weak));
-void add_train(CLI::App&, int&) __attribute__((weak));
-void add_sweep(CLI::App&, int&) __attribute__((weak));
-void add_ls(CLI::App&, int&) __attribute__((weak));
-void add_show(CLI::App&, int&) __attribute__((weak));
-void add_analyze(CLI::App&, int&) __attribute__((weak));
-void add_report(CLI::App&, int&) __attribute__((weak));
-void add_import(CLI::App&, int&) __attribute__((weak));
-void add_data(CLI::App&, int&) __attribute__((weak));
-void add_config(CLI::App&, int&) __attribute__((weak));
-}  // namespace evenkeel::cli
-
 namespace {
 
 using namespace evenkeel;
@@ -98,16 +85,16 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", std::string("evenkeel ") + kVersion);
   app.require_subcommand(0, 1);
   int exit_code = kExitFinished;
-  if (cli::add_demo) cli::add_demo(app, exit_code);
-  if (cli::add_train) cli::add_train(app, exit_code);
-  if (cli::add_sweep) cli::add_sweep(app, exit_code);
-  if (cli::add_ls) cli::add_ls(app, exit_code);
-  if (cli::add_show) cli::add_show(app, exit_code);
-  if (cli::add_analyze) cli::add_analyze(app, exit_code);
-  if (cli::add_report) cli::add_report(app, exit_code);
-  if (cli::add_import) cli::add_import(app, exit_code);
-  if (cli::add_data) cli::add_data(app, exit_code);
-  if (cli::add_config) cli::add_config(app, exit_code);
+  cli::add_demo(app, exit_code);
+  cli::add_train(app, exit_code);
+  cli::add_sweep(app, exit_code);
+  cli::add_ls(app, exit_code);
+  cli::add_show(app, exit_code);
+  cli::add_analyze(app, exit_code);
+  cli::add_report(app, exit_code);
+  cli::add_import(app, exit_code);
+  cli::add_data(app, exit_code);
+  cli::add_config(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {  // --help, --version

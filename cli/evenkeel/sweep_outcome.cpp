@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <map>
-#include <set>
 
+#include "evenkeel/analysis/analysis.h"
+#include "evenkeel/analysis/load.h"
+#include "evenkeel/analysis/verdict.h"
 #include "evenkeel/base/error.h"
-#include "evenkeel/base/files.h"
+#include "evenkeel/report/report.h"
 
 namespace evenkeel::cli {
 namespace {
@@ -18,118 +18,140 @@ using sweep::CellEntry;
 using sweep::CellState;
 using sweep::SweepFile;
 
-struct Entry {
-  CellEntry cell;
-  std::optional<runs::Result> result;
+struct Outcome {
+  std::vector<std::pair<CellEntry, std::optional<runs::Result>>> cells;
+  std::optional<analysis::Analysis> analysis;  ///< when any cell has ended
+  std::vector<std::string> verdict;
+  std::string report;  ///< its path, once written
 };
 
-std::vector<Entry> read_entries(const fs::path& out, const SweepFile& file) {
-  std::vector<Entry> entries;
+Outcome read_outcome(const fs::path& out, const SweepFile& file) {
+  Outcome outcome;
+  bool any = false;
   for (const CellEntry& cell : file.cells) {
-    if (!cell.dropped) entries.push_back({cell, runs::read_result(sweep::cell_folder(out, cell.hash))});
+    if (cell.dropped) continue;
+    outcome.cells.emplace_back(cell, runs::read_result(sweep::cell_folder(out, cell.hash)));
+    any = any || outcome.cells.back().second.has_value();
   }
-  return entries;
+  if (any) {
+    outcome.analysis = analysis::analyze(analysis::points_of(analysis::load_sweep(out)));
+    outcome.verdict = analysis::verdict(*outcome.analysis);
+  }
+  return outcome;
 }
 
-// Mean over the seeds of one point, or what stands in its way.
-std::string point_text(const std::vector<const Entry*>& cells) {
-  if (cells.empty()) return "";
-  double sum = 0;
-  int finite = 0, nonfinite = 0, missing = 0;
-  for (const Entry* entry : cells) {
-    if (!entry->result) ++missing;
-    else if (entry->result->label == "nonfinite") ++nonfinite;
-    else sum += entry->result->final_loss, ++finite;
+// "2.239 degraded 1/2": mean loss over the seeds, or what stands in its way, and the labels that are not
+// "finished".
+std::string point_text(const analysis::Curve& curve, double lr) {
+  const analysis::LrSummary* summary = curve.at(lr);
+  if (!summary) return "";
+  std::string text = summary->loss.value ? fmt::format("{:.3f}", *summary->loss.value) : "";
+  std::map<std::string, int> labels;
+  for (const analysis::LabelledPoint& point : curve.points) {
+    if (analysis::same_lr(point.cell.lr, lr) && point.cell.label != "finished") ++labels[point.cell.label];
   }
-  if (missing > 0) return fmt::format("{} missing", missing);
-  if (nonfinite > 0) return fmt::format("nonfinite {}/{}", nonfinite, cells.size());
-  return fmt::format("{:.3f}", sum / finite);
+  for (const auto& [label, times] : labels) {
+    text += fmt::format("{}{}", text.empty() ? "" : " ", label);
+    if (times < summary->cells) text += fmt::format(" {}/{}", times, summary->cells);
+  }
+  return text;
 }
 
-std::string loss_table(const std::vector<Entry>& entries, const Style& style) {
-  std::set<double> lrs;
-  std::vector<std::pair<std::string, std::string>> columns;  // size, arm in order of the plan
-  std::map<std::pair<std::pair<std::string, std::string>, double>, std::vector<const Entry*>> points;
-  for (const Entry& entry : entries) {
-    const std::pair column{entry.cell.size, entry.cell.arm};
-    if (std::find(columns.begin(), columns.end(), column) == columns.end()) columns.push_back(column);
-    lrs.insert(entry.cell.lr);
-    points[{column, entry.cell.lr}].push_back(&entry);
-  }
+std::string loss_table(const analysis::Analysis& analysis, const Style& style) {
+  std::vector<double> lrs;
   std::vector<std::vector<std::string>> rows{{"lr"}};
-  for (const auto& [size, arm] : columns) rows[0].push_back(size + " " + arm);
+  for (const analysis::Curve& curve : analysis.curves) {
+    rows[0].push_back(analysis.sizes.size() > 1 ? curve.size + " " + curve.arm : curve.arm);
+    for (const analysis::LrSummary& point : curve.lrs) {
+      const auto same = [&](double lr) { return analysis::same_lr(lr, point.lr); };
+      if (std::none_of(lrs.begin(), lrs.end(), same)) lrs.push_back(point.lr);
+    }
+  }
+  std::sort(lrs.begin(), lrs.end());
   for (const double lr : lrs) {
     rows.push_back({fmt::format("{}", lr)});
-    for (const auto& column : columns) rows.back().push_back(point_text(points[{column, lr}]));
+    for (const analysis::Curve& curve : analysis.curves) rows.back().push_back(point_text(curve, lr));
   }
   return table_text(rows, style);
 }
 
-Json outcome_json(const SweepRequest& request, const std::vector<Entry>& entries, const SweepFile& file,
-                  int exit_code) {
+Json outcome_json(const SweepRequest& request, const Outcome& outcome, const SweepFile& file, int exit_code) {
   Json cells = Json::array();
   Json counts{{"done", 0}, {"pending", 0}, {"running", 0}, {"crashed", 0}, {"interrupted", 0}};
-  for (const Entry& entry : entries) {
-    const std::string state(sweep::state_name(entry.cell.state));
+  for (const auto& [entry, result] : outcome.cells) {
+    const std::string state(sweep::state_name(entry.state));
     counts[state] = counts[state].get<int>() + 1;
-    Json cell{{"config_hash", entry.cell.hash},
-              {"arm", entry.cell.arm},
-              {"size", entry.cell.size},
-              {"lr", entry.cell.lr},
-              {"seed", entry.cell.seed},
-              {"state", state},
-              {"attempts", entry.cell.attempts},
-              {"run", sweep::cell_folder(request.out, entry.cell.hash).string()},
-              {"label", nullptr},
-              {"loss", nullptr}};
-    if (entry.result) {
-      cell["label"] = entry.result->label;
-      cell["loss"] = json_number(entry.result->final_loss);
+    Json cell{{"config_hash", entry.hash},  {"arm", entry.arm},
+              {"size", entry.size},         {"lr", entry.lr},
+              {"seed", entry.seed},         {"state", state},
+              {"attempts", entry.attempts}, {"run", sweep::cell_folder(request.out, entry.hash).string()},
+              {"label", nullptr},           {"loss", nullptr}};
+    if (result) {
+      cell["label"] = result->label;
+      cell["loss"] = json_number(result->final_loss);
     }
-    if (!entry.cell.message.empty()) cell["message"] = entry.cell.message;
+    if (!entry.message.empty()) cell["message"] = entry.message;
     cells.push_back(std::move(cell));
   }
-  return {{"out", request.out.string()}, {"exit_code", exit_code}, {"counts", counts},  {"cells", cells},
-          {"notes", file.notes},         {"report", nullptr},      {"verdict", nullptr}};
+  return {{"out", request.out.string()},
+          {"exit_code", exit_code},
+          {"counts", counts},
+          {"cells", cells},
+          {"notes", file.notes},
+          {"verdict", outcome.verdict},
+          {"report", outcome.report.empty() ? Json(nullptr) : Json(outcome.report)}};
+}
+
+void print_outcome(const SweepRequest& request, const Outcome& outcome, const SweepFile& file) {
+  const Style style(stdout);
+  fmt::print("\nFinal validation loss, nats per token, mean over seeds\n{}\n",
+             loss_table(*outcome.analysis, style));
+  for (const std::string& sentence : outcome.verdict) fmt::print("{}\n", sentence);
+  for (const std::string& note : file.notes) fmt::print("Note: {}\n", note);
+  fmt::print("\nReport: {}\nRuns:   {}\n", outcome.report, (request.out / "cells").string());
 }
 
 int complain(const std::string& sentence, int exit_code) {
+  std::fflush(stdout);
   fmt::print(stderr, "evenkeel: {}\n", sentence);
   return exit_code;
 }
 
 }  // namespace
 
-int tell_outcome(const SweepRequest& request, const sweep::Plan&, const SweepFile& file,
-                 const std::string& environment_message, int exit_code) {
-  const std::vector<Entry> entries = read_entries(request.out, file);
-  const auto count = [&](CellState state) {
-    return std::count_if(entries.begin(), entries.end(),
-                         [&](const Entry& e) { return e.cell.state == state; });
-  };
-  if (request.json) {
-    fmt::print("{}\n", outcome_json(request, entries, file, exit_code).dump(2));
-  } else if (exit_code == kExitFinished || exit_code == kExitCellsCrashed) {
-    fmt::print("Final validation loss, nats per token, mean over seeds:\n{}",
-               loss_table(entries, Style(stdout)));
-    for (const std::string& note : file.notes) fmt::print("{}\n", note);
-    if (exit_code == kExitFinished && !request.last_words.empty()) fmt::print("{}\n", request.last_words);
+int tell_outcome(const SweepRequest& request, const SweepFile& file, const std::string& environment_message,
+                 int exit_code) {
+  Outcome outcome = read_outcome(request.out, file);
+  const bool ended = outcome.analysis && (exit_code == kExitFinished || exit_code == kExitCellsCrashed);
+  if (ended) {
+    const fs::path html = request.out / "report.html";
+    report::write_report(request.out, html);
+    outcome.report = html.string();
   }
-  std::fflush(stdout);
+  if (request.json) {
+    fmt::print("{}\n", outcome_json(request, outcome, file, exit_code).dump(2));
+  } else if (ended) {
+    print_outcome(request, outcome, file);
+    if (!request.last_words.empty()) fmt::print("\n{}\n", request.last_words);
+  }
+  const auto count = [&](CellState state) {
+    return std::count_if(outcome.cells.begin(), outcome.cells.end(),
+                         [&](const auto& cell) { return cell.first.state == state; });
+  };
   switch (exit_code) {
     case kExitCellsCrashed:
       return complain(
-          fmt::format("{} of {} cells crashed; the rest is done. Read their log.txt in {}, then run the same "
-                      "command again",
-                      count(CellState::kCrashed), entries.size(), (request.out / "cells").string()),
+          fmt::format("{} of {} cells crashed; the rest is done: read their log.txt below {}, then run the "
+                      "same command again",
+                      count(CellState::kCrashed), outcome.cells.size(), (request.out / "cells").string()),
           exit_code);
     case kExitInterrupted:
       return complain(fmt::format("stopped with {} of {} cells done; run the same command again to go on",
-                                  count(CellState::kDone), entries.size()),
+                                  count(CellState::kDone), outcome.cells.size()),
                       exit_code);
     case kExitEnvironment:
       return complain(fmt::format("stopped with {} of {} cells done because a trainer could not go on: {}",
-                                  count(CellState::kDone), entries.size(), environment_message),
+                                  count(CellState::kDone), outcome.cells.size(), environment_message),
                       exit_code);
     default:
       return exit_code;

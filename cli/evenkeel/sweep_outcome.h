@@ -5,8 +5,9 @@
 
 namespace evenkeel::cli {
 
-/// Prints what came out and returns the exit code (`exit_code`, or 5 when the report cannot be written).
-int tell_outcome(const SweepRequest& request, const sweep::Plan& plan, const sweep::SweepFile& file,
+/// Writes the report when the sweep has ended, prints what came out and returns `exit_code`. Throws
+/// EnvironmentError when the report cannot be written.
+int tell_outcome(const SweepRequest& request, const sweep::SweepFile& file,
                  const std::string& environment_message, int exit_code);
 
 }  // namespace evenkeel::cli

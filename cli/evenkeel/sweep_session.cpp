@@ -41,8 +41,8 @@ void tell_changes(const fs::path& out, const SweepFile& file, const std::optiona
   const auto old = sweep::strangers(out, file);
   if (!old.empty()) {
     progress.say(
-        fmt::format("{} cell{} in {} not part of this study any more: kept, not used ({}{})", old.size(),
-                    old.size() == 1 ? " is" : "s are", (out / "cells").string(),
+        fmt::format("{} cell{} in {} {} not part of this study any more: kept, not used ({}{})", old.size(),
+                    old.size() == 1 ? "" : "s", (out / "cells").string(), old.size() == 1 ? "is" : "are",
                     fmt::join(old.begin(), old.begin() + std::min<std::ptrdiff_t>(4, std::ssize(old)), ", "),
                     old.size() > 4 ? ", ..." : ""));
   }
@@ -164,7 +164,7 @@ int run_sweep(const SweepRequest& request) {
     show_progress(now, progress);
   });
   progress.clear();
-  return tell_outcome(request, plan, file, scheduler.environment_message(), exit_code);
+  return tell_outcome(request, file, scheduler.environment_message(), exit_code);
 }
 
 }  // namespace evenkeel::cli

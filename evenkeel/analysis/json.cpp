@@ -80,9 +80,10 @@ Json boundary_json(const Boundary& b) {
   const bool fitted = b.kind == Boundary::Kind::kFitted;
   const bool censored = b.kind == Boundary::Kind::kAboveRange || b.kind == Boundary::Kind::kBelowRange;
   Json json{{"value", fitted ? json_number(b.value) : Json(nullptr)},
-            {"interval", fitted ? interval_json(b.interval) : Json(nullptr)},
+            {"interval", fitted || censored ? interval_json(b.interval) : Json(nullptr)},
             {"kind", kNames[static_cast<int>(b.kind)]},
             {"bound", censored ? json_number(b.bound) : Json(nullptr)},
+            {"extrapolated", b.extrapolated},
             {"penalised", b.penalised}};
   if (!b.why.empty()) json["why"] = b.why;
   return json;

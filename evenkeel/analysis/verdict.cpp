@@ -14,9 +14,16 @@ std::string lr_text(double lr) {
   return fmt::format("{:.2g}", lr);
 }
 
+/// A true minus sign, as the charts have it.
+std::string minus(std::string text) {
+  for (std::size_t at = text.find('-'); at != std::string::npos; at = text.find('-', at))
+    text.replace(at, 1, "−");
+  return text;
+}
+
 std::string plus_minus(const Estimate& e) {
   if (!e.value) return "";
-  std::string text = fmt::format("{:+.3f}", *e.value);
+  std::string text = minus(fmt::format("{:+.3f}", *e.value));
   if (e.interval) text += fmt::format(" ± {:.3f}", 0.5 * (e.interval->high - e.interval->low));
   return text + " nat";
 }
@@ -25,18 +32,23 @@ std::string at_size(const Analysis& analysis, const std::string& size) {
   return analysis.sizes.size() > 1 ? fmt::format("At size {}: ", size) : "";
 }
 
+std::string limit(double decades) {
+  if (std::isinf(decades)) return decades > 0 ? "∞" : "−∞";
+  return minus(fmt::format("{:.1f}", decades));
+}
+
 std::string headline(const Comparison& c) {
   const Estimate& d = c.boundary_decades;
   if (!d.value) return fmt::format("Whether {} moves the boundary LR cannot be said: {}.", c.arm, d.why);
-  // Below a twentieth of a decade the arms are alike at the resolution of any sweep.
-  const bool open = !d.interval;
-  if (!open && d.interval->low <= 0 && d.interval->high >= 0) {
-    return fmt::format(
-        "{} does not measurably move the boundary LR ({:+.1f} decades, interval [{:.1f}, {:.1f}]).", c.arm,
-        *d.value, d.interval->low, d.interval->high);
-  }
-  return fmt::format("{} moves the boundary LR {} by {}{:.1f} decades.", c.arm, *d.value > 0 ? "up" : "down",
-                     c.at_least ? "at least " : "", std::abs(*d.value));
+  const bool up = *d.value > 0;
+  const std::string moves =
+      fmt::format("{} moves the boundary LR {} by {}{:.1f} decades", c.arm, up ? "up" : "down",
+                  c.at_least ? "at least " : "", std::abs(*d.value));
+  // Below a twentieth of a decade no sweep can tell two arms apart.
+  if (std::abs(*d.value) < 0.05 && !c.at_least) return c.arm + " does not move the boundary LR.";
+  if (!d.interval || d.interval->low > 0 || d.interval->high < 0) return moves + ".";
+  return fmt::format("{}, but the interval, [{}, {}], does not exclude chance.", moves,
+                     limit(d.interval->low), limit(d.interval->high));
 }
 
 std::string boundary_words(const Boundary& b) {
@@ -44,7 +56,7 @@ std::string boundary_words(const Boundary& b) {
     return fmt::format("above {} (no cell unstable up to there)", lr_text(b.bound));
   if (b.kind == Kind::kBelowRange) return fmt::format("below {} (every cell unstable)", lr_text(b.bound));
   if (b.kind == Kind::kNone) return "unknown (" + b.why + ")";
-  return boundary_text(b);
+  return boundary_text(b) + (b.extrapolated ? " (beyond the swept LRs)" : "");
 }
 
 std::string details(const Comparison& c, const Curve& arm, const Curve& base) {
@@ -105,6 +117,7 @@ std::vector<std::string> verdict(const Analysis& analysis) {
     sentences.push_back(details(c, *analysis.find(c.arm, c.size), *analysis.find(c.baseline, c.size)));
   }
   if (sentences.empty()) {
+    if (analysis.curves.empty()) return {"There are no cells."};
     for (const Curve& c : analysis.curves) sentences.push_back(at_size(analysis, c.size) + alone(c));
   }
   return sentences;

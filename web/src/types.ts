@@ -27,6 +27,7 @@ export interface Boundary {
   interval: Interval;
   kind: "none" | "fitted" | "above_range" | "below_range";
   bound: Maybe;
+  extrapolated: boolean;
   penalised: boolean;
   why?: string;
 }

@@ -83,6 +83,10 @@ class SyntheticSource : public Source {
 
 std::unique_ptr<Source> make_synthetic_source(const DataSpec& spec, std::int64_t context) {
   check(spec.synthetic, context);
+  if (spec.vocab && *spec.vocab < spec.synthetic.vocab) {
+    throw InputError(fmt::format("[data.vocab] must be >= {} (data.synthetic.vocab), got {}",
+                                 spec.synthetic.vocab, *spec.vocab));
+  }
   return std::make_unique<SyntheticSource>(spec, context);
 }
 

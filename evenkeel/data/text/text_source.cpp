@@ -41,6 +41,10 @@ class TextSource : public Source {
  public:
   TextSource(OpenedText text, const DataSpec& spec, std::int64_t context)
       : text_(std::move(text)), context_(context) {
+    if (spec.vocab && *spec.vocab < text_.vocab) {
+      throw InputError(
+          fmt::format("[data.vocab] must be >= {}, which the data needs, got {}", text_.vocab, *spec.vocab));
+    }
     split(spec);
     check_length();
     const std::int64_t limit = text_.vocab > 0 ? text_.vocab : spec.vocab.value_or(0);

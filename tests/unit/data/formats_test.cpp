@@ -109,6 +109,16 @@ TEST_F(FormatsTest, LargerVocabularyIsKept) {
   EXPECT_EQ(source->facts().occurs.size(), 50304u);
 }
 
+TEST_F(FormatsTest, SmallerVocabularyThanTheKindHasIsAnError) {
+  DataSpec spec;
+  spec.vocab = 100;
+  expect_all_in(input_error([&] { open_source(spec, kContext); }),
+                {"[data.vocab] must be >= 128", "got 100"});
+  spec.path = scratch_.write("a.txt", std::string(100, 'x'));
+  expect_all_in(input_error([&] { open_source(spec, kContext); }),
+                {"[data.vocab] must be >= 256", "got 100"});
+}
+
 TEST_F(FormatsTest, IdBeyondTheVocabularyNamesItsByte) {
   DataSpec spec;
   spec.path = scratch_.write("train.bin", little_endian(kIds, 2));

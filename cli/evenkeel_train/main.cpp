@@ -1,0 +1,69 @@
+// evenkeel-train: trains what a run directory's manifest says. People use `evenkeel train`, which prepares
+// the directory.
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <string>
+
+#include "evenkeel/base/error.h"
+#include "evenkeel/base/version.h"
+#include "evenkeel/train/trainer.h"
+
+namespace {
+
+volatile std::sig_atomic_t stop_signal = 0;  // the only thing a signal handler may set
+
+int complain(const std::string& sentence, int code) {
+  std::fprintf(stderr, "evenkeel-train: %s\n", sentence.c_str());
+  return code;
+}
+
+int run(const std::string& directory) {
+  using evenkeel::train::Outcome;
+  for (const int signal : {SIGTERM, SIGINT}) std::signal(signal, [](int s) { stop_signal = s; });
+  evenkeel::train::Options options;
+  options.stop_requested = [] { return stop_signal != 0; };
+  options.warn = [](const std::string& sentence) { complain(sentence, 0); };
+  switch (evenkeel::train::run(directory, options)) {
+    case Outcome::kFinished:
+      return evenkeel::kExitFinished;
+    case Outcome::kNonfinite:
+      return evenkeel::kExitStopped;
+    case Outcome::kInterrupted:
+      return complain(
+          "interrupted; the run is saved in " + directory + ", run the same command again to go on",
+          evenkeel::kExitInterrupted);
+  }
+  return evenkeel::kExitInternal;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Trains what a run directory's manifest says; `evenkeel train` prepares one.",
+               "evenkeel-train");
+  app.set_version_flag("--version", std::string("evenkeel-train ") + evenkeel::kVersion);
+  app.require_subcommand(1);
+  std::string directory;
+  int code = evenkeel::kExitFinished;
+  CLI::App* command = app.add_subcommand("run", "Start or go on with the run in DIR");
+  command->add_option("DIR", directory, "Run directory with a manifest.json")->required();
+  command->callback([&] { code = run(directory); });
+  try {
+    app.parse(argc, argv);
+    return code;
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? evenkeel::kExitFinished : evenkeel::kExitBadInput;
+  } catch (const evenkeel::InputError& e) {
+    return complain(e.what(), evenkeel::kExitBadInput);
+  } catch (const evenkeel::EnvironmentError& e) {
+    return complain(e.what(), evenkeel::kExitEnvironment);
+  } catch (const std::filesystem::filesystem_error& e) {
+    return complain(e.what(), evenkeel::kExitEnvironment);
+  } catch (const std::exception& e) {
+    return complain(std::string("internal error, this is a bug in evenkeel: ") + e.what(),
+                    evenkeel::kExitInternal);
+  }
+}

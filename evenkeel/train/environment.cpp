@@ -1,0 +1,36 @@
+#include "evenkeel/train/environment.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <sys/utsname.h>
+#include <torch/version.h>
+
+#include <fstream>
+
+namespace evenkeel::train {
+namespace {
+
+std::string processor() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(": ") + 2);
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+Json environment(Json known) {
+  if (!known.is_object()) known = Json::object();
+  utsname system{};
+  if (::uname(&system) == 0) {
+    known["host"] = system.nodename;
+    known["system"] = std::string(system.sysname) + " " + system.release + " " + system.machine;
+  }
+  known["processor"] = processor();
+  known["libtorch"] = TORCH_VERSION;
+  known["threads"] = at::get_num_threads();
+  return known;
+}
+
+}  // namespace evenkeel::train

@@ -1,0 +1,11 @@
+// Where a run was made: the manifest's environment object, which may differ between equal runs.
+#pragma once
+
+#include "evenkeel/base/json.h"
+
+namespace evenkeel::train {
+
+/// `known` with host, processor, LibTorch and its matrix library, and thread count added.
+Json environment(Json known);
+
+}  // namespace evenkeel::train

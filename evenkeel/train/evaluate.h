@@ -1,0 +1,23 @@
+// Validation: mean cross-entropy over the fixed validation set, without gradients, dropout or statistics.
+#pragma once
+
+#include <cstdint>
+
+#include "evenkeel/data/source.h"
+#include "evenkeel/models/model.h"
+#include "evenkeel/spec/train.h"
+
+namespace evenkeel::train {
+
+/// A host batch as tensors on the CPU: inputs [B, T] and targets [B*T], both int64.
+struct DeviceBatch {
+  at::Tensor inputs, targets;
+};
+DeviceBatch to_device(const data::HostBatch& batch);
+
+/// Nats per token (the z-loss term excluded) over the first `valid_tokens` of the validation split. The same
+/// set, in the same order, for every seed, arm and step.
+double validation_loss(const models::Model& model, const data::Loader& loader, std::int64_t valid_tokens,
+                       Precision precision);
+
+}  // namespace evenkeel::train

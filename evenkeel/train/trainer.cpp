@@ -1,0 +1,323 @@
+#include "evenkeel/train/trainer.h"
+
+#include <ATen/ops/tensor.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <deque>
+#include <fstream>
+#include <limits>
+#include <memory>
+
+#include "evenkeel/base/error.h"
+#include "evenkeel/data/source.h"
+#include "evenkeel/ops/cross_entropy.h"
+#include "evenkeel/ops/threads.h"
+#include "evenkeel/optim/adamw.h"
+#include "evenkeel/optim/clip.h"
+#include "evenkeel/optim/schedule.h"
+#include "evenkeel/runs/checkpoint.h"
+#include "evenkeel/runs/manifest.h"
+#include "evenkeel/runs/run_writer.h"
+#include "evenkeel/telemetry/detectors.h"
+#include "evenkeel/telemetry/metric_table.h"
+#include "evenkeel/telemetry/recorder.h"
+#include "evenkeel/train/build_model.h"
+#include "evenkeel/train/environment.h"
+#include "evenkeel/train/evaluate.h"
+#include "evenkeel/train/state.h"
+#include "evenkeel/train/timing.h"
+
+namespace evenkeel::train {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+/// Carries what modules measure to the recorder, and keeps the entropies for the collapse detector.
+class RecorderSink : public nn::StatSink {
+ public:
+  RecorderSink(telemetry::Recorder& recorder, std::int64_t layers)
+      : recorder_(recorder), entropy_norm_(static_cast<std::size_t>(layers)) {}
+
+  void heads(std::string_view key, std::vector<double> values) override {
+    recorder_.heads(std::string(key), std::span<const double>(values));
+    for (std::size_t layer = 0; layer < entropy_norm_.size(); ++layer) {
+      if (key == telemetry::attention_key(static_cast<std::int64_t>(layer), "entropy_norm")) {
+        entropy_norm_[layer] = std::move(values);
+        return;
+      }
+    }
+  }
+  void scalar(std::string_view key, double value) override { recorder_.scalar(std::string(key), value); }
+  const std::vector<std::vector<double>>& entropy_norm() const { return entropy_norm_; }
+
+ private:
+  telemetry::Recorder& recorder_;
+  std::vector<std::vector<double>> entropy_norm_;
+};
+
+at::Tensor occurring_ids(const data::Facts& facts) {
+  std::vector<std::int64_t> ids;
+  for (std::size_t id = 0; id < facts.occurs.size(); ++id) {
+    if (facts.occurs[id]) ids.push_back(static_cast<std::int64_t>(id));
+  }
+  return at::tensor(ids);
+}
+
+std::unique_ptr<data::Source> open_same_data(const Experiment& e, const fs::path& run) {
+  auto source = data::open_source(e.data, e.arch.context);
+  if (source->fingerprint() != *e.data.fingerprint) {
+    throw InputError(
+        fmt::format("the data{} changed since {} was made: fingerprint {}, expected {}; restore the file or "
+                    "start a new run in another --out",
+                    e.data.path ? " in " + *e.data.path : std::string(), run.string(), source->fingerprint(),
+                    *e.data.fingerprint));
+  }
+  return source;
+}
+
+Outcome outcome_of(const runs::Result& result) {
+  return result.label == "nonfinite" ? Outcome::kNonfinite : Outcome::kFinished;
+}
+
+class Trainer {
+ public:
+  Trainer(const runs::RunLock& lock, runs::Manifest manifest, const Options& options)
+      : options_(options),
+        run_(lock.run()),
+        manifest_(std::move(manifest)),
+        e_(manifest_.experiment),
+        source_(open_same_data(e_, run_)),
+        loader_(*source_, e_.arch.context, e_.train.batch, static_cast<std::uint64_t>(e_.train.seed)),
+        occurring_(occurring_ids(source_->facts())),
+        model_(build_model(e_)),
+        parameters_(model_->parameters()),
+        optimiser_(parameters_, e_.optim),
+        schedule_(e_),
+        tokens_per_step_(e_.train.tokens_per_step(e_.arch.context)),
+        writer_(open(lock)),
+        timer_(writer_, tokens_per_step_) {}
+
+  Outcome train() {
+    timer_.session(step_ > 0 ? "resume" : "start", step_);
+    if (step_ == 0) record_initial_loss();
+    while (step_ < e_.train.steps) {
+      if (!one_step()) return finish();
+      const bool stop = options_.stop_requested();
+      if (is_scheduled(step_) || stop) checkpoint();
+      if (stop && step_ < e_.train.steps) {
+        timer_.session("interrupted", step_);
+        return Outcome::kInterrupted;
+      }
+    }
+    return finish();
+  }
+
+ private:
+  runs::RunWriter open(const runs::RunLock& lock) {
+    std::vector<std::string> warnings;
+    const auto found = runs::find_latest_checkpoint(run_, warnings);
+    for (const std::string& sentence : warnings) options_.warn(sentence);
+    manifest_.environment = environment(manifest_.environment);
+    if (!found) return runs::RunWriter::start(lock, manifest_);
+    if (found->state.config_hash != manifest_.config_hash) {
+      throw InputError(
+          fmt::format("{} belongs to configuration {}, the manifest says {}; delete the checkpoint or use "
+                      "another --out",
+                      found->folder.string(), found->state.config_hash, manifest_.config_hash));
+    }
+    load_state(found->folder, parameters_, optimiser_);
+    step_ = found->state.step;
+    optimiser_.set_steps(step_);
+    spikes_ = telemetry::SpikeDetector::from_state(found->state.detectors.at("spike"));
+    collapse_ = telemetry::CollapseDetector::from_state(found->state.detectors.at("collapse"));
+    const Json& t = found->state.trainer;
+    l0_ = number_from_json(t.at("l0"), "state.json trainer.l0");
+    last_valid_ = number_from_json(t.at("last_valid"), "state.json trainer.last_valid");
+    for (const Json& x : t.at("tail_losses"))
+      tail_losses_.push_back(number_from_json(x, "state.json tail_losses"));
+    return runs::RunWriter::resume(lock, found->state);
+  }
+
+  bool is_due(const std::optional<Duration>& every, std::int64_t step) const {
+    const std::int64_t n = every->steps(e_.train.steps, tokens_per_step_);
+    return n > 0 && step % n == 0;
+  }
+
+  double validate() {
+    last_valid_ = validation_loss(*model_, loader_, e_.data.valid_tokens, e_.train.precision);
+    return last_valid_;
+  }
+
+  void record_initial_loss() {
+    l0_ = validate();
+    recorder_.begin(0, 0);
+    recorder_.scalar("loss/valid/ce", l0_);
+    writer_.metrics(recorder_.metrics_record());
+  }
+
+  /// Makes step_ + 1; false when it became non-finite.
+  bool one_step() {
+    const std::int64_t step = step_ + 1;
+    const bool last = step == e_.train.steps;
+    const TelemetrySpec& t = e_.telemetry;
+    const bool record_heads = t.on && (step == 1 || last || step % t.heads_every == 0);
+    timer_.step_begins();
+    recorder_.begin(step, step * tokens_per_step_);
+    RecorderSink sink(recorder_, e_.arch.L());
+
+    nn::Context context;
+    context.training = true;
+    context.seed = static_cast<std::uint64_t>(e_.train.seed);
+    context.step = step_;
+    context.precision = e_.train.precision;
+    context.stats = record_heads ? &sink : nullptr;
+    const DeviceBatch batch = to_device(loader_.train_batch(step_));
+    optimiser_.zero_grad();
+    const at::Tensor logits = model_->forward(batch.inputs, context);
+    const ops::Loss loss = ops::cross_entropy(logits, batch.targets, model_->objective.z_coefficient);
+    loss.total.backward();
+    const optim::ClipResult clip = optim::clip_global_norm(parameters_, e_.optim.clip_norm);
+    const double lr = schedule_.rate(step);
+    recorder_.scalar("optim/all/lr", lr);
+    recorder_.scalar("loss/train/ce", loss.ce);
+    recorder_.scalar("loss/train/z", loss.z);
+    recorder_.scalar("grad/all/norm", clip.norm);
+    recorder_.scalar("grad/all/norm_clipped", clip.clipped);
+    if (t.on) {
+      recorder_.scalar("logits/out/mean", ops::mean_logit(logits, occurring_));
+      recorder_.scalar("logits/out/logz", loss.mean_log_z);
+    }
+    if (const auto event = telemetry::nonfinite_event(step, loss.ce, clip.norm)) {
+      nonfinite_step_ = step;
+      write_records(record_heads);
+      writer_.event(*event);
+      return false;
+    }
+    update(lr, record_heads);
+    step_ = step;
+    timer_.step_ends(step, last);
+    keep_tail(loss.ce);
+    if (last || is_due(e_.train.eval_every, step)) recorder_.scalar("loss/valid/ce", validate());
+    if (last || step % t.metrics_every == 0 || recorder_.metrics_record().contains("loss/valid/ce") ||
+        step == 1) {
+      writer_.metrics(recorder_.metrics_record());
+    }
+    if (record_heads) writer_.heads(*recorder_.heads_record());
+    if (const auto event = spikes_.update(step, loss.ce)) writer_.event(*event);
+    if (record_heads) {
+      for (const Json& event : collapse_.update(step, sink.entropy_norm())) writer_.event(event);
+    }
+    return true;
+  }
+
+  void update(double lr, bool record) {
+    std::vector<optim::UpdateStats> stats;
+    optimiser_.step(lr, record ? &stats : nullptr);
+    for (std::size_t i = 0; i < stats.size(); ++i) {
+      recorder_.scalar(telemetry::tensor_key(parameters_[i]->name, "grad_rms"), stats[i].grad_rms);
+      recorder_.scalar(telemetry::tensor_key(parameters_[i]->name, "param_rms"), stats[i].param_rms);
+      recorder_.scalar(telemetry::tensor_key(parameters_[i]->name, "update_rms"), stats[i].update_rms);
+    }
+  }
+
+  void write_records(bool heads) {
+    writer_.metrics(recorder_.metrics_record());
+    if (const auto record = recorder_.heads_record(); heads && record) writer_.heads(*record);
+  }
+
+  /// The losses of the last 10 % of the steps, which train_loss averages.
+  void keep_tail(double loss) {
+    if (step_ > e_.train.steps - std::max<std::int64_t>(1, e_.train.steps / 10)) tail_losses_.push_back(loss);
+  }
+
+  void checkpoint() {
+    writer_.sync();
+    runs::CheckpointState state;
+    state.step = step_;
+    state.cursor = step_ * e_.train.batch;
+    state.config_hash = manifest_.config_hash;
+    state.seed = e_.train.seed;
+    state.schedule = {{"lr", json_number(step_ > 0 ? schedule_.rate(step_) : 0)}};
+    state.offsets = writer_.offsets();
+    state.detectors = {{"spike", spikes_.state()}, {"collapse", collapse_.state()}};
+    Json tail = Json::array();
+    for (const double x : tail_losses_) tail.push_back(json_number(x));
+    state.trainer = {
+        {"l0", json_number(l0_)}, {"last_valid", json_number(last_valid_)}, {"tail_losses", tail}};
+    runs::write_checkpoint(run_, state, model_bytes(parameters_), optim_bytes(optimiser_));
+    remove_interim_checkpoints();
+    runs::prune_checkpoints(run_, e_.train.keep_checkpoints);
+  }
+
+  bool is_scheduled(std::int64_t step) const {
+    return step == e_.train.steps || is_due(e_.train.checkpoint_every, step);
+  }
+
+  /// Checkpoints an interruption left between scheduled ones: gone once a newer one is there, so that an
+  /// interrupted run ends with the same files as an uninterrupted one.
+  void remove_interim_checkpoints() const {
+    for (const fs::path& folder : runs::list_checkpoints(run_)) {
+      const std::int64_t step = std::stoll(folder.filename().string().substr(4));
+      if (step < step_ && !is_scheduled(step)) fs::remove_all(folder);
+    }
+  }
+
+  Outcome finish() {
+    runs::Result result;
+    result.label = runs::label_of(nonfinite_step_, last_valid_, manifest_.data.h1);
+    result.steps = step_;
+    result.seen_tokens = step_ * tokens_per_step_;
+    result.final_loss = result.label == "nonfinite" ? kNan : last_valid_;
+    double sum = 0;
+    for (const double x : tail_losses_) sum += x;
+    result.train_loss = tail_losses_.empty() ? kNan : sum / static_cast<double>(tail_losses_.size());
+    result.l0 = l0_;
+    result.nonfinite_step = nonfinite_step_;
+    timer_.session("end", step_);
+    writer_.finish(result);
+    return outcome_of(result);
+  }
+
+  const Options& options_;
+  fs::path run_;
+  runs::Manifest manifest_;
+  const Experiment& e_;
+  std::unique_ptr<data::Source> source_;
+  data::Loader loader_;
+  at::Tensor occurring_;
+  std::unique_ptr<models::Model> model_;
+  std::vector<nn::Param*> parameters_;
+  optim::AdamW optimiser_;
+  optim::Schedule schedule_;
+  std::int64_t tokens_per_step_;
+  telemetry::Recorder recorder_;
+  telemetry::SpikeDetector spikes_;
+  telemetry::CollapseDetector collapse_;
+  std::int64_t step_ = 0;
+  double l0_ = kNan, last_valid_ = kNan;
+  std::deque<double> tail_losses_;
+  std::optional<std::int64_t> nonfinite_step_;
+  runs::RunWriter writer_;  // after what open() fills in from a checkpoint
+  StepTimer timer_;
+};
+
+}  // namespace
+
+Outcome run(const fs::path& run_directory, const Options& options) {
+  runs::Manifest manifest = runs::read_manifest(run_directory);
+  if (const auto result = runs::read_result(run_directory)) return outcome_of(*result);
+  if (manifest.imported) {
+    throw InputError(fmt::format("{} was imported from {} and cannot be trained; only its numbers are known",
+                                 run_directory.string(), manifest.imported->source));
+  }
+  if (manifest.experiment.train.device == Device::kCuda) {
+    throw InputError(
+        "[train.device] = \"cuda\" needs a LibTorch with CUDA, and this one is for CPUs; use --device cpu");
+  }
+  const runs::RunLock lock(run_directory);
+  ops::set_threads(static_cast<int>(manifest.experiment.train.threads));
+  return Trainer(lock, std::move(manifest), options).train();
+}
+
+}  // namespace evenkeel::train

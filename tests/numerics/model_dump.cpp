@@ -1,0 +1,134 @@
+// Writes what one small model computes, for comparison with an independently written twin
+// (torch_twin_test.py).
+//
+//   model_dump FOLDER QK_NORM BIAS Z_LOSS DTYPE DECAY_FORM
+//
+// FOLDER/data.bin holds float64 arrays back to back; FOLDER/index.json gives the configuration, numbers, and
+// for each array "shape" and "start" (in values). Arrays: tokens, targets, logits, param/<name>, grad/<name>
+// (before clipping) and after/<name> (after the optimiser steps listed under "steps").
+#include <ATen/TensorOperators.h>
+#include <c10/core/GradMode.h>
+
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "evenkeel/base/files.h"
+#include "evenkeel/base/json.h"
+#include "evenkeel/ops/cross_entropy.h"
+#include "evenkeel/optim/adamw.h"
+#include "evenkeel/optim/clip.h"
+#include "evenkeel/optim/schedule.h"
+#include "evenkeel/train/build_model.h"
+#include "tests/support/small_model.h"
+
+namespace {
+
+using namespace evenkeel;
+
+class Dump {
+ public:
+  void add(const std::string& name, const at::Tensor& tensor) {
+    const at::Tensor wide = tensor.detach().to(at::kDouble).contiguous();
+    arrays_[name] = {{"shape", wide.sizes().vec()}, {"start", data_.size() / sizeof(double)}};
+    data_.append(static_cast<const char*>(wide.data_ptr()),
+                 static_cast<std::size_t>(wide.numel()) * sizeof(double));
+  }
+  void write(const fs::path& folder, Json index) const {
+    index["arrays"] = arrays_;
+    make_folder(folder);
+    write_file(folder / "data.bin", data_);
+    write_json(folder / "index.json", index);
+  }
+
+ private:
+  Json arrays_;
+  std::string data_;
+};
+
+template <class E>
+E by_name(const std::string& text) {
+  for (const auto& [value, name] : EnumNames<E>::names)
+    if (text == name) return value;
+  throw std::runtime_error("unknown name " + text);
+}
+
+/// Gains and biases start at 1 and 0, where a mistake in their use could hide.
+void perturb_gains_and_biases(models::Model& model) {
+  c10::AutoGradMode no_grad(false);
+  std::uint64_t seed = 50;
+  for (const nn::Param* p : model.parameters())
+    if (!p->is_matrix())
+      p->value.add_(test::random_normal(p->value.sizes().vec(), seed++, p->value.scalar_type()) * 0.3);
+}
+
+void run(char** argv) {
+  Experiment e = test::small_experiment(24, 2, 3, 20, 41);
+  e.interventions.qk_norm = by_name<QkNorm>(argv[2]);
+  e.arch.bias = std::string(argv[3]) == "true";
+  e.interventions.z_loss = std::stod(argv[4]);
+  e.optim.decay_form = by_name<DecayForm>(argv[6]);
+  e.optim.weight_decay = 0.3;
+  e.optim.lr = 0.02;
+  const auto model = train::build_model(e);
+  if (std::string(argv[5]) == "float64") model->convert(at::kDouble);
+  perturb_gains_and_biases(*model);
+
+  Dump dump;
+  const auto params = model->parameters();
+  const auto [inputs, targets] = test::random_batch(e, 3, 9);
+  dump.add("tokens", inputs);
+  dump.add("targets", targets);
+  for (const nn::Param* p : params) dump.add("param/" + p->name, p->value);
+
+  optim::AdamW optimiser(params, e.optim);
+  const optim::Schedule schedule(e);
+  Json steps = Json::array();
+  for (std::int64_t n = 1; n <= 6; ++n) {
+    const at::Tensor logits = model->forward(inputs, {.training = true, .step = n - 1});
+    const ops::Loss loss = ops::cross_entropy(logits, targets, model->objective.z_coefficient);
+    loss.total.backward();
+    if (n == 1) {
+      dump.add("logits", logits);
+      for (const nn::Param* p : params) dump.add("grad/" + p->name, p->value.grad());
+    }
+    const double norm = optim::clip_global_norm(params, 0.5).norm, rate = schedule.rate(n);
+    steps.push_back(
+        {{"ce", loss.ce}, {"z", loss.z}, {"mean_log_z", loss.mean_log_z}, {"norm", norm}, {"lr", rate}});
+    optimiser.step(rate);
+    optimiser.zero_grad();
+  }
+  for (const nn::Param* p : params) dump.add("after/" + p->name, p->value);
+
+  dump.write(argv[1], {{"qk_norm", argv[2]},
+                       {"bias", e.arch.bias},
+                       {"z_loss", e.interventions.z_loss},
+                       {"decay_form", argv[6]},
+                       {"weight_decay", 0.3},
+                       {"lr", 0.02},
+                       {"clip_norm", 0.5},
+                       {"width", 24},
+                       {"depth", 2},
+                       {"heads", 3},
+                       {"eps", e.arch.norm_eps},
+                       {"rope_base", e.arch.rope_base},
+                       {"betas", {e.optim.beta1, e.optim.beta2}},
+                       {"adam_eps", e.optim.eps},
+                       {"steps", steps}});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 7) {
+    std::fputs("usage: model_dump FOLDER QK_NORM BIAS Z_LOSS DTYPE DECAY_FORM\n", stderr);
+    return 2;
+  }
+  try {
+    run(argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "model_dump: %s\n", error.what());
+    return 1;
+  }
+  return 0;
+}

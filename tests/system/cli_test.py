@@ -1,0 +1,216 @@
+"""What the plain program answers: errors that say what to do, exit codes, JSON, help."""
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from program import BIN, EVENKEEL, ROOT, ProgramTest
+
+STUDY = """[study]
+title = "Two rates"
+[sweep]
+"optim.lr" = [0.1, 0.3]
+"interventions.qk_norm" = ["off", "per_head"]
+"""
+
+
+class Usage(ProgramTest):
+    def test_version_and_help(self):
+        version, _ = self.evenkeel("--version")
+        self.assertRegex(version, r"^evenkeel \d+\.\d+\.\d+\n$")
+        text, _ = self.evenkeel("--help")
+        names = "demo train sweep ls show analyze report import data config".split()
+        places = [text.index("\n  %s " % name) for name in names]
+        self.assertEqual(places, sorted(places), "commands in the order of a user's journey")
+        for name in names:
+            text, _ = self.evenkeel(name, "--help")
+            if name not in ("data", "config"):
+                self.assertIn("Examples:", text, name)
+
+    def test_a_slip_gets_a_suggestion(self):
+        self.assertIn('did you mean "sweep"?', self.error_of("swep", code=2))
+        self.assertIn('did you mean "--out"?', self.error_of("train", "--ot", "x", code=2))
+        self.assertIn("--help", self.error_of("sweep", code=2))
+        self.assertIn("--jobs", self.error_of("sweep", "x.toml", "--out", "o", "--jobs", "none", code=2))
+
+
+class WrongInput(ProgramTest):
+    def test_mistyped_key_in_a_file_names_file_line_and_suggestion(self):
+        self.write("study.toml", "[optim]\nlrr = 0.1\n")
+        for words in (["sweep", "study.toml", "--out", "o"], ["train", "study.toml", "--out", "o"],
+                      ["config", "check", "study.toml"]):
+            sentence = self.error_of(*words, code=2)
+            self.assertIn("study.toml:2", sentence)
+            self.assertIn("optim.lrr", sentence)
+            self.assertIn('did you mean "optim.lr"?', sentence)
+        self.assertFalse(os.path.exists(self.path("o")))
+
+    def test_mistyped_key_of_an_axis(self):
+        self.write("study.toml", '[sweep]\n"optim.l" = [0.1]\n')
+        sentence = self.error_of("sweep", "study.toml", "--out", "o", code=2)
+        self.assertIn("study.toml:2", sentence)
+
+    def test_mistyped_key_of_set(self):
+        self.assertIn('did you mean "train.steps"?', self.error_of("train", "--set", "train.step=3", "--out", "o", code=2))
+        self.assertIn("key=value", self.error_of("train", "--set", "train.steps", "--out", "o", code=2))
+
+    def test_missing_files(self):
+        self.assertIn("none.toml", self.error_of("sweep", "none.toml", "--out", "o", code=2))
+        sentence = self.error_of("train", "--set", "data.path=none.txt", "--out", "o", code=2)
+        self.assertIn("none.txt", sentence)
+
+    def test_bad_toml_tells_where(self):
+        self.write("study.toml", '[optim]\nlr = 0.1\nwarmup = "40step\n')
+        self.assertIn("study.toml:3:", self.error_of("sweep", "study.toml", "--out", "o", code=2))
+
+    def test_contradictions_name_both_sides(self):
+        self.write("study.toml", '[arch]\nsize = "d64"\nwidth = 96\n')
+        sentence = self.error_of("sweep", "study.toml", "--out", "o", code=2)
+        self.assertIn("study.toml:2", sentence)
+        self.assertIn("study.toml:3", sentence)
+        sentence = self.error_of("train", "--set", "train.threads=2", "--threads", "3", "--out", "o", code=2)
+        self.assertIn("--threads", sentence)
+
+    def test_values_out_of_range(self):
+        self.assertIn("> 0", self.error_of("train", "--set", "optim.lr=-1", "--out", "o", code=2))
+        self.assertIn("cpu, cuda", self.error_of("train", "--device", "tpu", "--out", "o", code=2))
+
+    def test_train_refuses_a_study(self):
+        self.write("study.toml", STUDY)
+        self.assertIn("evenkeel sweep", self.error_of("train", "study.toml", "--out", "o", code=2))
+
+    def test_the_text_study_says_which_option_it_needs(self):
+        study = os.path.join(ROOT, "studies", "qk_norm_text", "study.toml")
+        self.assertIn("--set data.path=", self.error_of("sweep", study, "--out", "o", code=2))
+
+    def test_folders_are_not_mixed(self):
+        self.write("study.toml", STUDY)
+        self.evenkeel("train", "--out", "run")
+        self.evenkeel("sweep", "study.toml", "--out", "sweep")
+        self.assertIn("another configuration", self.error_of("train", "--set", "optim.lr=0.5", "--out", "run", code=2))
+        self.assertIn("single run", self.error_of("sweep", "study.toml", "--out", "run", code=2))
+        self.assertIn("holds a sweep", self.error_of("train", "--out", "sweep", code=2))
+
+    def test_no_trainer(self):
+        self.trainer = self.path("none")
+        self.assertIn("EVENKEEL_TRAIN", self.error_of("train", "--out", "o", code=5))
+
+
+class Train(ProgramTest):
+    def test_a_run_ends_once(self):
+        out, _ = self.evenkeel("train", "--set", "optim.lr=0.1", "--out", "run", "--json")
+        answer = json.loads(out)
+        self.assertEqual((answer["label"], answer["exit_code"], answer["steps"]), ("finished", 0, 300))
+        again, _ = self.evenkeel("train", "--set", "optim.lr=0.1", "--out", "run", "--json")
+        self.assertEqual(json.loads(again), answer)
+        with open(self.path("run", "attempts.txt")) as attempts:
+            self.assertEqual(len(attempts.readlines()), 1)
+
+    def test_a_divergence_is_a_result_with_its_own_code(self):
+        out, _ = self.evenkeel("train", "--set", "optim.lr=0.1", "--out", "run", "--json", behaviour="nan@0.1", code=3)
+        self.assertEqual(json.loads(out)["loss"], "nan")
+        self.evenkeel("train", "--set", "optim.lr=0.1", "--out", "run", code=3)
+
+    def test_the_trainer_s_sentence_and_code_come_through(self):
+        sentence = self.error_of("train", "--set", "optim.lr=0.1", "--out", "run", behaviour="full@0.1", code=5)
+        self.assertIn("No space left on device", sentence)
+        sentence = self.error_of("train", "--set", "optim.lr=0.1", "--out", "run", behaviour="crash@0.1", code=4)
+        self.assertIn("a made-up bug", sentence)
+        self.evenkeel("train", "--set", "optim.lr=0.1", "--out", "run")
+
+
+    def test_sigterm_is_passed_on_and_the_run_goes_on_later(self):
+        child = self.start("train", "--out", "run", behaviour="slow=60")
+        end = time.monotonic() + 60
+        while not os.path.exists(self.path("run", "timing.jsonl")) and time.monotonic() < end:
+            time.sleep(0.02)
+        child.send_signal(signal.SIGTERM)
+        _, error = child.communicate(timeout=60)
+        self.assertEqual(child.returncode, 75, error)
+        self.assertIn("run the same command again", error)
+        self.evenkeel("train", "--out", "run")
+
+
+class Config(ProgramTest):
+    def test_schema_lists_every_field_with_its_meaning(self):
+        out, _ = self.evenkeel("config", "schema", "--json")
+        fields = {field["path"]: field for field in json.loads(out)["fields"]}
+        self.assertIn("optim.lr", fields)
+        self.assertIn("study.criterion", fields)
+        for field in fields.values():
+            self.assertTrue(field["doc"], field["path"])
+        text, _ = self.evenkeel("config", "schema")
+        for path in fields:
+            self.assertIn(path, text)
+
+    def test_check_counts_cells_and_cost(self):
+        self.write("study.toml", STUDY)
+        out, _ = self.evenkeel("config", "check", "study.toml", "--json", "--set", "sweep.train.seed=[1, 2, 3]")
+        answer = json.loads(out)
+        self.assertEqual(len(answer["cells"]), 12)
+        self.assertEqual(answer["sizes"][0]["params"], 98304)
+        self.assertEqual(answer["sizes"][0]["tokens"], 12 * 300 * 16 * 128)
+        self.assertNotIn("auto", json.dumps(answer["cells"][0]["config"]["optim"]))
+        text, _ = self.evenkeel("config", "check", "study.toml")
+        self.assertIn("4 cells", text)
+
+
+def mount_tmpfs(options):
+    """A small file system of its own; None where that is not permitted."""
+    folder = tempfile.mkdtemp(prefix="evenkeel-tmpfs-")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode != 0:
+        os.rmdir(folder)
+        return None
+    return folder
+
+
+@unittest.skipUnless(os.geteuid() == 0, "mounting a small file system needs root")
+class SmallDisk(ProgramTest):
+    def mount(self, options):
+        folder = mount_tmpfs(options)
+        if folder is None:
+            self.skipTest("mount is not permitted here")
+        self.addCleanup(os.rmdir, folder)
+        self.addCleanup(subprocess.run, ["umount", folder])
+        return folder
+
+    def test_read_only_folder(self):
+        folder = self.mount("ro,size=64k")
+        self.write("study.toml", STUDY)
+        for words in (["sweep", "study.toml"], ["train"], ["demo"]):
+            sentence = self.error_of(*words, "--out", os.path.join(folder, "o"), code=5)
+            self.assertIn("Read-only file system", sentence)
+            self.assertIn("--out", sentence)
+
+    def test_full_disk_then_space(self):
+        folder = self.mount("size=64k")
+        self.write("study.toml", STUDY)
+        filler = os.path.join(folder, "filler")
+        with open(filler, "wb") as out:
+            try:
+                out.write(b"x" * 65536)
+            except OSError:
+                pass
+        sentence = self.error_of("sweep", "study.toml", "--out", os.path.join(folder, "o"), code=5)
+        self.assertIn("No space left on device", sentence)
+        self.assertIn("free some space", sentence)
+        os.remove(filler)
+        subprocess.run(["mount", "-o", "remount,size=8m", folder], check=True)
+        self.evenkeel("sweep", "study.toml", "--out", os.path.join(folder, "o"))
+
+    def test_a_trainer_out_of_space_stops_the_sweep(self):
+        self.write("study.toml", STUDY)
+        _, error = self.evenkeel("sweep", "study.toml", "--out", "o", "--jobs", "1", behaviour="full@0.1", code=5)
+        self.assertIn("No space left on device", error)
+        states = [cell["state"] for cell in self.read_json("o", "sweep.json")["cells"]]
+        self.assertEqual(states, ["crashed", "pending", "pending", "pending"])
+        self.evenkeel("sweep", "study.toml", "--out", "o")
+
+
+if __name__ == "__main__":
+    if not os.path.exists(EVENKEEL):
+        raise SystemExit("no evenkeel in %s: build it, or set EVENKEEL_BIN" % BIN)
+    unittest.main()

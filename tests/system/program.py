@@ -1,0 +1,64 @@
+"""What the system tests share: the programs under test and a folder of their own."""
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.path.abspath(os.environ.get("EVENKEEL_BIN", os.path.join(ROOT, "build", "release")))
+EVENKEEL = os.path.join(BIN, "evenkeel")
+TRAINER = os.path.join(BIN, "evenkeel-train")
+FAKE_TRAINER = os.path.join(ROOT, "tests", "support", "fake_trainer.py")
+
+
+class ProgramTest(unittest.TestCase):
+    """Runs `evenkeel` in a fresh folder, with the fake trainer unless `trainer` says otherwise."""
+
+    trainer = FAKE_TRAINER
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="evenkeel-")
+        self.addCleanup(shutil.rmtree, self.folder, True)
+
+    def path(self, *names):
+        return os.path.join(self.folder, *names)
+
+    def write(self, name, text):
+        with open(self.path(name), "w") as out:
+            out.write(text)
+        return self.path(name)
+
+    def environment(self, behaviour=""):
+        env = dict(os.environ, EVENKEEL_TRAIN=self.trainer, FAKE_TRAINER=behaviour)
+        env.pop("NO_COLOR", None)
+        return env
+
+    def evenkeel(self, *words, behaviour="", code=0):
+        """Runs the command; fails unless it ends with `code`. Returns standard output and error."""
+        done = subprocess.run([EVENKEEL, *words], cwd=self.folder, env=self.environment(behaviour), text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=300)
+        self.assertEqual(done.returncode, code, "\n".join([" ".join(words), done.stdout, done.stderr]))
+        self.assertNotIn("\x1b", done.stdout + done.stderr, "control codes in a pipe")
+        return done.stdout, done.stderr
+
+    def start(self, *words, behaviour=""):
+        """Starts the command without waiting."""
+        child = subprocess.Popen([EVENKEEL, *words], cwd=self.folder, env=self.environment(behaviour), text=True,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(child.stderr.close)
+        self.addCleanup(child.stdout.close)
+        return child
+
+    def error_of(self, *words, code, behaviour=""):
+        """The one sentence that a failing command says, without its prefix."""
+        stdout, stderr = self.evenkeel(*words, code=code, behaviour=behaviour)
+        self.assertEqual(stdout, "")
+        lines = [line for line in stderr.splitlines() if line]
+        self.assertTrue(lines and lines[-1].startswith("evenkeel: "), stderr)
+        return lines[-1][len("evenkeel: "):]
+
+    def read_json(self, *names):
+        with open(self.path(*names)) as source:
+            return json.load(source)

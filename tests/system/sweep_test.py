@@ -1,0 +1,247 @@
+"""Sweeps that are killed, stopped, crossed or changed: the same command again gives the same table."""
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import unittest
+
+from program import BIN, EVENKEEL, TRAINER, ProgramTest
+
+STUDY = """[study]
+title = "Small"
+[train]
+steps = 20
+batch = 2
+eval_every = 10
+[optim]
+warmup = "5step"
+[arch]
+size = "d32"
+context = 32
+[sweep]
+"optim.lr" = [0.03, 0.1, 0.3, 1.0]
+"interventions.qk_norm" = ["off", "per_head"]
+"""
+
+
+def alive(process):
+    """True while the process runs; a zombie does not."""
+    try:
+        with open("/proc/%d/stat" % process) as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class SweepCase(ProgramTest):
+    study = STUDY
+
+    def setUp(self):
+        super().setUp()
+        self.write("study.toml", self.study)
+
+    def wait_for(self, condition, what):
+        end = time.monotonic() + 60
+        while not condition():
+            self.assertLess(time.monotonic(), end, "waited too long for " + what)
+            time.sleep(0.02)
+
+    def cells(self, out):
+        try:
+            return self.read_json(out, "sweep.json")["cells"]
+        except FileNotFoundError:
+            return []
+
+    def done(self, out):
+        """Cells that have a result, whatever sweep.json says."""
+        try:
+            names = os.listdir(self.path(out, "cells"))
+        except FileNotFoundError:
+            return 0
+        return sum(os.path.exists(self.path(out, "cells", name, "result.json")) for name in names)
+
+    def table(self, out, behaviour=""):
+        text, _ = self.evenkeel("sweep", "study.toml", "--out", out, behaviour=behaviour)
+        # Step times are the one thing that may differ.
+        return re.sub(r"A step takes [^.]*\.[^.]*\.", "", text.split("\nReport")[0])
+
+    def results(self, out):
+        answer = {}
+        for cell in self.cells(out):
+            with open(self.path(out, "cells", cell["hash"], "result.json"), "rb") as source:
+                answer[cell["hash"]] = source.read()
+        return answer
+
+
+class KillAndRunAgain(SweepCase):
+    behaviour = "slow=0.3"
+
+    def killed(self, after):
+        whole = self.table("whole")
+        child = self.start("sweep", "study.toml", "--out", "killed", "--jobs", "2", behaviour=self.behaviour)
+        self.wait_for(lambda: self.done("killed") >= after and
+                      any(cell["state"] == "running" for cell in self.cells("killed")), "cells to be done")
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        self.assertLess(self.done("killed"), 8)
+        self.assertEqual(self.table("killed"), whole)
+        self.assertEqual(self.results("killed"), self.results("whole"))
+        self.assertEqual({cell["state"] for cell in self.cells("killed")}, {"done"})
+
+    def test_killed_at_the_start(self):
+        self.killed(0)
+
+    def test_killed_in_the_middle(self):
+        self.killed(3)
+
+
+@unittest.skipUnless(os.path.exists(TRAINER), "evenkeel-train is not built in " + BIN)
+class KillAndRunAgainForReal(KillAndRunAgain):
+    trainer = TRAINER
+    behaviour = ""
+    study = STUDY.replace("steps = 20", "steps = 60").replace("[0.03, 0.1, 0.3, 1.0]", "[0.01, 0.03, 0.1, 0.3]")
+
+
+class Processes(SweepCase):
+    def trainers(self, out):
+        found = []
+        for cell in self.cells(out):
+            try:
+                with open(self.path(out, "cells", cell["hash"], "attempts.txt")) as attempts:
+                    found += [line.split() for line in attempts]
+            except FileNotFoundError:
+                pass
+        return found
+
+    def test_trainers_die_with_a_killed_sweep(self):
+        child = self.start("sweep", "study.toml", "--out", "o", "--jobs", "2", behaviour="slow=60")
+        self.wait_for(lambda: len(self.trainers("o")) == 2, "two trainers")
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        self.wait_for(lambda: not any(alive(int(words[0])) for words in self.trainers("o")), "the trainers to die")
+
+    def test_trainers_run_on_one_thread(self):
+        self.evenkeel("sweep", "study.toml", "--out", "o")
+        self.assertEqual({words[1] for words in self.trainers("o")}, {"1"})
+
+    def test_sigterm_and_ctrl_c_stop_in_order(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            out = "o%d" % number
+            child = self.start("sweep", "study.toml", "--out", out, "--jobs", "2", behaviour="slow=60")
+            self.wait_for(lambda: len(self.trainers(out)) == 2, "two trainers")
+            child.send_signal(number)
+            _, error = child.communicate(timeout=60)
+            self.assertEqual(child.returncode, 75, error)
+            self.assertIn("run the same command again to go on", error)
+            states = [cell["state"] for cell in self.cells(out)]
+            self.assertEqual(sorted(states), ["interrupted"] * 2 + ["pending"] * 6)
+            self.evenkeel("sweep", "study.toml", "--out", out)
+
+    def test_two_sweeps_never_share_a_folder(self):
+        child = self.start("sweep", "study.toml", "--out", "o", behaviour="slow=60")
+        self.wait_for(lambda: self.cells("o"), "the first sweep")
+        sentence = self.error_of("sweep", "study.toml", "--out", "o", code=5)
+        self.assertIn("another evenkeel is running", sentence)
+        child.send_signal(signal.SIGTERM)
+        child.communicate(timeout=60)
+
+
+class Outcomes(SweepCase):
+    def test_a_crash_stops_nothing_else_and_is_run_again(self):
+        _, error = self.evenkeel("sweep", "study.toml", "--out", "o", behaviour="crash@0.3,kill@1.0", code=6)
+        self.assertIn("a made-up bug", error)
+        self.assertIn("signal 9", error)
+        self.assertIn("4 of 8 cells crashed", error)
+        cells = self.cells("o")
+        self.assertEqual(sorted(cell["attempts"] for cell in cells), [1] * 4 + [2] * 4)
+        self.assertEqual(self.table("o"), self.table("whole"))
+
+    def test_a_retry_that_works(self):
+        _, error = self.evenkeel("sweep", "study.toml", "--out", "o", behaviour="crash_once@0.3")
+        self.assertIn("trying again", error)
+        self.evenkeel("sweep", "study.toml", "--out", "p", "--retries", "0", behaviour="crash_once@0.3", code=6)
+
+    def test_non_finite_cells_are_results(self):
+        out, _ = self.evenkeel("sweep", "study.toml", "--out", "o", "--json", behaviour="nan@1.0")
+        answer = json.loads(out)
+        self.assertEqual(answer["exit_code"], 0)
+        self.assertEqual(answer["counts"]["done"], 8)
+        labels = {cell["lr"]: (cell["label"], cell["loss"]) for cell in answer["cells"]}
+        self.assertEqual(labels[1.0], ("nonfinite", "nan"))
+        self.assertTrue(os.path.exists(self.path("o", "report.html")))
+        self.assertTrue(answer["verdict"])
+
+    def test_a_changed_study_adds_cells_and_keeps_the_others_apart(self):
+        self.evenkeel("sweep", "study.toml", "--out", "o")
+        before = self.results("o")
+        self.write("study.toml", STUDY.replace("[0.03, 0.1, 0.3, 1.0]", "[0.1, 0.3, 1.0, 3.0]"))
+        out, error = self.evenkeel("sweep", "study.toml", "--out", "o")
+        self.assertIn("2 cells in", error)
+        self.assertIn("kept, not used", error)
+        self.assertIn("2 cells are new", error)
+        self.assertNotIn("0.03", out.split("\n\n")[1])
+        self.assertEqual({cell["lr"] for cell in self.cells("o")}, {0.1, 0.3, 1.0, 3.0})
+        for name, result in before.items():
+            with open(self.path("o", "cells", name, "result.json"), "rb") as source:
+                self.assertEqual(source.read(), result)
+        self.assertEqual(sum(cell["attempts"] for cell in self.cells("o")), 8)
+
+    def test_a_single_cell(self):
+        self.write("study.toml", STUDY.split("[sweep]")[0])
+        out, _ = self.evenkeel("sweep", "study.toml", "--out", "o")
+        self.assertIn("baseline", out)
+
+
+class Demo(SweepCase):
+    def test_it_has_two_sizes_and_two_seeds(self):
+        out, _ = self.evenkeel("demo", "--out", "d", "--json")
+        answer = json.loads(out)
+        self.assertEqual(answer["counts"]["done"], 32)
+        self.assertEqual({cell["size"] for cell in answer["cells"]}, {"d32", "d64"})
+        self.assertEqual(answer["notes"], [])
+
+    def test_under_pressure_sizes_go_first_then_seeds_and_it_says_so(self):
+        # A cell takes one second at least, so eight cells in two seconds at two a time leave no room for more.
+        out, _ = self.evenkeel("demo", "--out", "d", "--json", "--jobs", "2", "--minutes", "0.034", behaviour="slow=1")
+        answer = json.loads(out)
+        self.assertEqual({(cell["size"], cell["seed"]) for cell in answer["cells"]}, {("d64", 11)})
+        self.assertEqual(len(answer["notes"]), 3)
+        self.assertEqual(self.read_json("d", "sweep.json")["notes"], answer["notes"])
+        for cell in answer["cells"]:
+            self.assertEqual(self.read_json("d", "cells", cell["config_hash"], "manifest.json")["config"]["train"]["steps"], 300)
+        text, _ = self.evenkeel("demo", "--out", "d")
+        self.assertIn("d32", text)
+
+
+class LiveProgress(SweepCase):
+    def test_a_terminal_sees_bars_and_no_color_is_respected(self):
+        for no_color in ("", "1"):
+            out = "o" + no_color
+            env = dict(self.environment("slow=0.5"), TERM="xterm", NO_COLOR=no_color)
+            main, other = os.openpty()
+            child = subprocess.Popen([EVENKEEL, "sweep", "study.toml", "--out", out], cwd=self.folder, env=env,
+                                     stdin=subprocess.DEVNULL, stdout=other, stderr=other)
+            os.close(other)
+            text = b""
+            while True:
+                try:
+                    block = os.read(main, 65536)
+                except OSError:
+                    break
+                if not block:
+                    break
+                text += block
+            os.close(main)
+            self.assertEqual(child.wait(), 0)
+            self.assertIn(b"tokens/s", text)
+            self.assertIn(b"running", text)
+            self.assertIn(b"\x1b[K", text)
+            self.assertEqual(b"\x1b[1m" in text, not no_color)
+
+
+if __name__ == "__main__":
+    if not os.path.exists(EVENKEEL):
+        raise SystemExit("no evenkeel in %s: build it, or set EVENKEEL_BIN" % BIN)
+    unittest.main()

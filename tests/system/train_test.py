@@ -1,0 +1,188 @@
+"""What a run leaves on disk: equal runs are equal byte for byte, also across kill -9, SIGTERM and a full disk."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+BIN = pathlib.Path(os.environ.get("EVENKEEL_BIN", "build/release")).resolve()
+EVENKEEL = str(BIN / "evenkeel")
+TRAIN = str(BIN / "evenkeel-train")
+
+# A model small enough that 40 steps take a second, with everything on that has a state of its own.
+SMALL = ["--set", "arch.width=32", "--set", "arch.depth=2", "--set", "arch.heads=2", "--set", "arch.context=64",
+         "--set", "train.batch=8", "--set", "train.steps=40", "--set", "optim.warmup=10step", "--set", "optim.lr=0.03",
+         "--set", "data.valid_tokens=2048", "--set", "train.eval_every=20step", "--set", "train.checkpoint_every=17step",
+         "--set", "train.keep_checkpoints=2", "--set", "arch.dropout=0.1", "--set", "interventions.qk_norm=per_head",
+         "--set", "train.precision=fp32"]
+
+
+def train(out, *more, check=True):
+    done = subprocess.run([EVENKEEL, "train", *SMALL, *more, "--out", str(out)], capture_output=True, text=True)
+    if check and done.returncode != 0:
+        raise AssertionError(f"exit {done.returncode}: {done.stdout}{done.stderr}")
+    return done
+
+
+def files(run):
+    """Every file of a run but timing.jsonl and what only guards it, with the environment part of the manifest removed."""
+    content = {}
+    for file in sorted(pathlib.Path(run).rglob("*")):
+        name = str(file.relative_to(run))
+        if file.is_dir() or name in ("timing.jsonl", "log.txt") or name.endswith("lock"):
+            continue
+        content[name] = file.read_bytes()
+    manifest = json.loads(content["manifest.json"])
+    del manifest["environment"]
+    content["manifest.json"] = json.dumps(manifest, sort_keys=True).encode()
+    return content
+
+
+def records(file):
+    return [json.loads(line) for line in pathlib.Path(file).read_text().splitlines()]
+
+
+def wait_for_step(run, step, process):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            if max((r["step"] for r in records(run / "metrics.jsonl")), default=0) >= step:
+                return
+        except (FileNotFoundError, json.JSONDecodeError):
+            pass
+        if process.poll() is not None:
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"{run} never reached step {step}")
+
+
+class TrainTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="evenkeel-train-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def assert_same_run(self, a, b):
+        left, right = files(a), files(b)
+        self.assertEqual(sorted(left), sorted(right))
+        for name in left:
+            self.assertEqual(left[name], right[name], f"{name} differs")
+
+    def start(self, run):
+        return subprocess.Popen([TRAIN, "run", str(run)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def prepare(self, name):
+        """A run directory that was interrupted before its first step."""
+        run = self.folder / name
+        train(self.folder / "template-once") if not (self.folder / "template-once").exists() else None
+        run.mkdir()
+        shutil.copy(self.folder / "template-once" / "manifest.json", run)
+        return run
+
+    def test_two_equal_runs_are_equal_byte_for_byte(self):
+        train(self.folder / "a")
+        train(self.folder / "b")
+        self.assert_same_run(self.folder / "a", self.folder / "b")
+        result = json.loads((self.folder / "a" / "result.json").read_text())
+        self.assertEqual(result["steps"], 40)
+        self.assertIn(result["label"], ("finished", "not_learned"))
+
+    def test_kill_9_and_resume_equals_uninterrupted(self):
+        train(self.folder / "whole")
+        run = self.prepare("killed")
+        process = self.start(run)
+        wait_for_step(run, 19, process)
+        process.kill()
+        process.wait()
+        self.assertFalse((run / "result.json").exists(), "the run ended before it could be killed; make it longer")
+        done = subprocess.run([TRAIN, "run", str(run)], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_same_run(self.folder / "whole", run)
+
+    def test_kill_9_before_the_first_checkpoint_starts_anew(self):
+        train(self.folder / "whole")
+        run = self.prepare("early")
+        process = self.start(run)
+        wait_for_step(run, 3, process)
+        process.kill()
+        process.wait()
+        done = subprocess.run([TRAIN, "run", str(run)], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_same_run(self.folder / "whole", run)
+
+    def test_sigterm_saves_exits_75_and_resumes_to_the_same_bytes(self):
+        train(self.folder / "whole")
+        run = self.prepare("stopped")
+        process = self.start(run)
+        wait_for_step(run, 5, process)
+        process.send_signal(signal.SIGTERM)
+        message = process.communicate()[1]
+        self.assertEqual(process.returncode, 75, message)
+        self.assertIn("again", message)
+        self.assertTrue(any((run / "checkpoints").iterdir()))
+        done = subprocess.run([TRAIN, "run", str(run)], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_same_run(self.folder / "whole", run)
+
+    def test_a_torn_tail_and_a_damaged_newest_checkpoint_lose_nothing(self):
+        train(self.folder / "whole")
+        run = self.prepare("damaged")
+        process = self.start(run)
+        wait_for_step(run, 36, process)
+        process.kill()
+        process.wait()
+        with open(run / "metrics.jsonl", "a") as out:
+            out.write('{"step": 39, "loss/tr')
+        newest = sorted((run / "checkpoints").iterdir())[-1] / "model.safetensors"
+        damaged = bytearray(newest.read_bytes())
+        damaged[-5] ^= 0x40
+        newest.write_bytes(damaged)
+        done = subprocess.run([TRAIN, "run", str(run)], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("model.safetensors", done.stderr)
+        self.assert_same_run(self.folder / "whole", run)
+
+    def test_divergence_is_a_result(self):
+        run = self.folder / "hot"
+        done = train(run, "--set", "optim.lr=1e30", "--set", "optim.clip_norm=0", "--set", "interventions.qk_norm=off",
+                     check=False)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        result = json.loads((run / "result.json").read_text())
+        self.assertEqual(result["label"], "nonfinite")
+        self.assertEqual(result["final_loss"], "nan")
+        self.assertIn("nonfinite", [e["kind"] for e in records(run / "events.jsonl")])
+        again = subprocess.run([TRAIN, "run", str(run)], capture_output=True, text=True)
+        self.assertEqual(again.returncode, 3)
+
+    def test_telemetry_changes_no_bit_of_the_training(self):
+        train(self.folder / "on")
+        train(self.folder / "off", "--set", "telemetry.on=false")
+        step = "checkpoints/step00000040"
+        for name in ("model.safetensors", "optim.safetensors"):
+            self.assertEqual((self.folder / "on" / step / name).read_bytes(),
+                             (self.folder / "off" / step / name).read_bytes())
+
+    def test_a_full_disk_is_exit_5_and_the_run_goes_on_when_there_is_space(self):
+        mount = self.folder / "small"
+        mount.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(mount)],
+                          capture_output=True).returncode != 0:
+            self.skipTest("mounting a small tmpfs is not permitted here")
+        self.addCleanup(subprocess.run, ["umount", str(mount)])
+        run = mount / "run"
+        done = train(run, check=False)
+        self.assertEqual(done.returncode, 5, done.stdout + done.stderr)
+        self.assertIn("No space left on device", done.stderr)
+        self.assertIn("free some space", done.stderr)
+        subprocess.run(["mount", "-o", "remount,size=16m", str(mount)], check=True)
+        train(run)
+        train(self.folder / "whole")
+        self.assert_same_run(self.folder / "whole", run)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,59 @@
+#include "evenkeel/optim/schedule.h"
+
+#include <gtest/gtest.h>
+
+namespace evenkeel::optim {
+namespace {
+
+// A4: peak 1e-2, warm-up 5000 of 1e5 steps, floor 1e-5.
+TEST(Schedule, KnownPoints) {
+  const Schedule s(1e-2, 1e-5, 5000, 100000);
+  EXPECT_DOUBLE_EQ(s.at(0), 0);
+  EXPECT_DOUBLE_EQ(s.at(2500), 5e-3);
+  EXPECT_DOUBLE_EQ(s.at(5000), 1e-2);
+  EXPECT_NEAR(s.at(52500), 5.005e-3, 1e-12);
+  EXPECT_NEAR(s.at(100000), 1e-5, 1e-15);
+}
+
+TEST(Schedule, UpdatesStartAboveZeroAndPeakAtTheEndOfWarmUp) {
+  const Schedule s(1e-2, 1e-5, 40, 300);
+  EXPECT_DOUBLE_EQ(s.rate(1), 1e-2 / 40);
+  EXPECT_DOUBLE_EQ(s.rate(40), 1e-2);
+  EXPECT_DOUBLE_EQ(s.rate(41), 1e-2);
+  for (std::int64_t n = 42; n <= 300; ++n) {
+    EXPECT_LT(s.rate(n), s.rate(n - 1));
+    EXPECT_GT(s.rate(n), 1e-5);
+  }
+}
+
+TEST(Schedule, WithoutWarmUpStartsAtThePeak) {
+  EXPECT_DOUBLE_EQ(Schedule(0.3, 1e-5, 0, 10).rate(1), 0.3);
+}
+
+TEST(Schedule, AllWarmUpEndsAtThePeak) {
+  EXPECT_DOUBLE_EQ(Schedule(0.3, 1e-5, 10, 10).rate(10), 0.3);
+}
+
+TEST(Schedule, FloorNeverRaisesASmallPeak) {
+  const Schedule s(1e-6, 1e-5, 0, 10);
+  for (std::int64_t n = 1; n <= 10; ++n) EXPECT_DOUBLE_EQ(s.rate(n), 1e-6);
+}
+
+// A3: what is left of a weight after a whole schedule of decay with zero gradient, 5 digits as printed there.
+TEST(Schedule, IndependentDecayOverARunDoesNotDependOnThePeak) {
+  for (const double peak : {1e-3, 1e-2, 0.3}) {
+    const Schedule s(peak, 0, 5000, 100000);
+    double independent = 1, coupled = 1;
+    for (std::int64_t n = 1; n <= 100000; ++n) {
+      independent *= 1 - s.rate(n) / peak * 1e-4;
+      coupled *= 1 - s.rate(n) * 0.1;
+    }
+    EXPECT_NEAR(independent, 0.0067360, 5e-8);
+    if (peak == 1e-3) {
+      EXPECT_NEAR(coupled, 0.0067360, 5e-8);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace evenkeel::optim
