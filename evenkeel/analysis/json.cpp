@@ -147,7 +147,8 @@ Json curve_json(const Curve& c) {
   return json;
 }
 
-Json comparison_json(const Comparison& c) {
+Json comparison_json(const Analysis& analysis, const Comparison& c) {
+  const Finding f = finding(analysis, c);
   Json changes = Json::array();
   for (const auto& row : c.loss_change) {
     Json json = estimate_json(row.change);
@@ -157,6 +158,8 @@ Json comparison_json(const Comparison& c) {
   Json decades = estimate_json(c.boundary_decades);
   decades["at_least"] = c.at_least;
   return {{"arm", c.arm},
+          {"headline", f.headline},
+          {"details", f.details},
           {"baseline", c.baseline},
           {"size", c.size},
           {"boundary_decades", decades},
@@ -183,7 +186,8 @@ Json analysis_json(const Analysis& analysis) {
               {"window_steps", o.window_steps},
               {"bootstrap_from_seeds", o.bootstrap_from_seeds}}}};
   for (const Curve& c : analysis.curves) json["curves"].push_back(curve_json(c));
-  for (const Comparison& c : analysis.comparisons) json["comparisons"].push_back(comparison_json(c));
+  for (const Comparison& c : analysis.comparisons)
+    json["comparisons"].push_back(comparison_json(analysis, c));
   return json;
 }
 

@@ -59,6 +59,8 @@ export interface Curve {
 }
 
 export interface Comparison {
+  headline: string;
+  details: string;
   arm: string;
   baseline: string;
   size: string;
@@ -88,6 +90,8 @@ export interface Cell {
   l0: number | null;
   loss: Maybe;
   step_ms: number | null;
+  /** Final validation loss minus training loss. */
+  gap: number | null;
   nonfinite_step: number | null;
   train?: Series;
   valid?: Series;

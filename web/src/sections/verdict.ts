@@ -28,10 +28,7 @@ export function verdict(report: Report): HTMLElement {
   if (comparisons.length === 0) {
     for (const s of sentences) box.append(h("p", { class: "headline" }, s));
   }
-  comparisons.forEach((c, i) => {
-    box.append(h("p", { class: "headline" }, sentences[2 * i] ?? ""), h("p", {}, sentences[2 * i + 1] ?? ""));
-    box.append(tiles(report, c));
-  });
+  for (const c of comparisons) box.append(h("p", { class: "headline" }, c.headline), h("p", {}, c.details), tiles(report, c));
   for (const note of report.notes) box.append(h("p", { class: "note" }, note));
   return box;
 }
