@@ -80,18 +80,22 @@ void print_summary(const analysis::Analysis& a) {
   std::vector<std::vector<std::string>> rows{{"size", "arm", "best LR", "best loss", "stable up to",
                                               "boundary LR", "S paper", "S run length", "S swept"}};
   for (const auto& c : a.curves) {
-    rows.push_back({c.size, c.arm, number(c.best_lr, 3), number(c.best_loss, 4), number(c.stable_lr_max, 3),
-                    analysis::boundary_text(c.boundary), sensitivity(c.paper), sensitivity(c.run_length),
-                    sensitivity(c.swept)});
+    rows.push_back({c.size, c.arm, number(c.best_lr, 3),
+                    c.best_loss.value ? fmt::format("{:.3f}", *c.best_loss.value) : "-",
+                    number(c.stable_lr_max, 3), analysis::boundary_text(c.boundary), sensitivity(c.paper),
+                    sensitivity(c.run_length), sensitivity(c.swept)});
   }
   std::cout << "\nLR sensitivity S in nat (u: undertrained window), boundary LR with its interval\n";
   print_table(rows);
   for (const auto& c : a.curves) {
-    for (const auto& [name, why] : {std::pair{"S paper", c.paper.value ? "" : c.paper.why},
-                                    {"S run length", c.run_length.value ? "" : c.run_length.why},
-                                    {"boundary LR", c.boundary.why}}) {
-      if (!why.empty()) std::cout << "  " << c.size << " " << c.arm << ", " << name << ": " << why << '\n';
+    const std::string who = "  " + c.size + " " + c.arm + ": ";
+    if (c.missing > 0) {
+      std::cout << who << c.boundary.why << ", so its numbers are left out\n";
+      continue;
     }
+    if (!c.paper.value) std::cout << who << "S paper: " << c.paper.why << '\n';
+    if (!c.run_length.value) std::cout << who << "S run length: " << c.run_length.why << '\n';
+    if (!c.boundary.why.empty()) std::cout << who << c.boundary.why << '\n';
   }
 }
 

@@ -4,6 +4,7 @@
 // measured time of a cell says that a group does not fit into what is left of the time, that group and those
 // after it are left out, so sizes go first, then seeds; steps never do.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -71,10 +72,18 @@ class TimeKeeper {
     if (now.whole_cells() == measured_ || now.stopping()) return;
     measured_ = now.whole_cells();
     list_groups(file);
-    const bool fits = expected_s(now, file, groups_.size()) <= budget_s_;
-    for (std::size_t keep = groups_.size(); !fits && keep-- > 1;) {
-      if (expected_s(now, file, keep + 1) <= budget_s_) break;
-      leave_out(groups_[keep], now, file, progress);
+    const std::size_t before = left_out_.size();
+    for (std::size_t last = groups_.size(); last-- > 1 && expected_s(now, file, last + 1) > budget_s_;) {
+      if (!leave_out(groups_[last], now, file)) break;
+    }
+    if (left_out_.size() > before) {
+      // One note in the end, however often something is left out.
+      if (before > 0) file.notes.pop_back();
+      file.notes.push_back(fmt::format(
+          "Left out to end within {} (a cell takes {} here): {}. The same command again adds "
+          "what is missing.",
+          duration_text(budget_s_), duration_text(now.whole_cell_s()), fmt::join(left_out_, ", ")));
+      progress.say(file.notes.back());
     }
     if (!warned_ && expected_s(now, file, 1) > budget_s_) {
       warned_ = true;
@@ -111,22 +120,23 @@ class TimeKeeper {
     return now.elapsed_s() + (waves + longest) * now.whole_cell_s();
   }
 
-  void leave_out(const Group& group, sweep::Scheduler& now, sweep::SweepFile& file, Progress& progress) {
+  // False when the group has begun: then it is finished, and so are those before it.
+  bool leave_out(const Group& group, sweep::Scheduler& now, const sweep::SweepFile& file) {
     const auto begun = [&](const sweep::CellEntry& cell) {
-      return group_of(cell) == group && (cell.dropped || cell.state != sweep::CellState::kPending);
+      return group_of(cell) == group && !cell.dropped && cell.state != sweep::CellState::kPending;
     };
-    if (std::any_of(file.cells.begin(), file.cells.end(), begun)) return;
+    if (std::any_of(file.cells.begin(), file.cells.end(), begun)) return false;
     for (std::size_t i = 0; i < file.cells.size(); ++i) {
       if (group_of(file.cells[i]) == group) now.drop(i);
     }
-    file.notes.push_back(fmt::format(
-        "Left out to end within {}: size {}, seed {} (a cell took {} here). The same command again adds it.",
-        duration_text(budget_s_), group.size, group.seed, duration_text(now.whole_cell_s())));
-    progress.say(file.notes.back());
+    const std::string name = fmt::format("{} seed {}", group.size, group.seed);
+    if (std::find(left_out_.begin(), left_out_.end(), name) == left_out_.end()) left_out_.push_back(name);
+    return true;
   }
 
   double budget_s_;
   std::vector<Group> groups_;
+  std::vector<std::string> left_out_;
   int measured_ = 0;
   bool warned_ = false;
 };

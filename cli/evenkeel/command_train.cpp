@@ -83,7 +83,6 @@ Watched watch(const fs::path& run, const sweep::Cell& cell, Progress& progress) 
     }
     progress.show({bar_text(static_cast<double>(step) / static_cast<double>(steps), 40) + " " + line}, line);
   }
-  result.code = status.code;
   progress.clear();
   result.code = status.code;
   result.last_line = sweep::last_line(log, log_bytes);

@@ -186,9 +186,8 @@ void find_sensitivity(Curve& curve, const Options& options) {
   curve.swept = lr_sensitivity(rows, swept, curve.l0, options);
 }
 
-Curve make_curve(std::vector<CellPoint> cells, double l0, const Options& options) {
-  std::sort(cells.begin(), cells.end(),
-            [](const auto& a, const auto& b) { return std::tie(a.lr, a.seed) < std::tie(b.lr, b.seed); });
+/// `cells` of one arm and size, by LR and seed.
+Curve make_curve(const std::vector<CellPoint>& cells, double l0, const Options& options) {
   Curve curve;
   curve.arm = cells.front().arm;
   curve.size = cells.front().size;
@@ -218,16 +217,17 @@ Curve make_curve(std::vector<CellPoint> cells, double l0, const Options& options
   return curve;
 }
 
-/// One cap per size: the baseline arm's loss at initialisation, averaged over its distinct seeds.
+/// One cap per size: the baseline arm's loss at initialisation, averaged over its seeds. Runs that differ in
+/// LR alone start alike; should they not, each seed still counts once.
 double baseline_l0(const std::vector<CellPoint>& cells, const std::string& baseline,
                    const std::string& size) {
-  std::map<std::int64_t, double> per_seed;  // l0 does not depend on the LR
+  std::map<std::int64_t, std::vector<double>> by_seed;
   for (const auto& c : cells) {
-    if (c.arm == baseline && c.size == size && std::isfinite(c.l0)) per_seed.emplace(c.seed, c.l0);
+    if (c.arm == baseline && c.size == size && std::isfinite(c.l0)) by_seed[c.seed].push_back(c.l0);
   }
-  double sum = 0;
-  for (const auto& [seed, l0] : per_seed) sum += l0;
-  return per_seed.empty() ? kUnknown : sum / static_cast<double>(per_seed.size());
+  std::vector<double> seeds;
+  for (const auto& [seed, l0] : by_seed) seeds.push_back(mean(l0));
+  return seeds.empty() ? kUnknown : mean(seeds);
 }
 
 /// Sizes from small to large: by parameters where known, else in order of name.
@@ -266,7 +266,12 @@ std::string choose_baseline(const std::vector<std::string>& arms, const std::str
   });
 }
 
-Analysis analyze(const std::vector<CellPoint>& cells, const Options& options) {
+Analysis analyze(const std::vector<CellPoint>& unordered, const Options& options) {
+  // One order of summation, so that the order of folders does not reach the last digits.
+  std::vector<CellPoint> cells = unordered;
+  std::sort(cells.begin(), cells.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.size, a.arm, a.lr, a.seed) < std::tie(b.size, b.arm, b.lr, b.seed);
+  });
   Analysis analysis;
   analysis.options = options;
   std::map<std::pair<std::string, std::string>, std::vector<CellPoint>> groups;

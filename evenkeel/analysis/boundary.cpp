@@ -120,23 +120,12 @@ Boundary fit_boundary(const std::vector<Outcome>& outcomes, double level) {
     boundary.why = "no cells";
     return boundary;
   }
-  if (first_unstable == kInf) {
-    boundary.kind = Boundary::Kind::kAboveRange;
-    boundary.bound = high;
-    boundary.why = fmt::format("no cell is unstable up to LR {:g}: the boundary lies above", high);
-    return boundary;
-  }
-  if (last_stable == -kInf) {
-    boundary.kind = Boundary::Kind::kBelowRange;
-    boundary.bound = low;
-    boundary.why = fmt::format("every cell is unstable from LR {:g} on: the boundary lies below", low);
-    return boundary;
-  }
   if (low == high) {
     boundary.why = "only one LR was swept";
     return boundary;
   }
-  if (!slope_is_positive(outcomes)) {
+  const bool mixed = first_unstable < kInf && last_stable > -kInf;
+  if (mixed && !slope_is_positive(outcomes)) {
     boundary.why = "cells do not become unstable more often at larger LR";
     return boundary;
   }
@@ -147,15 +136,26 @@ Boundary fit_boundary(const std::vector<Outcome>& outcomes, double level) {
     data.x.push_back(std::log10(o.lr));
     data.unstable.push_back(o.unstable);
   }
-  const double from = std::log10(low), to = std::log10(high);
-  const auto [midpoint, best] =
-      maximise(from - kReach, to + kReach, 240, [&](double m) { return profile(data, m); });
-  const double drop = 0.5 * boost::math::quantile(boost::math::chi_squared(1), level);
-  boundary.kind = Boundary::Kind::kFitted;
-  boundary.value = std::pow(10.0, midpoint);
-  boundary.interval = {std::pow(10.0, crossing(data, midpoint, from - kReach, best - drop)),
-                       std::pow(10.0, crossing(data, midpoint, to + kReach, best - drop))};
-  if (std::isinf(boundary.interval.low) || boundary.interval.low == 0) boundary.interval.low = 0;
+  const double from = std::log10(low) - kReach, to = std::log10(high) + kReach;
+  const auto [midpoint, best] = maximise(from, to, 240, [&](double m) { return profile(data, m); });
+  const double threshold = best - 0.5 * boost::math::quantile(boost::math::chi_squared(1), level);
+  boundary.interval = {std::pow(10.0, crossing(data, midpoint, from, threshold)),
+                       std::pow(10.0, crossing(data, midpoint, to, threshold))};
+  if (first_unstable == kInf) {
+    boundary.kind = Boundary::Kind::kAboveRange;
+    boundary.bound = high;
+    boundary.interval.high = kInf;
+    boundary.why = fmt::format("no cell is unstable up to LR {:g}: the boundary lies above", high);
+  } else if (last_stable == -kInf) {
+    boundary.kind = Boundary::Kind::kBelowRange;
+    boundary.bound = low;
+    boundary.interval.low = 0;
+    boundary.why = fmt::format("every cell is unstable from LR {:g} on: the boundary lies below", low);
+  } else {
+    boundary.kind = Boundary::Kind::kFitted;
+    boundary.value = std::pow(10.0, midpoint);
+    boundary.extrapolated = boundary.value < low || boundary.value > high;
+  }
   return boundary;
 }
 

@@ -30,11 +30,12 @@ struct Boundary {
     kBelowRange,  ///< nothing is stable: the boundary lies below `bound`, the smallest LR
   };
   Kind kind = Kind::kNone;
-  double value = 0;
-  Interval interval;
+  double value = 0;   ///< kFitted only
+  Interval interval;  ///< whenever kind is not kNone; open on the censored side
   double bound = 0;
-  bool penalised = false;  ///< stable and unstable cells separate: Firth's penalty was used
-  std::string why;         ///< set unless fitted
+  bool extrapolated = false;  ///< fitted, but beyond the swept range
+  bool penalised = false;     ///< stable and unstable cells separate: Firth's penalty was used
+  std::string why;            ///< set unless fitted
 };
 
 /// `outcomes` in any order, LR > 0. Not fitted when instability does not become more likely with LR.

@@ -16,29 +16,38 @@ struct Shift {
   bool at_least = false;
 };
 
+/// Where a boundary is, or the bound it lies beyond, in decades.
+double place(const Boundary& b) {
+  return std::log10(b.kind == Kind::kFitted ? b.value : b.bound);
+}
+
+/// Zou & Donner's limits for a difference of two estimates, each with limits of its own.
+Interval difference_limits(const Boundary& arm, const Boundary& baseline) {
+  const double a = place(arm), b = place(baseline);
+  // A limit may lie on the wrong side of a bound; then it adds no uncertainty.
+  const auto reach = [](double x) { return std::max(0.0, x); };
+  const double low =
+      std::hypot(reach(a - std::log10(arm.interval.low)), reach(std::log10(baseline.interval.high) - b));
+  const double high =
+      std::hypot(reach(std::log10(arm.interval.high) - a), reach(b - std::log10(baseline.interval.low)));
+  return {a - b - low, a - b + high};
+}
+
 Shift boundary_shift(const Boundary& arm, const Boundary& baseline) {
   if (arm.kind == Kind::kNone) return {Estimate::missing(arm.why), false};
   if (baseline.kind == Kind::kNone) return {Estimate::missing("baseline: " + baseline.why), false};
-  if (arm.kind == Kind::kFitted && baseline.kind == Kind::kFitted) {
-    const double a = std::log10(arm.value), b = std::log10(baseline.value);
-    Estimate e;
-    e.value = a - b;
-    const double low = std::hypot(a - std::log10(arm.interval.low), std::log10(baseline.interval.high) - b);
-    const double high = std::hypot(std::log10(arm.interval.high) - a, b - std::log10(baseline.interval.low));
-    e.interval = Interval{*e.value - low, *e.value + high};
-    return {e, false};
-  }
-  if (arm.kind == baseline.kind)
+  const bool fitted = arm.kind == Kind::kFitted && baseline.kind == Kind::kFitted;
+  if (!fitted && arm.kind == baseline.kind) {
     return {Estimate::missing("both boundaries lie outside the swept LRs"), false};
-  // At least one is a bound. The bound points the same way as the difference, or nothing can be said.
-  const bool arm_higher = arm.kind == Kind::kAboveRange || baseline.kind == Kind::kBelowRange;
-  const auto place = [](const Boundary& b) {
-    return std::log10(b.kind == Kind::kFitted ? b.value : b.bound);
-  };
-  const double shift = place(arm) - place(baseline);
-  if ((shift > 0) != arm_higher) return {Estimate::missing("one boundary lies outside the swept LRs"), false};
+  }
   Estimate e;
-  e.value = shift;
+  e.value = place(arm) - place(baseline);
+  e.interval = difference_limits(arm, baseline);
+  if (fitted) return {e, false};
+  // The bound must point the same way as the difference, or nothing can be said.
+  const bool arm_higher = arm.kind == Kind::kAboveRange || baseline.kind == Kind::kBelowRange;
+  if ((*e.value > 0) != arm_higher)
+    return {Estimate::missing("one boundary lies outside the swept LRs"), false};
   e.why = "one boundary lies outside the swept LRs: this is a bound";
   return {e, true};
 }
@@ -66,7 +75,9 @@ Estimate paired_change(const Curve& arm, double lr_a, const Curve& baseline, dou
     changes.push_back(p.cell.loss - base[p.cell.seed]);
   }
   if (changes.empty()) return Estimate::missing("no seed was run in both arms");
-  return mean_with_interval(changes, level);
+  Estimate change = mean_with_interval(changes, level);
+  if (!change.value) change.why = "not finite in one of the arms";
+  return change;
 }
 
 }  // namespace
@@ -80,7 +91,8 @@ Comparison compare(const Curve& arm, const Curve& baseline, const Options& optio
   c.boundary_decades = shift.decades;
   c.at_least = shift.at_least;
 
-  const auto theirs = first_unstable(baseline);
+  const bool known = arm.boundary.kind != Kind::kNone && baseline.boundary.kind != Kind::kNone;
+  const auto theirs = known ? first_unstable(baseline) : std::map<std::int64_t, double>{};
   for (const auto& [seed, lr] : first_unstable(arm)) {
     const auto it = theirs.find(seed);
     if (it == theirs.end()) continue;

@@ -80,9 +80,10 @@ Json boundary_json(const Boundary& b) {
   const bool fitted = b.kind == Boundary::Kind::kFitted;
   const bool censored = b.kind == Boundary::Kind::kAboveRange || b.kind == Boundary::Kind::kBelowRange;
   Json json{{"value", fitted ? json_number(b.value) : Json(nullptr)},
-            {"interval", fitted ? interval_json(b.interval) : Json(nullptr)},
+            {"interval", fitted || censored ? interval_json(b.interval) : Json(nullptr)},
             {"kind", kNames[static_cast<int>(b.kind)]},
             {"bound", censored ? json_number(b.bound) : Json(nullptr)},
+            {"extrapolated", b.extrapolated},
             {"penalised", b.penalised}};
   if (!b.why.empty()) json["why"] = b.why;
   return json;
@@ -146,7 +147,8 @@ Json curve_json(const Curve& c) {
   return json;
 }
 
-Json comparison_json(const Comparison& c) {
+Json comparison_json(const Analysis& analysis, const Comparison& c) {
+  const Finding f = finding(analysis, c);
   Json changes = Json::array();
   for (const auto& row : c.loss_change) {
     Json json = estimate_json(row.change);
@@ -156,6 +158,8 @@ Json comparison_json(const Comparison& c) {
   Json decades = estimate_json(c.boundary_decades);
   decades["at_least"] = c.at_least;
   return {{"arm", c.arm},
+          {"headline", f.headline},
+          {"details", f.details},
           {"baseline", c.baseline},
           {"size", c.size},
           {"boundary_decades", decades},
@@ -182,7 +186,8 @@ Json analysis_json(const Analysis& analysis) {
               {"window_steps", o.window_steps},
               {"bootstrap_from_seeds", o.bootstrap_from_seeds}}}};
   for (const Curve& c : analysis.curves) json["curves"].push_back(curve_json(c));
-  for (const Comparison& c : analysis.comparisons) json["comparisons"].push_back(comparison_json(c));
+  for (const Comparison& c : analysis.comparisons)
+    json["comparisons"].push_back(comparison_json(analysis, c));
   return json;
 }
 

@@ -21,8 +21,8 @@ const std::set<std::string> kNotArm{"arch.size",      "arch.width", "arch.depth"
 /// Median time of a step from the run's clock; NaN when it recorded none.
 double step_ms(const runs::Cell& cell) {
   const auto records = runs::read_records(cell.run / "timing.jsonl");
-  const runs::Series direct = runs::scalar_series(records, "step_ms");
-  if (!direct.values.empty()) return median_of_finite(direct.values);
+  const double step_s = median_of_finite(runs::scalar_series(records, "step_s").values);
+  if (step_s > 0) return 1e3 * step_s;
   const double rate = median_of_finite(runs::scalar_series(records, "tokens_per_s").values);
   if (!(rate > 0) || cell.config.empty()) return kUnknown;
   const double tokens =

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 namespace evenkeel::analysis {
 namespace {
@@ -43,8 +44,9 @@ std::vector<double> one_three_series(double low, double high) {
   std::vector<double> lrs;
   for (int decade = static_cast<int>(std::floor(std::log10(low))) - 1; std::pow(10.0, decade) <= high * 1.01;
        ++decade) {
-    for (const double digit : {1.0, 3.0}) {
-      const double lr = digit * std::pow(10.0, decade);
+    for (const int digit : {1, 3}) {
+      // Read from text, so that 0.3 is the number a config holds.
+      const double lr = std::stod(fmt::format("{}e{}", digit, decade));
       if (lr >= low * (1 - 1e-6) && lr <= high * (1 + 1e-6)) lrs.push_back(lr);
     }
   }

@@ -1,6 +1,7 @@
 #include "evenkeel/analysis/verdict.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 
@@ -14,9 +15,16 @@ std::string lr_text(double lr) {
   return fmt::format("{:.2g}", lr);
 }
 
+/// A true minus sign, as the charts have it.
+std::string minus(std::string text) {
+  for (std::size_t at = text.find('-'); at != std::string::npos; at = text.find('-', at))
+    text.replace(at, 1, "−");
+  return text;
+}
+
 std::string plus_minus(const Estimate& e) {
   if (!e.value) return "";
-  std::string text = fmt::format("{:+.3f}", *e.value);
+  std::string text = minus(fmt::format("{:+.3f}", *e.value));
   if (e.interval) text += fmt::format(" ± {:.3f}", 0.5 * (e.interval->high - e.interval->low));
   return text + " nat";
 }
@@ -25,18 +33,23 @@ std::string at_size(const Analysis& analysis, const std::string& size) {
   return analysis.sizes.size() > 1 ? fmt::format("At size {}: ", size) : "";
 }
 
+std::string limit(double decades) {
+  if (std::isinf(decades)) return decades > 0 ? "∞" : "−∞";
+  return minus(fmt::format("{:.1f}", decades));
+}
+
 std::string headline(const Comparison& c) {
   const Estimate& d = c.boundary_decades;
   if (!d.value) return fmt::format("Whether {} moves the boundary LR cannot be said: {}.", c.arm, d.why);
-  // Below a twentieth of a decade the arms are alike at the resolution of any sweep.
-  const bool open = !d.interval;
-  if (!open && d.interval->low <= 0 && d.interval->high >= 0) {
-    return fmt::format(
-        "{} does not measurably move the boundary LR ({:+.1f} decades, interval [{:.1f}, {:.1f}]).", c.arm,
-        *d.value, d.interval->low, d.interval->high);
-  }
-  return fmt::format("{} moves the boundary LR {} by {}{:.1f} decades.", c.arm, *d.value > 0 ? "up" : "down",
-                     c.at_least ? "at least " : "", std::abs(*d.value));
+  const bool up = *d.value > 0;
+  const std::string moves =
+      fmt::format("{} moves the boundary LR {} by {}{:.1f} decades", c.arm, up ? "up" : "down",
+                  c.at_least ? "at least " : "", std::abs(*d.value));
+  // Below a twentieth of a decade no sweep can tell two arms apart.
+  if (std::abs(*d.value) < 0.05 && !c.at_least) return c.arm + " does not move the boundary LR.";
+  if (!d.interval || d.interval->low > 0 || d.interval->high < 0) return moves + ".";
+  return fmt::format("{}, but the interval, [{}, {}], does not exclude chance.", moves,
+                     limit(d.interval->low), limit(d.interval->high));
 }
 
 std::string boundary_words(const Boundary& b) {
@@ -44,10 +57,10 @@ std::string boundary_words(const Boundary& b) {
     return fmt::format("above {} (no cell unstable up to there)", lr_text(b.bound));
   if (b.kind == Kind::kBelowRange) return fmt::format("below {} (every cell unstable)", lr_text(b.bound));
   if (b.kind == Kind::kNone) return "unknown (" + b.why + ")";
-  return boundary_text(b);
+  return boundary_text(b) + (b.extrapolated ? " (beyond the swept LRs)" : "");
 }
 
-std::string details(const Comparison& c, const Curve& arm, const Curve& base) {
+std::string boundary_sentence(const Comparison& c, const Curve& arm, const Curve& base) {
   std::string text = fmt::format("With {} the boundary LR is {} against {} with {}", c.arm,
                                  boundary_words(arm.boundary), boundary_words(base.boundary), c.baseline);
   if (c.seeds > 0 && c.boundary_decades.value) {
@@ -55,22 +68,36 @@ std::string details(const Comparison& c, const Curve& arm, const Curve& base) {
     text += up ? fmt::format("; {} of {} seeds agree", c.agree, c.seeds)
                : fmt::format("; instability begins later in {} of {} seeds", c.agree, c.seeds);
   }
+  return text + ".";
+}
+
+std::string loss_sentence(const Comparison& c, const Curve& arm, const Curve& base) {
+  std::string text;
   if (c.best_loss_change.value) {
-    text += fmt::format(". At each arm's best LR ({} against {}) the loss changes by {}",
-                        lr_text(*arm.best_lr.value), lr_text(*base.best_lr.value),
-                        plus_minus(c.best_loss_change));
-  } else {
-    text += ". The loss at the best LR cannot be compared: " + c.best_loss_change.why;
+    text = fmt::format("At each arm's best LR ({} against {}) the loss changes by {}",
+                       lr_text(*arm.best_lr.value), lr_text(*base.best_lr.value),
+                       plus_minus(c.best_loss_change));
   }
   if (!c.loss_change.empty() && c.loss_change.front().change.value) {
-    text += fmt::format("; at the lowest LR, {}, by {}", lr_text(c.loss_change.front().lr),
+    text += fmt::format("{}t the lowest LR, {}, {}by {}", text.empty() ? "A" : "; a",
+                        lr_text(c.loss_change.front().lr), text.empty() ? "the loss changes " : "",
                         plus_minus(c.loss_change.front().change));
   }
-  if (c.step_time_ratio.value) {
-    text += fmt::format(". A step takes {:.2f} times as long (wall clock, not reproducible)",
-                        *c.step_time_ratio.value);
+  return text.empty() ? "" : text + ".";
+}
+
+/// What is known; the headline has said already why the rest is not.
+std::string details(const Comparison& c, const Curve& arm, const Curve& base) {
+  std::vector<std::string> sentences;
+  if (arm.boundary.kind != Kind::kNone && base.boundary.kind != Kind::kNone) {
+    sentences.push_back(boundary_sentence(c, arm, base));
   }
-  return text + ".";
+  if (std::string loss = loss_sentence(c, arm, base); !loss.empty()) sentences.push_back(std::move(loss));
+  if (c.step_time_ratio.value) {
+    sentences.push_back(fmt::format("A step takes {:.2f} times as long (wall clock, not reproducible).",
+                                    *c.step_time_ratio.value));
+  }
+  return fmt::format("{}", fmt::join(sentences, " "));
 }
 
 std::string alone(const Curve& c) {
@@ -98,15 +125,21 @@ std::string boundary_text(const Boundary& b) {
   return fmt::format("{} [{}, {}]", lr_text(b.value), lr_text(b.interval.low), high);
 }
 
+Finding finding(const Analysis& analysis, const Comparison& c) {
+  return {at_size(analysis, c.size) + headline(c),
+          details(c, *analysis.find(c.arm, c.size), *analysis.find(c.baseline, c.size))};
+}
+
 std::vector<std::string> verdict(const Analysis& analysis) {
   std::vector<std::string> sentences;
   for (const Comparison& c : analysis.comparisons) {
-    sentences.push_back(at_size(analysis, c.size) + headline(c));
-    sentences.push_back(details(c, *analysis.find(c.arm, c.size), *analysis.find(c.baseline, c.size)));
+    Finding f = finding(analysis, c);
+    sentences.push_back(std::move(f.headline));
+    if (!f.details.empty()) sentences.push_back(std::move(f.details));
   }
-  if (sentences.empty()) {
-    for (const Curve& c : analysis.curves) sentences.push_back(at_size(analysis, c.size) + alone(c));
-  }
+  if (!sentences.empty()) return sentences;
+  for (const Curve& c : analysis.curves) sentences.push_back(at_size(analysis, c.size) + alone(c));
+  if (sentences.empty()) sentences.push_back("There are no cells.");
   return sentences;
 }
 

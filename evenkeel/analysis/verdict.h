@@ -12,6 +12,12 @@ namespace evenkeel::analysis {
 /// empty.
 std::vector<std::string> verdict(const Analysis& analysis);
 
+/// What one comparison says: the finding, and the numbers behind it ("" when there are none yet).
+struct Finding {
+  std::string headline, details;
+};
+Finding finding(const Analysis& analysis, const Comparison& comparison);
+
 /// "0.17 [0.1, 0.3]", "> 1" (no cell unstable) or "unknown (why)".
 std::string boundary_text(const Boundary& boundary);
 

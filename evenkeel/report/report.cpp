@@ -89,6 +89,9 @@ Json cell_json(const analysis::LoadedCell& cell, const analysis::Analysis& resul
   }
   if (cell.cell.result && cell.cell.result->nonfinite_step)
     json["nonfinite_step"] = *cell.cell.result->nonfinite_step;
+  json["gap"] = nullptr;
+  if (cell.cell.result)
+    json["gap"] = number_or_null(cell.cell.result->final_loss - cell.cell.result->train_loss);
   if (!cell.begun) return json;
 
   const Signals s = read_signals(cell.cell.run);

@@ -27,6 +27,7 @@ export interface Boundary {
   interval: Interval;
   kind: "none" | "fitted" | "above_range" | "below_range";
   bound: Maybe;
+  extrapolated: boolean;
   penalised: boolean;
   why?: string;
 }
@@ -58,6 +59,8 @@ export interface Curve {
 }
 
 export interface Comparison {
+  headline: string;
+  details: string;
   arm: string;
   baseline: string;
   size: string;
@@ -87,6 +90,8 @@ export interface Cell {
   l0: number | null;
   loss: Maybe;
   step_ms: number | null;
+  /** Final validation loss minus training loss. */
+  gap: number | null;
   nonfinite_step: number | null;
   train?: Series;
   valid?: Series;

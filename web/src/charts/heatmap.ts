@@ -38,7 +38,7 @@ export function heatMap(report: Report): HTMLElement | null {
         marginLeft: 58,
         marginBottom: 38,
         style: { background: "none", fontSize: "12px" },
-        x: { label: "head", tickFormat: String, type: "band" },
+        x: { label: "head", labelOffset: 32, tickFormat: String, type: "band" },
         y: { label: "layer", tickFormat: String, type: "band" },
         color: log ? { type: "log", scheme: "viridis", domain: [bottom, top] } : { type: "linear", scheme: "viridis", domain: [0, 1] },
         marks: [

@@ -43,7 +43,7 @@ export function lossOverSteps(report: Report, palette: Palette): HTMLElement | n
     const ink = style.getPropertyValue("--ink").trim(), line = style.getPropertyValue("--line").trim();
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line }, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", labelSize: 18 };
     const training = (c: Cell): uPlot.Series => ({ label: `${c.arm}, seed ${c.seed}`, stroke: palette.computed(c.arm), width: 1.4, dash: palette.dashNumbers(c.arm), spanGaps: true, points: { show: false }, value: (_, v) => value(v) });
-    const validation = (c: Cell): uPlot.Series => ({ label: `${c.arm}, seed ${c.seed}, validation`, stroke: palette.computed(c.arm), width: 0, paths: () => null, points: { show: true, size: 7, fill: palette.computed(c.arm) }, value: (_, v) => value(v) });
+    const validation = (c: Cell): uPlot.Series => ({ label: `${c.arm}, seed ${c.seed}, validation`, class: "quiet", stroke: palette.computed(c.arm), width: 0, paths: () => null, points: { show: true, size: 7, fill: palette.computed(c.arm) }, value: (_, v) => value(v) });
     const data = align([...chosen.map((c) => c.train!), ...chosen.map((c) => c.valid ?? { steps: [], values: [], recorded: 0 })]);
     plot = new uPlot(
       {
@@ -52,6 +52,8 @@ export function lossOverSteps(report: Report, palette: Palette): HTMLElement | n
         scales: { x: { time: false } },
         axes: [{ ...axis, label: "optimiser step" }, { ...axis, label: "loss (nat/token)", size: 48 }],
         series: [{ label: "step" }, ...chosen.map(training), ...chosen.map(validation)],
+        // The legend lists training curves only; validation dots come and go with their curve.
+        hooks: { setSeries: [(u, i, options) => { if (i && i <= chosen.length && options.show !== undefined) u.setSeries(i + chosen.length, { show: options.show }); }] },
         cursor: { drag: { x: true, y: true, uni: 30 } },
       },
       data as uPlot.AlignedData,

@@ -74,7 +74,7 @@ function panel(curves: Curve[], pick: (c: Curve) => Window, title: string, name:
       marginRight: 20,
       marginBottom: 38,
       style: { background: "none", fontSize: "12px" },
-      x: { domain: [0, reach * 1.05], label: "LR sensitivity (nat) →", grid: true, ticks: 5 },
+      x: { domain: [0, reach * 1.05], label: "LR sensitivity (nat) →", labelOffset: 32, grid: true, ticks: 5 },
       y: { axis: null, domain: curves.map(name), padding: 0.5 },
       marks: [
         Plot.barX(bars, Plot.stackX({ y: "name", x: "value", fill: (d: Bar) => palette.color(d.arm), fillOpacity: (d: Bar) => (d.part === "below" ? 0.35 : 0.85), title: (d: Bar) => `${d.name}: ${d.value.toFixed(3)} nat from LRs ${d.part} the best`, tip: true })),

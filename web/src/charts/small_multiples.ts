@@ -49,16 +49,16 @@ export function smallMultiples(report: Report, palette: Palette, size: string, q
         width,
         height: 190,
         marginLeft: 44,
-        marginRight: 8,
+        marginRight: 14,
         marginTop: 24,
-        marginBottom: 34,
+        marginBottom: 38,
         style: { background: "none", fontSize: "11px" },
-        x: { domain: [0, lastStep], label: "optimiser step →", ticks: 4 },
+        x: { domain: [0, lastStep], label: "optimiser step →", labelOffset: 32, ticks: 4 },
         y: { type: quantity.log ? "log" : "linear", domain, label: quantity.axis, grid: true, ticks: 4, tickFormat: (v: number) => (quantity.log && Math.abs(Math.log10(v) % 1) > 1e-9 ? "" : short(v, 2)) },
         marks: [
           ...(quantity.reference && domain[1] > quantity.reference.y
             ? [Plot.ruleY([quantity.reference.y], { stroke: "var(--muted)", strokeDasharray: "4 4" }),
-               Plot.text([quantity.reference], { x: 0, y: "y", text: "text", textAnchor: "start", dx: 4, dy: -6, fill: "var(--muted)" })]
+               Plot.text([quantity.reference], { x: 0, y: "y", text: "text", textAnchor: "start", dx: 4, dy: -6, fill: "var(--muted)", stroke: "var(--page)", strokeWidth: 3 })]
             : []),
           ...report.analysis.arms.map((arm) =>
             Plot.line(points.filter((p) => p.arm === arm), {

@@ -28,7 +28,15 @@ export function keyNumbers(report: Report): HTMLElement {
     ],
     curves,
   );
-  const reasons = curves.filter((c) => c.boundary_lr.why).map((c) => h("li", {}, `${c.arm}, size ${c.size}: ${c.boundary_lr.why}.`));
+  const remarks = curves.flatMap((c) => {
+    const lrs = c.means.map((m) => m.lr);
+    const edge = c.best_lr !== null && lrs.length > 1 && (c.best_lr === Math.min(...lrs) || c.best_lr === Math.max(...lrs));
+    return [
+      c.boundary_lr.why ?? null,
+      edge ? `the best LR, ${lrText(c.best_lr!)}, is at the edge of the sweep; a better one may lie beyond` : null,
+    ].flatMap((text) => (text ? [`${c.arm}, size ${c.size}: ${text}.`] : []));
+  });
+  const reasons = remarks.map((text) => h("li", {}, text));
   return h("div", {}, main, reasons.length ? h("ul", { class: "notes" }, ...reasons) : null);
 }
 

@@ -16,23 +16,19 @@ function tiles(report: Report, c: Comparison): HTMLElement {
     "dl",
     { class: "tiles", "aria-label": `${c.arm} against ${c.baseline}, size ${c.size}` },
     tile(`${boundaryText(find(c.baseline).boundary_lr)} → ${boundaryText(find(c.arm).boundary_lr)}`, "boundary LR", moved),
-    tile(`${c.seeds_agree.k} of ${c.seeds_agree.n}`, "seeds agree", "each seed judged alone"),
+    tile(c.seeds_agree.n ? `${c.seeds_agree.k} of ${c.seeds_agree.n}` : "–", "seeds agree", "each seed judged alone"),
     tile(change(c.best_loss_change), "loss at the best LR (nat)", lowest ? `at the lowest LR ${change(lowest)}` : ""),
     tile(c.step_time_ratio.value === null ? "–" : `× ${num(c.step_time_ratio.value).toFixed(2)}`, "time of a step", "wall clock, not reproducible"),
   );
 }
 
 export function verdict(report: Report): HTMLElement {
-  const { verdict: sentences, comparisons, sizes } = report.analysis;
+  const { verdict: sentences, comparisons } = report.analysis;
   const box = h("section", { id: "verdict", class: "verdict" }, h("h2", { class: "hidden" }, "Verdict"));
   if (comparisons.length === 0) {
     for (const s of sentences) box.append(h("p", { class: "headline" }, s));
   }
-  comparisons.forEach((c, i) => {
-    box.append(h("p", { class: "headline" }, sentences[2 * i] ?? ""), h("p", {}, sentences[2 * i + 1] ?? ""));
-    if (sizes.length > 1) box.append(h("h3", {}, `${c.arm} against ${c.baseline}, size ${c.size}`));
-    box.append(tiles(report, c));
-  });
+  for (const c of comparisons) box.append(h("p", { class: "headline" }, c.headline), h("p", {}, c.details), tiles(report, c));
   for (const note of report.notes) box.append(h("p", { class: "note" }, note));
   return box;
 }

@@ -1,0 +1,203 @@
+"""The report in a real browser, and the committed bundle against its sources.
+
+Needs chromium, chromium-driver and python3-selenium; without them the browser tests are skipped, which is a failure
+when CI=true.
+"""
+
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("EVENKEEL_BIN", ROOT / "build/release"))
+WEB = ROOT / "web"
+PAGE = ROOT / "evenkeel/report/page"
+
+try:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.options import Options
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.support.ui import Select, WebDriverWait
+except ImportError:
+    webdriver = None
+
+
+def source_hash():
+    """The same digest as web/build.mjs: path, size and content of every source, in order of path."""
+    names = [str(f.relative_to(WEB)) for f in (WEB / "src").rglob("*") if f.is_file()]
+    names += ["package.json", "package-lock.json", "tsconfig.json", "build.mjs"]
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        content = (WEB / name).read_bytes()
+        digest.update(f"{name}\n{len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+class Bundle(unittest.TestCase):
+    def test_is_built_from_the_sources_in_the_tree(self):
+        for name in ("report.js", "report.css"):
+            first = (PAGE / name).read_text().splitlines()[0]
+            self.assertIn(source_hash(), first, f"{name} is out of date: run `npm ci && npm run build` in web/")
+
+    def test_rebuilds_to_the_same_bytes(self):
+        if not (WEB / "node_modules").is_dir() or not shutil.which("node"):
+            return  # the hash above stands in where Node is not installed
+        with tempfile.TemporaryDirectory() as out:
+            subprocess.run(["node", "build.mjs", out], cwd=WEB, check=True)
+            for name in ("report.js", "report.css"):
+                self.assertEqual((pathlib.Path(out) / name).read_bytes(), (PAGE / name).read_bytes(), name)
+
+    def test_keeps_the_licences_of_what_it_contains(self):
+        bundle, notices = (PAGE / "report.js").read_text(), (ROOT / "THIRD_PARTY_NOTICES.md").read_text()
+        for package in ("@observablehq/plot", "uplot", "d3-scale", "d3-shape"):
+            self.assertIn(package, notices)
+            self.assertIn(package + " ", bundle)
+        self.assertIn("Copyright", bundle)
+
+    def test_lock_file_names_no_download_address(self):
+        for name in ("package-lock.json", ".npmrc", "package.json"):
+            self.assertNotIn("://", (WEB / name).read_text(), name)
+
+
+class Browser(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        driver = shutil.which("chromedriver")
+        if webdriver is None or driver is None or not shutil.which("chromium"):
+            if os.environ.get("CI") == "true":
+                raise AssertionError("chromium-driver and python3-selenium are needed: run tools/setup test")
+            raise unittest.SkipTest("chromium-driver and python3-selenium are not installed")
+        cls.folder = tempfile.TemporaryDirectory()
+        options = Options()
+        for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking",
+                     "disable-component-update", "disable-sync", "no-first-run", "disable-dev-shm-usage",
+                     f"user-data-dir={cls.folder.name}/profile"):
+            options.add_argument("--" + flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        cls.driver = webdriver.Chrome(service=Service(driver), options=options)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.driver.quit()
+        cls.folder.cleanup()
+
+    def report(self, kind):
+        """Path of the report of one kind of fixture, written once."""
+        folder = pathlib.Path(self.folder.name) / kind
+        if not folder.exists():
+            subprocess.run([BIN / "write_fixture", folder, kind], check=True)
+            subprocess.run([BIN / "evenkeel", "report", folder], check=True, stdout=subprocess.DEVNULL)
+        return folder / "report.html"
+
+    def open(self, kind, width=1280, dark=False):
+        d = self.driver
+        d.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                          {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})
+        d.execute_cdp_cmd("Emulation.setEmulatedMedia",
+                          {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
+        d.get_log("browser"), d.get_log("performance")
+        d.get(self.report(kind).as_uri())
+        # Charts draw when their boxes get a width; the canvas comes last.
+        WebDriverWait(d, 20).until(lambda d: d.execute_script(
+            "return [...document.querySelectorAll('.chart')].every(c => c.children.length > 0)"
+            " && document.querySelectorAll('.chart').length > 0"))
+
+    def js(self, script, *arguments):
+        return self.driver.execute_script("return " + script, *arguments)
+
+    def assert_silent(self):
+        self.assertEqual(self.driver.get_log("browser"), [])
+
+    def test_every_chart_drew(self):
+        self.open("one")
+        marks = lambda section, what: self.js(f"document.querySelectorAll('#{section} svg {what}').length")
+        # 14 finite cells, each a symbol, in both views; two lost ones at the edge of each; two boundaries in the first.
+        self.assertGreaterEqual(marks("loss", "g[aria-label=dot] path, g[aria-label=dot] circle"), 2 * 16 + 2)
+        self.assertGreaterEqual(marks("loss", "g[aria-label=line] path"), 4)
+        self.assertEqual(marks("sensitivity", "g[aria-label=bar] rect"), 4)
+        self.assertEqual(self.js("document.querySelectorAll('#attention .panel svg').length"), 8)
+        self.assertGreaterEqual(marks("attention", "g[aria-label=line] path"), 32)
+        self.assertEqual(marks("heads", "g[aria-label=cell] rect"), 16)
+        inked = self.js("(() => { const c = document.querySelector('#training canvas');"
+                        " const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+                        " let n = 0; for (let i = 3; i < p.length; i += 4) n += p[i] > 0; return n; })()")
+        self.assertGreater(inked, 5000)
+        self.assert_silent()
+
+    def test_says_what_it_found_and_what_not(self):
+        self.open("one")
+        sections = self.js("[...document.querySelectorAll('main > section')].map(s => s.id)")
+        self.assertEqual(sections, ["verdict", "numbers", "loss", "sensitivity", "attention", "training", "heads",
+                                    "cells", "config", "definitions", "limits"])
+        text = self.js("document.getElementById('report').innerText")
+        for words in ("Does qk-norm move the boundary?", "boundary LR", "seeds agree", "decades", "arXiv 2309.14322",
+                      "only one size was run", "degraded", "0.07"):
+            self.assertIn(words, text)
+
+    def test_tables_sort_and_selects_redraw(self):
+        self.open("one")
+        d = self.driver
+        first = lambda: self.js("document.querySelector('#cells tbody td:nth-child(7)').innerText")
+        heading = d.find_element("xpath", "//section[@id='cells']//th[normalize-space()='final loss']/button")
+        d.execute_script("arguments[0].click()", heading)
+        lowest = first()
+        self.assertEqual(lowest, min(self.js("[...document.querySelectorAll('#cells tbody td:nth-child(7)')]"
+                                             ".map(t => t.innerText).filter(t => t != 'NaN')")))
+        d.execute_script("arguments[0].click()", heading)
+        self.assertNotEqual(first(), lowest)
+        before = self.js("document.querySelector('#heads figcaption').parentElement.innerText")
+        for select in d.find_elements("css selector", "#heads select, #training select"):
+            Select(select).select_by_index(1)
+        self.assertNotEqual(self.js("document.querySelector('#heads figcaption').parentElement.innerText"), before)
+        self.assert_silent()
+
+    def test_fits_phones_and_desktops_in_light_and_dark(self):
+        for kind in ("one", "two_sizes"):
+            for width, dark in ((390, True), (1280, False)):
+                with self.subTest(kind=kind, width=width):
+                    self.open(kind, width, dark)
+                    self.assertLessEqual(self.js("document.documentElement.scrollWidth"),
+                                         self.js("document.documentElement.clientWidth"))
+                    wide = self.js("[...document.querySelectorAll('main svg, main canvas, figure, section')].filter("
+                                   "e => e.getBoundingClientRect().right > innerWidth + 1).length")
+                    self.assertEqual(wide, 0)
+                    self.assert_silent()
+        self.open("one", dark=True)
+        self.assertLess(self.js("Number(/\\d+/.exec(getComputedStyle(document.body).backgroundColor)[0])"), 60)
+
+    def test_can_be_read_without_seeing_the_charts(self):
+        self.open("one")
+        unnamed = self.js("[...document.querySelectorAll('figure')].filter("
+                          "f => !f.querySelector('[role=img][aria-label]')).length")
+        self.assertEqual(unnamed, 0)
+        self.assertGreaterEqual(self.js("document.querySelectorAll('details.data table').length"), 5)
+        self.assertEqual(self.js("document.documentElement.lang"), "en")
+
+    def test_loads_nothing(self):
+        self.open("one")
+        requests = [m["message"] for m in self.driver.get_log("performance")
+                    if '"Network.requestWillBeSent"' in m["message"]]
+        outside = [u for m in requests for u in re.findall(r'"url":"([^"]+)"', m) if not u.startswith(("file:", "data:"))]
+        self.assertEqual(outside, [])
+
+    def test_hostile_words_stay_words(self):
+        self.open("hostile")
+        self.assertNotEqual(self.driver.title, "owned")
+        self.assertIn("</script>", self.js("document.querySelector('h1').innerText"))
+        self.assertEqual(self.js("document.querySelectorAll('img').length"), 0)
+        self.assert_silent()
+
+    def test_missing_cells_are_said(self):
+        self.open("two_sizes")
+        text = self.js("document.getElementById('report').innerText")
+        self.assertIn("1 of 48 cells have not ended", text)
+        self.assertIn("cannot be said", text)
+
+
+if __name__ == "__main__":
+    unittest.main()

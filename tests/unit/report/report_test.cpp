@@ -1,0 +1,101 @@
+#include "evenkeel/report/report.h"
+
+#include <gtest/gtest.h>
+
+#include "evenkeel/base/error.h"
+#include "evenkeel/base/files.h"
+#include "evenkeel/report/page.h"
+#include "tests/support/fixture_sweep.h"
+#include "tests/support/temp_folder.h"
+
+namespace evenkeel::report {
+namespace {
+
+Json document_of(const test::FixtureOptions& options) {
+  const test::TempFolder folder;
+  test::FixtureSweep(folder.path(), options).write();
+  return report_document(folder.path());
+}
+
+TEST(Report, GathersCellsSeriesAndAnalysis) {
+  const Json d = document_of({});
+  ASSERT_EQ(d["cells"].size(), 16u);
+  EXPECT_EQ(d["analysis"]["curves"].size(), 2u);
+  EXPECT_EQ(d["analysis"]["baseline"], "qk_norm=off");
+  EXPECT_EQ(d["facts"]["h1"], 4.9);
+  std::size_t lost = 0;
+  for (const Json& cell : d["cells"]) {
+    EXPECT_GE(cell["train"]["recorded"].get<int>(), 120);
+    EXPECT_EQ(cell["heads"]["entropy"].size(), 2u);     // layers of d64
+    EXPECT_EQ(cell["heads"]["entropy"][0].size(), 4u);  // heads
+    if (cell["label"] != "nonfinite") continue;
+    ++lost;
+    EXPECT_EQ(cell["loss"], "nan");
+    EXPECT_EQ(cell["train"]["values"].back(), "nan");
+    EXPECT_EQ(cell["nonfinite_step"], cell["train"]["steps"].back());
+  }
+  EXPECT_EQ(lost, 2u);
+}
+
+TEST(Report, TellsWhatVariedFromWhatDidNot) {
+  const Json d = document_of({});
+  std::vector<std::string> varied;
+  for (const Json& s : d["config"]["varied"]) varied.push_back(s["path"]);
+  EXPECT_EQ(varied, (std::vector<std::string>{"interventions.qk_norm", "optim.lr", "train.seed"}));
+}
+
+TEST(Report, APlainFolderOfRunsGetsTheSameArms) {
+  test::FixtureOptions plain;
+  plain.sweep_file = false;
+  const Json a = document_of({}), b = document_of(plain);
+  EXPECT_EQ(a["analysis"]["arms"], b["analysis"]["arms"]);
+  EXPECT_EQ(a["analysis"]["curves"], b["analysis"]["curves"]);
+}
+
+TEST(Report, MissingCellsShowAsMissing) {
+  test::FixtureOptions options;
+  options.leave_one_out = true;
+  const Json d = document_of(options);
+  EXPECT_EQ(d["cells"].back()["label"], "missing");
+  EXPECT_TRUE(d["cells"].back()["loss"].is_null());
+  EXPECT_TRUE(d["analysis"]["curves"][1]["best_lr"].is_null());
+  EXPECT_FALSE(d["analysis"]["curves"][1]["why"].get<std::string>().empty());
+}
+
+TEST(Report, DataCannotLeaveItsElement) {
+  Json document = document_of({});
+  document["title"] = "</script><script>alert(1)</script> & \xff";  // not even valid UTF-8
+  const std::string page = report_page(document);
+  // The closing tags of the two elements the page itself has, and no other.
+  std::size_t tags = 0;
+  for (std::size_t at = page.find("</script>"); at != std::string::npos; at = page.find("</script>", at + 1))
+    ++tags;
+  EXPECT_EQ(tags, 2u);
+  EXPECT_EQ(page.find("<script>alert"), std::string::npos);
+  EXPECT_NE(page.find("&lt;/script&gt;&lt;script&gt;"), std::string::npos);
+}
+
+TEST(Report, IsOneFileThatLoadsNothing) {
+  const std::string page = report_page(document_of({}));
+  EXPECT_NE(page.find("default-src 'none'"), std::string::npos);
+  EXPECT_EQ(page.find(" src="), page.find(" src=\"data:"));
+  EXPECT_EQ(page.find("@import"), std::string::npos);
+  EXPECT_GT(page_script().size(), 100000u);
+}
+
+TEST(Report, IsTheSameForTheSameRuns) {
+  const test::TempFolder folder;
+  test::FixtureSweep(folder.path(), {}).write();
+  const fs::path a = folder.path() / "a.html", b = folder.path() / "deep" / "b.html";
+  write_report(folder.path(), a);
+  write_report(folder.path(), b);
+  EXPECT_EQ(read_file(a), read_file(b));
+}
+
+TEST(Report, AFolderWithoutRunsIsSaidToBe) {
+  const test::TempFolder folder;
+  EXPECT_THROW(write_report(folder.path(), folder.path() / "r.html"), InputError);
+}
+
+}  // namespace
+}  // namespace evenkeel::report

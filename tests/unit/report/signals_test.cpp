@@ -1,0 +1,74 @@
+#include "evenkeel/report/signals.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "evenkeel/base/files.h"
+#include "evenkeel/base/json.h"
+#include "tests/support/temp_folder.h"
+
+namespace evenkeel::report {
+namespace {
+
+TEST(Thin, KeepsEndsAndEveryPeak) {
+  runs::Series s;
+  for (int i = 0; i < 10000; ++i) {
+    s.steps.push_back(i);
+    s.values.push_back(std::sin(0.01 * i));
+  }
+  s.values[4321] = 500;
+  s.values[7777] = -500;
+  const runs::Series t = thin(s, 200);
+  EXPECT_LE(t.steps.size(), 220u);
+  EXPECT_EQ(t.steps.front(), 0);
+  EXPECT_EQ(t.steps.back(), 9999);
+  EXPECT_TRUE(std::is_sorted(t.steps.begin(), t.steps.end()));
+  EXPECT_EQ(*std::max_element(t.values.begin(), t.values.end()), 500);
+  EXPECT_EQ(*std::min_element(t.values.begin(), t.values.end()), -500);
+}
+
+TEST(Thin, ShowsWhereASeriesStopsBeingFinite) {
+  runs::Series s;
+  for (int i = 0; i < 1000; ++i) {
+    s.steps.push_back(i);
+    s.values.push_back(i == 503 ? NAN : 1.0 * i);
+  }
+  const runs::Series t = thin(s, 20);
+  const auto at = std::find(t.steps.begin(), t.steps.end(), 503);
+  ASSERT_NE(at, t.steps.end());
+  EXPECT_TRUE(std::isnan(t.values[static_cast<std::size_t>(at - t.steps.begin())]));
+}
+
+TEST(Thin, LeavesShortSeriesAlone) {
+  const runs::Series s{{1, 2, 3}, {3, NAN, 1}};
+  EXPECT_EQ(thin(s, 100).steps, s.steps);
+}
+
+TEST(Signals, TakeTheLargestLogitAndTheLowestLayer) {
+  const test::TempFolder folder;
+  {
+    AppendFile heads(folder.path() / "heads.jsonl", 0);
+    heads.write_line(runs::encode_record({{"step", 10},
+                                          {"attn/layer00/logit_max", {1.0, 7.0}},
+                                          {"attn/layer01/logit_max", {-2.0, 5.0}},
+                                          {"attn/layer00/entropy", {1.0, 3.0}},
+                                          {"attn/layer01/entropy", {0.0, 3.0}},
+                                          {"attn/layer00/entropy_norm", {0.5, 0.6}},
+                                          {"attn/layer01/entropy_norm", {0.1, 0.2}}}));
+    heads.write_line(runs::encode_record(
+        {{"step", 20}, {"attn/layer00/logit_max", {"nan", 7.0}}, {"attn/layer01/logit_max", {9.0, "inf"}}}));
+  }
+  const Signals s = read_signals(folder.path());
+  ASSERT_EQ(s.logit_max.values.size(), 2u);
+  EXPECT_EQ(s.logit_max.values[0], 7);
+  EXPECT_TRUE(std::isnan(s.logit_max.values[1]));  // not hidden by the larger numbers beside it
+  ASSERT_EQ(s.entropy_min.values.size(), 1u);
+  EXPECT_EQ(s.entropy_min.values[0], 1.5);  // means 2.0 and 1.5
+  EXPECT_EQ(s.end_entropy, (std::vector<std::vector<double>>{{0.5, 0.6}, {0.1, 0.2}}));
+  EXPECT_TRUE(s.train_loss.steps.empty());
+}
+
+}  // namespace
+}  // namespace evenkeel::report
