@@ -35,7 +35,8 @@ std::string explain_errno(std::string_view action, const fs::path& file, int err
 /// most one torn line, at the end.
 class AppendFile {
  public:
-  /// Opens for appending after cutting the file to `keep_bytes` (0 starts it anew).
+  /// Opens for appending after cutting the file to `keep_bytes` (0 starts it anew). Throws when it is
+  /// shorter.
   AppendFile(fs::path file, std::uint64_t keep_bytes);
   ~AppendFile();
   AppendFile(const AppendFile&) = delete;

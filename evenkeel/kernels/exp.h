@@ -1,5 +1,5 @@
 // exp(x) for float in straight-line code, so that loops calling it vectorise: Cody-Waite reduction by ln 2 in
-// two parts and a degree-6 polynomial; relative error below 2e-7 on [-87, 88]. Arguments outside are clamped
+// two parts and a degree-6 polynomial; relative error below 3e-7 on [-87, 88]. Arguments outside are clamped
 // to that range.
 #pragma once
 

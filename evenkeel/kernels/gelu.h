@@ -2,7 +2,7 @@
 // x^3)).
 //
 // Hendrycks & Gimpel 2016, arXiv 1606.08415. One pass over memory; exp is a degree-6 polynomial, relative
-// error below 2e-7. NaN in gives NaN out.
+// error below 3e-7. NaN in gives NaN out.
 #pragma once
 
 #include <cstdint>

@@ -50,7 +50,7 @@ at::Tensor Attention::forward(const at::Tensor& x, std::int64_t batch, const Con
   key = ops::rotary(key, cos_, sin_);
   const at::Tensor value = split(v.forward(x, context)).transpose(1, 2).contiguous();
   const at::Tensor mask = mask_.narrow(0, 0, time).narrow(1, 0, time);
-  const ops::AttentionResult result = ops::causal_attention(query, key, value, mask, context.precision);
+  const ops::AttentionResult result = ops::causal_attention(query, key, value, mask, context.rounding());
   if (context.stats != nullptr) report(ops::attention_stats(query, key, result), site_, *context.stats);
   return o.forward(result.out.transpose(1, 2).reshape({batch * time, shape_.width}), context);
 }

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "evenkeel/ops/matmul.h"
 #include "evenkeel/spec/train.h"
 
 namespace evenkeel::nn {
@@ -25,6 +26,10 @@ struct Context {
   std::int64_t step = 0;                   ///< optimiser steps done before this forward pass
   Precision precision = Precision::kFp32;  ///< of matrix products; kAuto counts as fp32
   StatSink* stats = nullptr;               ///< null: measure nothing. Measuring changes no bit of the result.
+
+  ops::Rounding rounding() const {
+    return precision == Precision::kBf16 ? ops::Rounding::kBf16 : ops::Rounding::kNone;
+  }
 };
 
 }  // namespace evenkeel::nn

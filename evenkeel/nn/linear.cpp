@@ -13,7 +13,7 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias, Role role)
 }
 
 at::Tensor Linear::forward(const at::Tensor& x, const Context& context) const {
-  return ops::linear(x, weight.value, bias != nullptr ? bias->value : at::Tensor(), context.precision);
+  return ops::linear(x, weight.value, bias != nullptr ? bias->value : at::Tensor(), context.rounding());
 }
 
 }  // namespace evenkeel::nn

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "evenkeel/kernels/attention_stats.h"
-#include "evenkeel/spec/train.h"
+#include "evenkeel/ops/matmul.h"
 
 namespace evenkeel::ops {
 
@@ -19,9 +19,9 @@ struct AttentionResult {
 };
 
 /// q, k, v [B, H, T, K] contiguous; mask from causal_mask(T). Differentiable. Softmax in the dtype of q, the
-/// two products in `precision`.
+/// two products under `rounding`.
 AttentionResult causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const at::Tensor& mask, Precision precision);
+                                 const at::Tensor& mask, Rounding rounding);
 
 /// [T, T]: 0 for j <= i, -inf above.
 at::Tensor causal_mask(std::int64_t time, const at::TensorOptions& options);

@@ -9,9 +9,8 @@
 
 namespace evenkeel::ops {
 
-at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                  Precision precision) {
-  if (precision == Precision::kBf16) {
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Rounding rounding) {
+  if (rounding == Rounding::kBf16) {
     const at::Tensor y = at::mm(x.to(at::kBFloat16), weight.to(at::kBFloat16).t()).to(x.scalar_type());
     return bias.defined() ? y + bias : y;
   }
@@ -19,8 +18,8 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 }
 
 at::Tensor batched_product(const at::Tensor& a, const at::Tensor& b, double scale, const at::Tensor& addend,
-                           Precision precision) {
-  if (precision == Precision::kBf16) {
+                           Rounding rounding) {
+  if (rounding == Rounding::kBf16) {
     const at::Tensor y = at::bmm(a.to(at::kBFloat16), b.to(at::kBFloat16)).to(a.scalar_type());
     if (addend.defined()) return scale == 1 ? addend + y : at::add(addend, y, scale);
     return scale == 1 ? y : y * scale;

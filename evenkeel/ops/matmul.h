@@ -1,22 +1,21 @@
-// Matrix products in a chosen precision.
+// Matrix products, exact in the dtype of their inputs or with inputs rounded to bf16.
 //
-// bf16: the inputs (and in the backward pass the upstream gradient) are rounded to bf16, products are
+// kBf16: the inputs (and in the backward pass the upstream gradient) are rounded to bf16, products are
 // accumulated in fp32 inside the library and rounded to bf16 on output, then widened to the dtype of the
-// input. fp32 and auto: the dtype of the inputs as they are, double included. Differentiable in every tensor
-// argument.
+// input. Differentiable in every tensor argument.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
-#include "evenkeel/spec/train.h"
-
 namespace evenkeel::ops {
 
+enum class Rounding { kNone, kBf16 };
+
 /// x [N, in], weight [out, in], bias [out] or undefined -> [N, out].
-at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Precision precision);
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Rounding rounding);
 
 /// a [n, i, j], b [n, j, k] -> scale a b [+ addend, which broadcasts to [n, i, k] and gets no rounding].
 at::Tensor batched_product(const at::Tensor& a, const at::Tensor& b, double scale, const at::Tensor& addend,
-                           Precision precision);
+                           Rounding rounding);
 
 }  // namespace evenkeel::ops

@@ -12,6 +12,7 @@
 #include "evenkeel/base/error.h"
 #include "evenkeel/data/source.h"
 #include "evenkeel/ops/cross_entropy.h"
+#include "evenkeel/ops/memory.h"
 #include "evenkeel/ops/threads.h"
 #include "evenkeel/optim/adamw.h"
 #include "evenkeel/optim/clip.h"
@@ -316,6 +317,7 @@ Outcome run(const fs::path& run_directory, const Options& options) {
         "[train.device] = \"cuda\" needs a LibTorch with CUDA, and this one is for CPUs; use --device cpu");
   }
   const runs::RunLock lock(run_directory);
+  ops::keep_freed_memory();
   ops::set_threads(static_cast<int>(manifest.experiment.train.threads));
   return Trainer(lock, std::move(manifest), options).train();
 }

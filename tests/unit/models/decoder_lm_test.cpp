@@ -168,6 +168,29 @@ TEST(DecoderLm, LearnsEightSequencesByHeart) {
   }
 }
 
+TEST(DecoderLm, EqualTrainingsGiveTheSameBits) {
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    Experiment e = test::small_experiment();
+    e.arch.dropout = 0.1;
+    e.interventions.qk_norm = QkNorm::kPerHead;
+    const auto train = [&] {
+      auto model = train::build_model(e);
+      optim::AdamW optimiser(model->parameters(), e.optim);
+      for (std::int64_t step = 0; step < 5; ++step) {
+        const auto [inputs, targets] = test::random_batch(e, 4, static_cast<std::uint64_t>(step));
+        const nn::Context context{.training = true, .seed = 1, .step = step, .precision = precision};
+        ops::cross_entropy(model->forward(inputs, context), targets, 1e-4).total.backward();
+        optimiser.step(0.01);
+        optimiser.zero_grad();
+      }
+      return model;
+    };
+    const auto first = train(), second = train();
+    const auto a = first->parameters(), b = second->parameters();
+    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(a[i]->value.equal(b[i]->value)) << a[i]->name;
+  }
+}
+
 TEST(DecoderLm, BadInputIsExplained) {
   const Experiment e = test::small_experiment();
   const auto model = train::build_model(e);

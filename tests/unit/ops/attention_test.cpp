@@ -99,10 +99,10 @@ TEST(AttentionStats, EqualANaiveLoop) {
     const at::Tensor v = test::random_normal({c.batch, c.heads, c.time, c.width}, 3);
     const auto expected = naive(q, k);
     const auto exact =
-        attention_stats(q, k, causal_attention(q, k, v, causal_mask(c.time, at::kDouble), Precision::kFp32));
+        attention_stats(q, k, causal_attention(q, k, v, causal_mask(c.time, at::kDouble), Rounding::kNone));
     const at::Tensor qf = q.to(at::kFloat), kf = k.to(at::kFloat), vf = v.to(at::kFloat);
     const auto single = attention_stats(
-        qf, kf, causal_attention(qf, kf, vf, causal_mask(c.time, at::kFloat), Precision::kFp32));
+        qf, kf, causal_attention(qf, kf, vf, causal_mask(c.time, at::kFloat), Rounding::kNone));
     for (std::size_t h = 0; h < expected.size(); ++h) {
       expect_near(exact[h], expected[h], 1e-11);
       // A logit of size z is rounded by 6e-8 z, and the entropy of a row moves by up to that much times its
@@ -116,7 +116,7 @@ TEST(AttentionStats, UniformRowsHaveFullEntropy) {
   const at::Tensor zero = test::random_normal({1, 1, 12, 4}, 1) * 0,
                    v = test::random_normal({1, 1, 12, 4}, 2);
   const auto s = attention_stats(
-      zero, zero, causal_attention(zero, zero, v, causal_mask(12, at::kDouble), Precision::kFp32));
+      zero, zero, causal_attention(zero, zero, v, causal_mask(12, at::kDouble), Rounding::kNone));
   double expected = 0;
   for (int n = 2; n <= 12; ++n) expected += std::log(n) / 11;
   EXPECT_NEAR(s[0].entropy, expected, 1e-12);
@@ -130,7 +130,7 @@ TEST(AttentionStats, NaNIsNotHidden) {
   const at::Tensor k = test::random_normal({1, 1, 20, 4}, 2);
   q[0][0][10][1] = std::nan("");
   const auto s =
-      attention_stats(q, k, causal_attention(q, k, k, causal_mask(20, at::kDouble), Precision::kFp32));
+      attention_stats(q, k, causal_attention(q, k, k, causal_mask(20, at::kDouble), Rounding::kNone));
   EXPECT_TRUE(std::isnan(s[0].logit_max));
   EXPECT_TRUE(std::isnan(s[0].logit_absmax));
   EXPECT_TRUE(std::isnan(s[0].entropy));
@@ -141,7 +141,7 @@ TEST(CausalAttention, GradientMatchesDifferences) {
   at::Tensor q = test::random_normal({1, 2, 5, 4}, 1), k = test::random_normal({1, 2, 5, 4}, 2),
              v = test::random_normal({1, 2, 5, 4}, 3);
   const at::Tensor upstream = test::random_normal({1, 2, 5, 4}, 4), mask = causal_mask(5, at::kDouble);
-  const auto loss = [&] { return (causal_attention(q, k, v, mask, Precision::kFp32).out * upstream).sum(); };
+  const auto loss = [&] { return (causal_attention(q, k, v, mask, Rounding::kNone).out * upstream).sum(); };
   EXPECT_LT(test::gradient_error(loss, {q, k, v}), 1e-8);
 }
 

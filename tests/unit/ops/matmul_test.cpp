@@ -15,17 +15,17 @@ TEST(Linear, GradientMatchesDifferences) {
              b = test::random_normal({5}, 3);
   const at::Tensor upstream = test::random_normal({3, 5}, 4);
   EXPECT_LT(
-      test::gradient_error([&] { return (linear(x, w, b, Precision::kFp32) * upstream).sum(); }, {x, w, b}),
+      test::gradient_error([&] { return (linear(x, w, b, Rounding::kNone) * upstream).sum(); }, {x, w, b}),
       1e-8);
   EXPECT_LT(
-      test::gradient_error([&] { return (linear(x, w, {}, Precision::kFp32) * upstream).sum(); }, {x, w}),
+      test::gradient_error([&] { return (linear(x, w, {}, Rounding::kNone) * upstream).sum(); }, {x, w}),
       1e-8);
 }
 
 TEST(Linear, Bf16IsCloseAndReturnsFp32) {
   at::Tensor x = test::random_normal({64, 32}, 1, at::kFloat).set_requires_grad(true);
   at::Tensor w = test::random_normal({16, 32}, 2, at::kFloat).set_requires_grad(true);
-  const at::Tensor y = linear(x, w, {}, Precision::kBf16), exact = linear(x, w, {}, Precision::kFp32);
+  const at::Tensor y = linear(x, w, {}, Rounding::kBf16), exact = linear(x, w, {}, Rounding::kNone);
   EXPECT_EQ(y.scalar_type(), at::kFloat);
   // Inputs rounded to 8 bits (2^-9 relative) and 32 terms of order 1: error about sqrt(32) 2^-8, and 2^-9 of
   // a result up to 25 on output.
@@ -39,10 +39,10 @@ TEST(Linear, Bf16IsCloseAndReturnsFp32) {
 TEST(BatchedProduct, ScalesAndAdds) {
   const at::Tensor a = test::random_normal({2, 3, 4}, 1), b = test::random_normal({2, 4, 5}, 2),
                    c = test::random_normal({3, 5}, 3);
-  const at::Tensor y = batched_product(a, b, 0.5, c, Precision::kFp32);
+  const at::Tensor y = batched_product(a, b, 0.5, c, Rounding::kNone);
   EXPECT_LT((y[1] - (at::mm(a[1], b[1]) * 0.5 + c)).abs().max().item<double>(), 1e-14);
   const at::Tensor rough =
-      batched_product(a.to(at::kFloat), b.to(at::kFloat), 0.5, c.to(at::kFloat), Precision::kBf16);
+      batched_product(a.to(at::kFloat), b.to(at::kFloat), 0.5, c.to(at::kFloat), Rounding::kBf16);
   EXPECT_LT((rough.to(at::kDouble) - y).abs().max().item<double>(), 0.1);
 }
 

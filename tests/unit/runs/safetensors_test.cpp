@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -91,6 +92,24 @@ TEST_F(SafetensorsTest, BytesDoNotDependOnTheOrderGiven) {
   EXPECT_EQ(length % 8, 0u);
   EXPECT_EQ(first.substr(8 + length), "aaaabbbb");
   EXPECT_EQ(Json::parse(first.substr(8, length)).at("b").at("data_offsets"), (Json{4, 8}));
+}
+
+TEST_F(SafetensorsTest, PythonReadsWhatWasWritten) {
+  const std::string f32 = bytes_of<float>({1.5f, -2.25f, 0.0f, 3.0f}), i64 = bytes_of<std::int64_t>({-7});
+  const std::string bf16 = bytes_of<std::uint16_t>({0x3f80, 0xc000});
+  write_safetensors(file_, {{"blocks.0.w", TensorType::kF32, {2, 2}, f32},
+                            {"step", TensorType::kI64, {}, i64},
+                            {"half", TensorType::kBf16, {2}, bf16}});
+  const std::string script = std::string(EVENKEEL_SOURCE_DIR) + "/tests/support/read_safetensors.py";
+  const fs::path answer = folder_ / "answer.json";
+  const std::string command =
+      "/usr/bin/python3 '" + script + "' '" + file_.string() + "' > '" + answer.string() + "'";
+  ASSERT_EQ(std::system(command.c_str()), 0) << command;
+  const Json expected = {
+      {"blocks.0.w", {{"dtype", "F32"}, {"shape", {2, 2}}, {"values", {1.5, -2.25, 0.0, 3.0}}}},
+      {"step", {{"dtype", "I64"}, {"shape", Json::array()}, {"values", {-7}}}},
+      {"half", {{"dtype", "BF16"}, {"shape", {2}}, {"values", {1.0, -2.0}}}}};
+  EXPECT_EQ(read_json(answer), expected);
 }
 
 TEST_F(SafetensorsTest, EmptyFileOfTensorsIsSound) {

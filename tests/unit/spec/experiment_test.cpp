@@ -1,0 +1,171 @@
+#include "evenkeel/spec/experiment.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "evenkeel/base/error.h"
+
+namespace evenkeel {
+namespace {
+
+// An experiment from TOML text, resolved on data with this fingerprint.
+Experiment from(const std::string& toml) {
+  return experiment_from(settings_from_toml_text(toml, "s.toml"));
+}
+
+Experiment resolved(const std::string& toml, const std::string& fingerprint = "f00d",
+                    bool fast_bf16 = false) {
+  Experiment e = from(toml);
+  resolve(e, {e.data.path ? DataKind::kBytes : DataKind::kSynthetic, 256, fingerprint}, fast_bf16);
+  return e;
+}
+
+void expect_error(const std::string& toml, const std::vector<std::string>& parts) {
+  try {
+    from(toml);
+    ADD_FAILURE() << "no error for " << toml;
+  } catch (const InputError& e) {
+    for (const std::string& part : parts) {
+      EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what() << "\nlacks: " << part;
+    }
+  }
+}
+
+TEST(ExperimentErrors, EveryKindNamesKeyExpectationFactAndLine) {
+  expect_error("[optim]\nlr = -0.1\n", {"[optim.lr] must be > 0, got -0.1 (s.toml:2)"});
+  expect_error("[optim]\nlr = 0\n", {"[optim.lr] must be > 0, got 0 (s.toml:2)"});
+  expect_error("[optim]\nlr = \"high\"\n", {"[optim.lr] must be a number > 0, got \"high\" (s.toml:2)"});
+  expect_error("[optim]\nlr = nan\n", {"[optim.lr] must be", "(s.toml:2)"});
+  expect_error("[optim]\nlr = inf\n", {"[optim.lr] must be", "(s.toml:2)"});
+  expect_error("[optim]\nbeta1 = 1.5\n", {"[optim.beta1] must be", "0.99999", "got 1.5 (s.toml:2)"});
+  expect_error("[train]\nsteps = 1.5\n", {"[train.steps] must be a whole number >= 1, got 1.5 (s.toml:2)"});
+  expect_error("[train]\nsteps = 0\n", {"[train.steps] must be >= 1, got 0 (s.toml:2)"});
+  expect_error("[train]\nprecision = \"fp8\"\n",
+               {"[train.precision] must be one of auto, fp32, bf16, got \"fp8\""});
+  expect_error("[arch]\nbias = 1\n", {"[arch.bias] must be true or false, got 1 (s.toml:2)"});
+  expect_error("[optim]\nwarmup = \"soon\"\n",
+               {"[optim.warmup] must be a length of training", "got \"soon\""});
+  expect_error("[optim]\nwarmup = \"-4step\"\n", {"[optim.warmup] must be a length of training"});
+  expect_error("[data]\npath = 3\n", {"[data.path] must be a string, got 3 (s.toml:2)"});
+  expect_error("[optim]\nlearning_rate = 1\n", {"[optim.learning_rate] is not a known key (s.toml:2)"});
+  expect_error("[interventions]\nqknorm = \"off\"\n",
+               {"(s.toml:2); did you mean \"interventions.qk_norm\"?"});
+  expect_error("optim = 3\n", {"[optim] is not a known key (s.toml:1)"});
+}
+
+TEST(ExperimentErrors, ContradictionsNameBothSides) {
+  expect_error("[arch]\nsize = \"d65\"\n",
+               {"[arch.size] must be a rung of ladder mini", "d64", "got \"d65\" (s.toml:2)"});
+  expect_error("[arch]\nladder = \"maxi\"\n", {"[arch.ladder] must be one of mini, paper", "(s.toml:2)"});
+  expect_error("[arch]\nsize = \"d64\"\nwidth = 96\n",
+               {"[arch.width] = 96 (s.toml:3)", "\"d64\" (s.toml:2)", "is 64"});
+  expect_error("[arch]\nwidth = 64\nheads = 4\n", {"[arch.depth] is missing"});
+  expect_error("[arch]\nwidth = 64\nheads = 3\ndepth = 2\n",
+               {"[arch.heads] = 3 (s.toml:3)", "[arch.width] = 64 (s.toml:2)"});
+  expect_error("[arch]\nwidth = 12\nheads = 4\ndepth = 2\n", {"heads of even width"});
+  expect_error("[data]\nkind = \"bytes\"\n", {"[data.path] is missing", "\"bytes\" (s.toml:2)"});
+  expect_error("[data]\nkind = \"synthetic\"\npath = \"x\"\n",
+               {"[data.path] = \"x\" (s.toml:3)", "(s.toml:2)"});
+  expect_error("[data]\nvalid_path = \"x\"\n", {"[data.valid_path]", "needs [data.path]"});
+  expect_error("[train]\nsteps = 30\n[optim]\nwarmup = \"40step\"\n",
+               {"[optim.warmup] = 40step (s.toml:4)", "[train.steps] = 30 (s.toml:2)"});
+  expect_error("[optim]\ndecay_form = \"coupled\"\nweight_decay = 0.5\nlr = 3.0\n",
+               {"[optim.weight_decay] = 0.5 (s.toml:3)", "[optim.lr] = 3 (s.toml:4)"});
+}
+
+TEST(Experiment, LadderFillsTheShape) {
+  const Experiment by_default = resolved("");
+  EXPECT_EQ(by_default.arch.size, "d64");
+  EXPECT_EQ(by_default.arch.D(), 64);
+  EXPECT_EQ(by_default.arch.L(), 2);
+  EXPECT_EQ(by_default.arch.H(), 4);
+  EXPECT_EQ(by_default.arch.F(), 256);
+  EXPECT_EQ(by_default.arch.params(), 98304);
+  const Experiment paper = resolved("[arch]\nladder = \"paper\"\n");
+  EXPECT_EQ(paper.arch.size, "2.4M");
+  EXPECT_EQ(paper.arch.params(), 2359296);
+  EXPECT_EQ(resolved("[arch]\nladder = \"paper\"\nsize = \"19M\"\n").arch.params(), 18874368);
+  const Experiment by_hand = resolved("[arch]\nwidth = 40\ndepth = 1\nheads = 2\n");
+  EXPECT_EQ(by_hand.arch.size, "d40L1h2");
+  EXPECT_EQ(by_hand.arch.K(), 20);
+}
+
+TEST(Experiment, LaddersAreUsableAtEveryRung) {
+  for (const std::string& name : ladder_names()) {
+    std::int64_t last = 0;
+    for (const Rung& rung : ladder(name)) {
+      const Experiment e = resolved("[arch]\nladder = \"" + name + "\"\nsize = \"" + rung.name + "\"\n");
+      EXPECT_EQ(e.arch.K(), name == "mini" ? 16 : 64) << rung.name;
+      EXPECT_GT(e.arch.params(), last) << rung.name;
+      last = e.arch.params();
+    }
+  }
+}
+
+TEST(Experiment, AutosResolveByTheDefinitions) {
+  const Experiment e = resolved("");
+  EXPECT_EQ(e.optim.weight_decay, 10.0 / 300);
+  EXPECT_EQ(e.optim.warmup->text(), "40step");
+  EXPECT_EQ(e.train.precision, Precision::kFp32);
+  EXPECT_EQ(e.data.vocab, 256);
+  EXPECT_EQ(e.data.fingerprint, "f00d");
+  EXPECT_EQ(resolved("", "f00d", true).train.precision, Precision::kBf16);
+  EXPECT_EQ(resolved("[train]\nsteps = 2000\n").optim.warmup->text(), "100step");
+  EXPECT_EQ(resolved("[train]\nsteps = 10\n").optim.warmup->text(), "10step");
+  EXPECT_EQ(resolved("[optim]\ndecay_form = \"coupled\"\n").optim.weight_decay, 0.1);
+  for (const auto& [path, setting] : settings_from_json(to_json(e), "")) {
+    if (path == "data.path" || path == "data.valid_path") continue;
+    EXPECT_NE(setting.value, "auto") << path;
+  }
+}
+
+TEST(Experiment, ResolveIsIdempotentAndSurvivesItsOwnJson) {
+  for (const char* toml :
+       {"", "[data]\npath = \"x.txt\"\n[optim]\nlr = 0.3\n", "[arch]\nwidth = 40\ndepth = 0\nheads = 2\n",
+        "[arch]\nsize = \"d128\"\nffn_width = 100\n[optim]\nwarmup = \"5%\"\n"}) {
+    const Experiment once = resolved(toml);
+    Experiment twice = once;
+    resolve(twice, {*once.data.kind, 256, "f00d"}, true);
+    EXPECT_EQ(to_json(twice), to_json(once)) << toml;
+    const Experiment back = experiment_from_json(Json::parse(to_json(once).dump()), "manifest.json");
+    EXPECT_EQ(to_json(back), to_json(once)) << toml;
+    EXPECT_EQ(config_hash(back), config_hash(once)) << toml;
+  }
+}
+
+TEST(Experiment, HashIsTheIdentity) {
+  const std::string base = config_hash(resolved("[data]\npath = \"a.txt\"\n"));
+  EXPECT_EQ(base.size(), 16u);
+  EXPECT_EQ(config_hash(resolved("[data]\npath = \"b/c.txt\"\n")), base) << "a path does not count";
+  EXPECT_NE(config_hash(resolved("[data]\npath = \"a.txt\"\n", "beef")), base) << "the data does";
+  EXPECT_EQ(config_hash(resolved("[data]\npath = \"a.txt\"\n[optim]\nwarmup = \"40step\"\n")), base)
+      << "what auto chooses is the same as saying it";
+  EXPECT_EQ(config_hash(resolved("[data]\npath = \"a.txt\"\n[arch]\nsize = \"d64\"\n")), base);
+  for (const char* change :
+       {"[train]\nseed = 2\n", "[optim]\nlr = 0.02\n", "[interventions]\nqk_norm = \"per_head\"\n",
+        "[arch]\nsize = \"d96\"\n", "[train]\nprecision = \"bf16\"\n"}) {
+    EXPECT_NE(config_hash(resolved(std::string("[data]\npath = \"a.txt\"\n") + change)), base) << change;
+  }
+}
+
+TEST(Experiment, ChangedDataIsRefused) {
+  Experiment e = resolved("");
+  EXPECT_THROW(resolve(e, {DataKind::kSynthetic, 256, "other"}, false), InputError);
+  Experiment small = from("[data]\nvocab = 100\n");
+  EXPECT_THROW(resolve(small, {DataKind::kSynthetic, 256, "f00d"}, false), InputError);
+}
+
+TEST(Schema, EveryFieldSaysWhatItIs) {
+  std::set<std::string> paths;
+  for (const FieldDoc& field : describe<Experiment>()) {
+    EXPECT_TRUE(paths.insert(field.path).second) << field.path;
+    EXPECT_GT(field.doc.size(), 3u) << field.path;
+    EXPECT_FALSE(field.type.empty()) << field.path;
+  }
+  EXPECT_TRUE(paths.count("optim.lr"));
+  EXPECT_TRUE(paths.count("data.synthetic.zipf"));
+}
+
+}  // namespace
+}  // namespace evenkeel
