@@ -47,8 +47,8 @@ function attention(): HTMLElement | null {
     [logits, entropy].map((q) => smallMultiples(report, palette, size, q)).filter((p) => p !== null),
   );
   if (panels.length === 0) return null;
-  return section("attention", "Why: attention logits and entropy",
-    "Before training breaks, attention logits grow and attention entropy collapses: each query looks at a single key and gradients vanish.",
+  return section("attention", "Inside: attention logits and entropy",
+    "One known way in which training breaks: attention logits grow until each query looks at a single key, entropy collapses and gradients vanish (Wortsman et al. 2023, Zhai et al. 2023). Here is whether it happened.",
     palette.legend(), ...panels);
 }
 
@@ -60,7 +60,7 @@ page.replaceChildren(
   section("numbers", "Key numbers", null, keyNumbers(report)),
   section("loss", "Final loss against learning rate", null, lossVsLr(report, palette), lossChanges(report)),
   section("sensitivity", "LR sensitivity", "How much loss is left on the table, on average, when the learning rate is not the best one.", sensitivity(report, palette)),
-  attention() ?? section("attention", "Why: attention logits and entropy", null, absent("attention statistics")),
+  attention() ?? section("attention", "Inside: attention logits and entropy", null, absent("attention statistics")),
   section("training", "Loss over steps", null, lossOverSteps(report, palette) ?? absent("loss curves")),
   section("heads", "Heads at the end of a run", null, heatMap(report) ?? absent("heads")),
   section("cells", "All cells", null, cellTable(report)),
