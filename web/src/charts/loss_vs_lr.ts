@@ -82,7 +82,7 @@ function boundaryBars(curves: Curve[], domain: [number, number], base: number, s
       const at = b.kind === "fitted" ? num(b.value) : num(b.bound);
       const [from, to] = b.interval ? [num(b.interval[0]), num(b.interval[1])] : [at, at];
       return {
-        arm: c.arm, y: base - (i + 1) * step, at: within(at), from: within(from), to: within(to),
+        arm: c.arm, y: base - (i + 1.6) * step, at: within(at), from: within(from), to: within(to),
         inside: b.kind === "fitted" && at === within(at), text: boundaryText(b) + (at > domain[1] ? " →" : ""),
       };
     });
@@ -93,7 +93,7 @@ function draw(report: Report, palette: Palette, curves: Curve[], dots: Dot[], vi
   const height = Math.round(Math.min(440, Math.max(320, width * 0.72)));
   const pad = (view.high - view.low || 0.1) / 13;
   const edge = view.high + pad;
-  const bottom = view.low - pad * (view.boundaries ? 1 + 1.5 * curves.length : 1);
+  const bottom = view.low - pad * (view.boundaries ? 2 + 1.5 * curves.length : 1);
   const lrs = [...new Set(dots.map((d) => d.lr))].sort((a, b) => a - b);
   const domain: [number, number] = [(lrs[0] ?? 0.1) / 1.6, (lrs.at(-1) ?? 1) * 1.6];
   // Arms stand a little apart, or their marks would hide each other.
@@ -115,7 +115,7 @@ function draw(report: Report, palette: Palette, curves: Curve[], dots: Dot[], vi
     y: { domain: [bottom, edge + 0.4 * pad], label: "↑ final validation loss (nat/token)", grid: true, nice: false, ticks: 6 },
     marks: [
       Plot.ruleY(view.lines, { y: "y", stroke: "var(--muted)", strokeDasharray: "5 4" }),
-      Plot.text(view.lines, { x: domain[1], y: "y", text: "text", textAnchor: "end", dx: -2, dy: 8, fill: "var(--muted)", stroke: "var(--page)", strokeWidth: 4 }),
+      Plot.text(view.lines, { x: domain[0], y: "y", text: "text", textAnchor: "start", dx: 3, dy: 8, fill: "var(--muted)", stroke: "var(--page)", strokeWidth: 4 }),
       ...curves.flatMap((c) => {
         const path = c.means.map((m) => ({ lr: m.lr, y: m.value === null ? NaN : Math.min(num(m.value), edge), lost: m.nonfinite > 0 }));
         const toEdge = path.flatMap((p, i) => (p.lost && i > 0 && !path[i - 1]!.lost ? [path[i - 1]!, { ...p, y: edge }] : []));
