@@ -169,6 +169,7 @@ void add_config(CLI::App& app, int&) {
   };
   CLI::App* config = app.add_subcommand("config", "Check a study without running it; list every field");
   config->require_subcommand(1);
+  config->footer("Examples:\n  evenkeel config check study.toml\n  evenkeel config schema");
   auto given = std::make_shared<Arguments>();
   CLI::App* check_command =
       config->add_subcommand("check", "Resolve a study and count its cells and cost; runs nothing");

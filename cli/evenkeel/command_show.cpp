@@ -154,11 +154,11 @@ void print_shown(const Shown& s) {
   }
   print_rows("Last record", last, style);
   for (const Json& event : s.events) {
-    Json rest = event;
-    rest.erase("step");
-    rest.erase("kind");
-    events.emplace_back(fmt::format("step {}", text_of(event.value("step", Json(nullptr)))),
-                        text_of(event.value("kind", Json("?"))) + (rest.empty() ? "" : " " + rest.dump()));
+    std::string what = text_of(event.value("kind", Json("?")));
+    for (const auto& [key, value] : event.items()) {
+      if (key != "step" && key != "kind") what += fmt::format(" {}={}", key, text_of(value));
+    }
+    events.emplace_back(fmt::format("step {}", text_of(event.value("step", Json(nullptr)))), what);
   }
   print_rows("Events", events, style);
   for (const auto& [folder, why] : s.checkpoints) {

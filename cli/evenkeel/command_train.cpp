@@ -85,7 +85,7 @@ Watched watch(const fs::path& run, const sweep::Cell& cell, Progress& progress) 
   }
   progress.clear();
   result.code = status.code;
-  result.last_line = sweep::last_line(log, log_bytes);
+  result.last_line = sweep::trainer_sentence(log, log_bytes);
   if (fs::exists(log) && fs::file_size(log, absent) == 0) fs::remove(log, absent);
   return result;
 }

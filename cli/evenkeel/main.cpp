@@ -81,7 +81,6 @@ int complain(const std::string& sentence, int code) {
 
 int run(int argc, char** argv) {
   CLI::App app(kAbout, "evenkeel");
-  app.footer(kExamples);
   app.set_version_flag("--version", std::string("evenkeel ") + kVersion);
   app.require_subcommand(0, 1);
   int exit_code = kExitFinished;
@@ -95,6 +94,7 @@ int run(int argc, char** argv) {
   cli::add_import(app, exit_code);
   cli::add_data(app, exit_code);
   cli::add_config(app, exit_code);
+  app.footer(kExamples);  // after the commands, which would inherit it
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {  // --help, --version

@@ -106,8 +106,8 @@ void print_outcome(const SweepRequest& request, const Outcome& outcome, const Sw
   const Style style(stdout);
   fmt::print("\nFinal validation loss, nats per token, mean over seeds\n{}\n",
              loss_table(*outcome.analysis, style));
-  for (const std::string& sentence : outcome.verdict) fmt::print("{}\n", sentence);
-  for (const std::string& note : file.notes) fmt::print("Note: {}\n", note);
+  for (const std::string& sentence : outcome.verdict) fmt::print("{}\n", wrapped(sentence, stdout));
+  for (const std::string& note : file.notes) fmt::print("{}\n", wrapped("Note: " + note, stdout));
   fmt::print("\nReport: {}\nRuns:   {}\n", outcome.report, (request.out / "cells").string());
 }
 

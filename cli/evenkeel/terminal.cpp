@@ -93,6 +93,28 @@ std::string table_text(const std::vector<std::vector<std::string>>& rows, const 
   return text;
 }
 
+std::string wrapped(const std::string& text, std::FILE* stream) {
+  if (!is_terminal(stream)) return text;
+  const std::size_t width = terminal_width(stream) - 1;
+  std::string out;
+  std::size_t column = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find(' ', at), text.size());
+    const std::string word = text.substr(at, end - at);
+    const auto seen = static_cast<std::size_t>(std::count_if(
+        word.begin(), word.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+    if (column > 0) {
+      const bool fits = column + 1 + seen <= width;
+      out += fits ? ' ' : '\n';
+      column = fits ? column + 1 : 0;
+    }
+    out += word;
+    column += seen;
+    at = end + 1;
+  }
+  return out;
+}
+
 std::string bar_text(double share, int width) {
   const int full = static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * width));
   return fmt::format("[{:#<{}}{:-<{}}]", "", full, "", width - full);

@@ -55,6 +55,10 @@ class Progress {
 /// right aligned: every column but the first is.
 std::string table_text(const std::vector<std::vector<std::string>>& rows, const Style& style);
 
+/// `text` broken at spaces so that it fits `stream` when that is a terminal, else as it is. Bytes of UTF-8
+/// count by character.
+std::string wrapped(const std::string& text, std::FILE* stream);
+
 /// "[#####-----]" of `width` characters inside the brackets.
 std::string bar_text(double share, int width);
 /// "41.2k", "1.3M", "812".

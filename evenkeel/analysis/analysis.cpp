@@ -33,7 +33,7 @@ std::string missing_why(int missing) {
 }
 
 /// Fills lrs: one summary per learning rate.
-void summarise(Curve& curve, double level) {
+void summarise(Curve& curve, const Options& options) {
   std::map<double, std::vector<double>> losses;
   for (const auto& p : curve.points) {
     auto same = std::find_if(curve.lrs.begin(), curve.lrs.end(),
@@ -58,7 +58,7 @@ void summarise(Curve& curve, double level) {
     } else if (s.nonfinite > 0) {
       s.loss = Estimate::missing(fmt::format("{} of {} seeds are not finite", s.nonfinite, s.cells));
     } else {
-      s.loss = mean_with_interval(losses[s.lr], level);
+      s.loss = mean_with_interval(losses[s.lr], options.level, options.bootstrap_from_seeds);
     }
   }
 }
@@ -209,7 +209,7 @@ Curve make_curve(const std::vector<CellPoint>& cells, double l0, const Options& 
     curve.points.push_back({c, false});
   }
   curve.step_ms = median_of_finite(step_ms);
-  summarise(curve, options.level);
+  summarise(curve, options);
   find_best(curve);
   label_siblings(curve, options);
   find_boundary(curve, options);

@@ -64,7 +64,8 @@ std::map<std::int64_t, double> first_unstable(const Curve& curve) {
 }
 
 /// Paired by seed: loss of `arm` at lr_a minus loss of `baseline` at lr_b.
-Estimate paired_change(const Curve& arm, double lr_a, const Curve& baseline, double lr_b, double level) {
+Estimate paired_change(const Curve& arm, double lr_a, const Curve& baseline, double lr_b,
+                       const Options& options) {
   std::map<std::int64_t, double> base;
   for (const auto& p : baseline.points) {
     if (same_lr(p.cell.lr, lr_b) && p.cell.label != "missing") base[p.cell.seed] = p.cell.loss;
@@ -75,7 +76,7 @@ Estimate paired_change(const Curve& arm, double lr_a, const Curve& baseline, dou
     changes.push_back(p.cell.loss - base[p.cell.seed]);
   }
   if (changes.empty()) return Estimate::missing("no seed was run in both arms");
-  Estimate change = mean_with_interval(changes, level);
+  Estimate change = mean_with_interval(changes, options.level, options.bootstrap_from_seeds);
   if (!change.value) change.why = "not finite in one of the arms";
   return change;
 }
@@ -102,15 +103,14 @@ Comparison compare(const Curve& arm, const Curve& baseline, const Options& optio
   c.boundary_decades.n = c.seeds;
 
   if (arm.best_lr.value && baseline.best_lr.value) {
-    c.best_loss_change =
-        paired_change(arm, *arm.best_lr.value, baseline, *baseline.best_lr.value, options.level);
+    c.best_loss_change = paired_change(arm, *arm.best_lr.value, baseline, *baseline.best_lr.value, options);
   } else {
     c.best_loss_change =
         Estimate::missing(arm.best_lr.value ? "baseline: " + baseline.best_lr.why : arm.best_lr.why);
   }
   for (const auto& row : arm.lrs) {
     if (baseline.at(row.lr))
-      c.loss_change.push_back({row.lr, paired_change(arm, row.lr, baseline, row.lr, options.level)});
+      c.loss_change.push_back({row.lr, paired_change(arm, row.lr, baseline, row.lr, options)});
   }
   if (arm.step_ms > 0 && baseline.step_ms > 0) {
     c.step_time_ratio.value = arm.step_ms / baseline.step_ms;

@@ -36,7 +36,7 @@ double t_half_width(const std::vector<double>& values, double level) {
   return boost::math::quantile(t, 0.5 + level / 2) * standard_deviation(values) / std::sqrt(n);
 }
 
-Estimate mean_with_interval(const std::vector<double>& values, double level) {
+Estimate mean_with_interval(const std::vector<double>& values, double level, int bootstrap_from) {
   if (values.empty()) return Estimate::missing("no seeds");
   for (const double v : values) {
     if (!std::isfinite(v)) return Estimate::missing("a value is not finite");
@@ -46,6 +46,14 @@ Estimate mean_with_interval(const std::vector<double>& values, double level) {
   e.value = mean(values);
   if (values.size() == 1) {
     e.why = "one seed has no spread";
+    return e;
+  }
+  if (e.n >= bootstrap_from) {
+    e.interval = bootstrap_interval(e.n, level, [&](const std::vector<int>& drawn) {
+      double sum = 0;
+      for (const int i : drawn) sum += values[static_cast<std::size_t>(i)];
+      return sum / static_cast<double>(drawn.size());
+    });
     return e;
   }
   const double half = t_half_width(values, level);

@@ -24,7 +24,8 @@ std::string minus(std::string text) {
 
 std::string plus_minus(const Estimate& e) {
   if (!e.value) return "";
-  std::string text = minus(fmt::format("{:+.3f}", *e.value));
+  // Adding 0 turns a rounded -0 into 0.
+  std::string text = minus(fmt::format("{:+.3f}", std::round(1e3 * *e.value) / 1e3 + 0.0));
   if (e.interval) text += fmt::format(" ± {:.3f}", 0.5 * (e.interval->high - e.interval->low));
   return text + " nat";
 }
@@ -48,6 +49,9 @@ std::string headline(const Comparison& c) {
   // Below a twentieth of a decade no sweep can tell two arms apart.
   if (std::abs(*d.value) < 0.05 && !c.at_least) return c.arm + " does not move the boundary LR.";
   if (!d.interval || d.interval->low > 0 || d.interval->high < 0) return moves + ".";
+  if (std::isinf(d.interval->low) && std::isinf(d.interval->high)) {
+    return moves + ", but there are too few cells for an interval.";
+  }
   return fmt::format("{}, but the interval, [{}, {}], does not exclude chance.", moves,
                      limit(d.interval->low), limit(d.interval->high));
 }
@@ -65,8 +69,12 @@ std::string boundary_sentence(const Comparison& c, const Curve& arm, const Curve
                                  boundary_words(arm.boundary), boundary_words(base.boundary), c.baseline);
   if (c.seeds > 0 && c.boundary_decades.value) {
     const bool up = *c.boundary_decades.value > 0;
-    text += up ? fmt::format("; {} of {} seeds agree", c.agree, c.seeds)
-               : fmt::format("; instability begins later in {} of {} seeds", c.agree, c.seeds);
+    if (up && c.seeds == 1) {
+      text += "; one seed was run";
+    } else {
+      text += up ? fmt::format("; {} of {} seeds agree", c.agree, c.seeds)
+                 : fmt::format("; instability begins later in {} of {} seeds", c.agree, c.seeds);
+    }
   }
   return text + ".";
 }
@@ -121,6 +129,7 @@ std::string boundary_text(const Boundary& b) {
     case Kind::kFitted:
       break;
   }
+  if (b.interval.low == 0 && std::isinf(b.interval.high)) return lr_text(b.value);
   const std::string high = std::isinf(b.interval.high) ? "∞" : lr_text(b.interval.high);
   return fmt::format("{} [{}, {}]", lr_text(b.value), lr_text(b.interval.low), high);
 }

@@ -18,7 +18,7 @@ struct Finding {
 };
 Finding finding(const Analysis& analysis, const Comparison& comparison);
 
-/// "0.17 [0.1, 0.3]", "> 1" (no cell unstable) or "unknown (why)".
+/// "0.17 [0.1, 0.3]", "0.17" (too few cells to bound it), "> 1" (no cell unstable) or "unknown (why)".
 std::string boundary_text(const Boundary& boundary);
 
 }  // namespace evenkeel::analysis

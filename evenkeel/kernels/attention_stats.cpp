@@ -97,8 +97,11 @@ void add_sequence(const T* logits, const T* weights, const T* q, const T* k, std
     out.logit_rms += row.squares;
     if (length > 0) out.qk_cosine += row.cosine * root / length;
     if (i == 0) continue;
+    // Weights are all NaN when a logit is infinite; a comparison must not turn that into an entropy of zero.
     const double entropy =
-        std::max(0.0, -std::log(static_cast<double>(row.largest_weight)) - row.weighted_drop);
+        row.largest_weight > 0
+            ? std::max(0.0, -std::log(static_cast<double>(row.largest_weight)) - row.weighted_drop)
+            : std::numeric_limits<double>::quiet_NaN();
     out.entropy += entropy;
     out.entropy_norm += entropy / std::log(static_cast<double>(i + 1));
   }

@@ -133,6 +133,13 @@ std::string last_line(const fs::path& log, std::uint64_t from) {
   return last;
 }
 
+std::string trainer_sentence(const fs::path& log, std::uint64_t from) {
+  std::string line = last_line(log, from);
+  constexpr std::string_view kName = "evenkeel-train: ";
+  if (line.rfind(kName, 0) == 0) line.erase(0, kName.size());
+  return line;
+}
+
 int usable_cores() {
   cpu_set_t mask;
   CPU_ZERO(&mask);

@@ -187,7 +187,7 @@ void Scheduler::settle(Running ended, const ExitStatus& status) {
     return fail(ended, fmt::format("the trainer ended with code {} but left no result.json", status.code),
                 true);
   }
-  const std::string last = words_for(status, last_line(run / "log.txt", ended.log_bytes));
+  const std::string last = words_for(status, trainer_sentence(run / "log.txt", ended.log_bytes));
   if (stopping_) {
     entry(ended.cell).state = CellState::kInterrupted;
     return;

@@ -132,7 +132,7 @@ class TwinTest(unittest.TestCase):
         for dtype in ("float64", "float32"):
             for qk_norm in ("off", "per_head", "per_head_own", "whole_dim"):
                 for bias in (False, True):
-                    for z_loss in (0, 1e-4, 1e-2):
+                    for z_loss in (0, 1e-2):
                         with self.subTest(dtype=dtype, qk_norm=qk_norm, bias=bias, z_loss=z_loss):
                             self.check_gradients(self.dump(qk_norm, bias, z_loss, dtype), TOLERANCE[dtype])
 

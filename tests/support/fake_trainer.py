@@ -70,15 +70,15 @@ def main():
         while time.monotonic() < end and not stopped:
             time.sleep(0.02)
         if stopped:
-            print("fake-trainer: stopped; run again to go on", file=sys.stderr)
+            print("evenkeel-train: stopped; run again to go on", file=sys.stderr)
             return 75
         if asked("crash") or (asked("crash_once") and attempt == 1):
-            print("fake-trainer: a made-up bug", file=sys.stderr)
+            print("evenkeel-train: a made-up bug", file=sys.stderr)
             return 4
         if asked("kill"):
             os.kill(os.getpid(), signal.SIGKILL)
         if asked("full"):
-            print("fake-trainer: cannot write %s: No space left on device; free some space" % path("x"), file=sys.stderr)
+            print("evenkeel-train: cannot write %s: No space left on device; free some space" % path("x"), file=sys.stderr)
             return 5
         if asked("silent"):
             return 0

@@ -5,6 +5,7 @@ when CI=true.
 """
 
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -190,6 +191,30 @@ class Browser(unittest.TestCase):
         self.assertNotEqual(self.driver.title, "owned")
         self.assertIn("</script>", self.js("document.querySelector('h1').innerText"))
         self.assertEqual(self.js("document.querySelectorAll('img').length"), 0)
+        self.assert_silent()
+
+    def test_final_losses_alone_make_a_report(self):
+        folder = pathlib.Path(self.folder.name)
+        rows = ["run,step,loss,lr,params,size,seed,arm,l0"]
+        for i, (lr, loss) in enumerate(zip((3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+                                           (3.40, 3.20, 3.10, 3.00, 3.05, 7.0, "nan"))):
+            rows.append(f"r{i},100000,{loss},{lr},98304,d64,1,base,5")
+        (folder / "losses.csv").write_text("\n".join(rows) + "\n")
+        subprocess.run([BIN / "evenkeel", "import", folder / "losses.csv", "--format", "csv", "--map",
+                        "run=run,step=step,loss=loss,lr=lr,params=params,size=size,seed=seed,arm=arm,l0=l0",
+                        "--out", folder / "imported"], check=True, stdout=subprocess.DEVNULL)
+        told = subprocess.run([BIN / "evenkeel", "analyze", folder / "imported", "--json"], check=True,
+                              capture_output=True, text=True)
+        self.assertEqual(told.stderr, "")
+        curve, = json.loads(told.stdout)["curves"]
+        self.assertAlmostEqual(curve["sensitivity"]["paper"], 4.75 / 7, places=12)
+        self.assertEqual([p["label"] for p in curve["points"]], ["finished"] * 5 + ["degraded", "nonfinite"])
+        self.assertEqual(curve["points"][-1]["loss"], "nan")
+        subprocess.run([BIN / "evenkeel", "report", folder / "imported"], check=True, stdout=subprocess.DEVNULL)
+        self.open("imported")
+        text = self.js("document.getElementById('report').innerText")
+        self.assertIn("recorded no attention statistics", text)
+        self.assertIn("0.679", text)
         self.assert_silent()
 
     def test_missing_cells_are_said(self):

@@ -33,10 +33,14 @@ const minus = (text: string): string => text.replace("-", "−");
 
 export const lrText = (lr: number): string => short(lr, 2);
 export const loss = (value: number): string => minus(value.toFixed(3));
-export const signed = (value: number, places = 3): string => (value >= 0 ? "+" : "−") + Math.abs(value).toFixed(places);
+export function signed(value: number, places = 3): string {
+  const digits = Math.abs(value).toFixed(places);
+  return (value >= 0 || Number(digits) === 0 ? "+" : "−") + digits;
+}
 export const count = (value: number): string => value.toLocaleString("en").replaceAll(",", " ");
 
 export function intervalText(interval: Interval, show: (v: number) => string): string {
+  if (interval && num(interval[0]) === 0 && num(interval[1]) === Infinity) return "[open]";
   return interval ? `[${show(num(interval[0]))}, ${show(num(interval[1]))}]` : "";
 }
 

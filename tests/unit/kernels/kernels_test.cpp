@@ -122,6 +122,17 @@ TEST(AttentionStatsKernel, OneHotRowsHaveNoEntropy) {
   EXPECT_EQ(stats.logit_absmax, 1e6);
 }
 
+TEST(AttentionStatsKernel, AnInfiniteLogitIsSeen) {
+  const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  const double q[] = {1, 1, 1, 1}, k[] = {1, 1, 1, 1}, z[] = {0.5, -inf, inf, 1}, p[] = {1, 0, nan, nan};
+  AttentionStats stats;
+  attention_stats(z, p, q, k, {1, 1, 2, 2}, &stats);
+  EXPECT_EQ(stats.logit_max, inf);
+  EXPECT_EQ(stats.logit_absmax, inf);
+  EXPECT_TRUE(std::isnan(stats.entropy));
+  EXPECT_TRUE(std::isnan(stats.entropy_norm));
+}
+
 TEST(AttentionStatsKernel, ASingleTokenHasNoEntropyRows) {
   const double q[] = {1, 2}, k[] = {3, 4}, z[] = {11 / std::sqrt(2)}, p[] = {1};
   AttentionStats stats;

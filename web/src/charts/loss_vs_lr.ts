@@ -115,7 +115,7 @@ function draw(report: Report, palette: Palette, curves: Curve[], dots: Dot[], vi
     y: { domain: [bottom, edge + 0.4 * pad], label: "↑ final validation loss (nat/token)", grid: true, nice: false, ticks: 6 },
     marks: [
       Plot.ruleY(view.lines, { y: "y", stroke: "var(--muted)", strokeDasharray: "5 4" }),
-      Plot.text(view.lines, { x: domain[1], y: "y", text: "text", textAnchor: "end", dx: -2, dy: 8, fill: "var(--muted)", stroke: "var(--page)", strokeWidth: 4 }),
+      Plot.text(view.lines, { x: domain[0], y: "y", text: "text", textAnchor: "start", dx: 3, dy: 8, fill: "var(--muted)", stroke: "var(--page)", strokeWidth: 4 }),
       ...curves.flatMap((c) => {
         const path = c.means.map((m) => ({ lr: m.lr, y: m.value === null ? NaN : Math.min(num(m.value), edge), lost: m.nonfinite > 0 }));
         const toEdge = path.flatMap((p, i) => (p.lost && i > 0 && !path[i - 1]!.lost ? [path[i - 1]!, { ...p, y: edge }] : []));

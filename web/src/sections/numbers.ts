@@ -1,6 +1,6 @@
 // The key numbers of every arm at every size.
 import { h, table } from "../dom";
-import { boundaryText, intervalText, loss, lrText, num, short } from "../format";
+import { boundaryText, intervalText, loss, lrText, num, short, signed } from "../format";
 import type { Curve, Report } from "../types";
 
 const optional = (v: number | null, show: (x: number) => string): string => (v === null ? "–" : show(v));
@@ -50,7 +50,7 @@ export function lossChanges(report: Report): HTMLElement | null {
       { name: "arm", text: (r) => r.arm },
       { name: "size", text: (r) => r.size },
       { name: "LR", text: (r) => lrText(r.lr), value: (r) => r.lr },
-      { name: "change", text: (r) => (r.value === null ? (r.why ?? "–") : num(r.value).toFixed(3).replace("-", "−")), value: (r) => num(r.value) },
+      { name: "change", text: (r) => (r.value === null ? (r.why ?? "–") : signed(num(r.value))), value: (r) => num(r.value) },
       { name: "interval", text: (r) => intervalText(r.interval, loss), value: () => 0 },
       { name: "pairs", text: (r) => String(r.n), value: (r) => r.n },
     ],
