@@ -105,7 +105,9 @@ void show_progress(const Scheduler& scheduler, Progress& progress) {
   } else {
     if (rate > 0) head += fmt::format("; {} tokens/s", count_text(rate));
     const double worked = scheduler.done_flops(), left = scheduler.left_flops();
-    if (worked > 0 && left > 0)
+    // Before that, what trainers need to start would be taken for training time.
+    const bool measured = worked > 0.05 * sweep::train_flops(scheduler.plan().cells.front().experiment);
+    if (measured && left > 0)
       head += fmt::format("; {} left", duration_text(left / worked * scheduler.elapsed_s()));
   }
   std::vector<std::string> lines{head};

@@ -162,12 +162,22 @@ std::vector<std::string> strangers(const fs::path& sweep, const SweepFile& file)
 
 void prepare_run(const fs::path& run, const Cell& cell) {
   if (fs::exists(run / "manifest.json")) {
-    const std::string found = runs::read_manifest(run).config_hash;
-    if (found == cell.hash) return;
-    throw InputError(
-        fmt::format("{} holds a run of another configuration ({}, this one is {}); choose another --out, or "
-                    "repeat that run's settings",
-                    run.string(), found, cell.hash));
+    runs::Manifest found = runs::read_manifest(run);
+    if (found.config_hash != cell.hash) {
+      throw InputError(
+          fmt::format("{} holds a run of another configuration ({}, this one is {}); choose another --out, "
+                      "or repeat that run's settings",
+                      run.string(), found.config_hash, cell.hash));
+    }
+    // The same data may have moved since; its fingerprint is in the hash.
+    const DataSpec& data = cell.experiment.data;
+    const bool same_place =
+        found.experiment.data.path == data.path && found.experiment.data.valid_path == data.valid_path;
+    if (same_place || fs::exists(run / "result.json")) return;
+    found.experiment = cell.experiment;
+    found.environment.update(environment_of(cell));
+    runs::write_manifest(run, found);
+    return;
   }
   make_folder(run);
   const Json versions{{"evenkeel", kVersion}, {"format", kFormat}};

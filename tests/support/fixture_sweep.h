@@ -120,6 +120,7 @@ class FixtureSweep {
     result.label = lost ? "nonfinite" : "finished";
     result.steps = last;
     result.final_loss = lost ? NAN : end;
+    result.train_loss = lost ? NAN : end - 0.02;
     result.l0 = l0;
     if (lost) result.nonfinite_step = last;
     result.digest = Json::object();

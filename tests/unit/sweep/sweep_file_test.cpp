@@ -99,5 +99,25 @@ TEST(PrepareRun, RefusesAFolderWithAnotherRun) {
   EXPECT_THROW(prepare_run(folder / "run", plan.cells[1]), InputError);
 }
 
+TEST(PrepareRun, FollowsDataThatMovedUntilTheRunHasEnded) {
+  TempFolder folder;
+  Cell cell = sample_plan("").cells.at(0);
+  cell.experiment.data.kind = DataKind::kBytes;
+  cell.experiment.data.path = "old.txt";
+  cell.hash = config_hash(cell.experiment);
+  prepare_run(folder / "run", cell);
+  cell.experiment.data.path = "new.txt";
+  ASSERT_EQ(config_hash(cell.experiment), cell.hash);
+  prepare_run(folder / "run", cell);
+  EXPECT_EQ(runs::read_manifest(folder / "run").experiment.data.path, "new.txt");
+  runs::Result result;
+  result.label = "finished";
+  result.digest = Json::object();
+  runs::write_result(folder / "run", result);
+  cell.experiment.data.path = "newer.txt";
+  prepare_run(folder / "run", cell);
+  EXPECT_EQ(runs::read_manifest(folder / "run").experiment.data.path, "new.txt");
+}
+
 }  // namespace
 }  // namespace evenkeel::sweep

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <limits>
-#include <regex>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 
 #include "evenkeel/base/files.h"
@@ -24,14 +24,20 @@ std::set<std::string> documented(const std::string& docs, const std::string& hea
     if (!line.starts_with("| `")) continue;
     const std::string cell = line.substr(1, line.find('|', 1) - 1);
     std::string site;
-    const std::regex quoted("`([^`]+)`");
-    for (std::sregex_iterator it(cell.begin(), cell.end(), quoted), last; it != last; ++it) {
-      std::string key = (*it)[1];
+    for (std::size_t at = cell.find('`'); at != std::string::npos; at = cell.find('`', at + 1)) {
+      const std::size_t close = cell.find('`', at + 1);
+      std::string key = cell.substr(at + 1, close - at - 1);
+      at = close;
       const auto slash = key.rfind('/');
       if (slash != std::string::npos) site = key.substr(0, slash + 1);
       else if (!site.empty()) key = site + key;
-      key = std::regex_replace(key, std::regex("layer00"), "{layer}");
-      ids.insert(std::regex_replace(key, std::regex("<parameter>"), "{parameter}"));
+      for (const auto& [written, id] :
+           {std::pair{"layer00", "{layer}"}, std::pair{"<parameter>", "{parameter}"}}) {
+        if (const auto found = key.find(written); found != std::string::npos) {
+          key.replace(found, std::string(written).size(), id);
+        }
+      }
+      ids.insert(key);
     }
   }
   return ids;

@@ -11,8 +11,8 @@ interface Square {
 }
 
 const quantities = {
-  entropy: { name: "entropy H / ln n", legend: "attention entropy H / ln n (0: one key, 1: uniform)" },
-  logit: { name: "largest logit", legend: "largest attention logit (log scale)" },
+  entropy: { name: "entropy H / ln n", legend: "Attention entropy H / ln n (0: one key, 1: uniform)" },
+  logit: { name: "largest logit", legend: "Largest attention logit (log scale)" },
 };
 
 export function heatMap(report: Report): HTMLElement | null {

@@ -82,7 +82,7 @@ function boundaryBars(curves: Curve[], domain: [number, number], base: number, s
       const at = b.kind === "fitted" ? num(b.value) : num(b.bound);
       const [from, to] = b.interval ? [num(b.interval[0]), num(b.interval[1])] : [at, at];
       return {
-        arm: c.arm, y: base - (i + 1) * step, at: within(at), from: within(from), to: within(to),
+        arm: c.arm, y: base - (i + 1.6) * step, at: within(at), from: within(from), to: within(to),
         inside: b.kind === "fitted" && at === within(at), text: boundaryText(b) + (at > domain[1] ? " →" : ""),
       };
     });
@@ -93,7 +93,7 @@ function draw(report: Report, palette: Palette, curves: Curve[], dots: Dot[], vi
   const height = Math.round(Math.min(440, Math.max(320, width * 0.72)));
   const pad = (view.high - view.low || 0.1) / 13;
   const edge = view.high + pad;
-  const bottom = view.low - pad * (view.boundaries ? 1 + 1.5 * curves.length : 1);
+  const bottom = view.low - pad * (view.boundaries ? 2 + 1.5 * curves.length : 1);
   const lrs = [...new Set(dots.map((d) => d.lr))].sort((a, b) => a - b);
   const domain: [number, number] = [(lrs[0] ?? 0.1) / 1.6, (lrs.at(-1) ?? 1) * 1.6];
   // Arms stand a little apart, or their marks would hide each other.

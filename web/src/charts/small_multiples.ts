@@ -58,7 +58,7 @@ export function smallMultiples(report: Report, palette: Palette, size: string, q
         marks: [
           ...(quantity.reference && domain[1] > quantity.reference.y
             ? [Plot.ruleY([quantity.reference.y], { stroke: "var(--muted)", strokeDasharray: "4 4" }),
-               Plot.text([quantity.reference], { x: 0, y: "y", text: "text", textAnchor: "start", dx: 4, dy: -6, fill: "var(--muted)", stroke: "var(--page)", strokeWidth: 3 })]
+               Plot.text([quantity.reference], { x: lastStep, y: "y", text: "text", textAnchor: "end", dx: -2, dy: -6, fill: "var(--muted)", stroke: "var(--page)", strokeWidth: 3 })]
             : []),
           ...report.analysis.arms.map((arm) =>
             Plot.line(points.filter((p) => p.arm === arm), {
