@@ -6,6 +6,7 @@
 
 #include "cli/evenkeel/commands.h"
 #include "cli/evenkeel/sweep_session.h"
+#include "evenkeel/telemetry/metric_table.h"
 
 namespace evenkeel::cli {
 namespace {
@@ -160,6 +161,14 @@ void schema(bool json) {
       style.bold("[sweep]"));
 }
 
+void metrics(bool json) {
+  if (json) {
+    fmt::print("{}\n", Json{{"metrics", telemetry::metric_listing()}}.dump(2));
+  } else {
+    fmt::print("{}", telemetry::metric_listing_markdown());
+  }
+}
+
 }  // namespace
 
 void add_config(CLI::App& app, int&) {
@@ -169,7 +178,8 @@ void add_config(CLI::App& app, int&) {
   };
   CLI::App* config = app.add_subcommand("config", "Check a study without running it; list every field");
   config->require_subcommand(1);
-  config->footer("Examples:\n  evenkeel config check study.toml\n  evenkeel config schema");
+  config->footer(
+      "Examples:\n  evenkeel config check study.toml\n  evenkeel config schema\n  evenkeel config metrics");
   auto given = std::make_shared<Arguments>();
   CLI::App* check_command =
       config->add_subcommand("check", "Resolve a study and count its cells and cost; runs nothing");
@@ -182,6 +192,11 @@ void add_config(CLI::App& app, int&) {
   schema_command->footer("Examples:\n  evenkeel config schema | less\n  evenkeel config schema --json");
   add_json_flag(*schema_command, given->json);
   schema_command->callback([given] { schema(given->json); });
+  CLI::App* metrics_command =
+      config->add_subcommand("metrics", "Every quantity a run records: unit, shape, cost, meaning, source");
+  metrics_command->footer("Examples:\n  evenkeel config metrics | less\n  evenkeel config metrics --json");
+  add_json_flag(*metrics_command, given->json);
+  metrics_command->callback([given] { metrics(given->json); });
 }
 
 }  // namespace evenkeel::cli

@@ -302,6 +302,14 @@ Analysis analyze(const std::vector<CellPoint>& unordered, const Options& options
       if (base && curve && arm != baseline) analysis.comparisons.push_back(compare(*curve, *base, options));
     }
   }
+  // What rests on most seeds speaks first, then the larger model.
+  std::stable_sort(analysis.comparisons.begin(), analysis.comparisons.end(),
+                   [&](const Comparison& a, const Comparison& b) {
+                     const auto rank = [&](const Comparison& c) {
+                       return std::pair(c.seeds, analysis.find(c.baseline, c.size)->params);
+                     };
+                     return rank(a) > rank(b);
+                   });
   return analysis;
 }
 

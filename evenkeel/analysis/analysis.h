@@ -74,7 +74,7 @@ struct Analysis {
   Options options;                       ///< as used: baseline filled in
   std::vector<std::string> arms, sizes;  ///< baseline first; sizes from small to large
   std::vector<Curve> curves;             ///< by size, then arm
-  std::vector<Comparison> comparisons;
+  std::vector<Comparison> comparisons;   ///< most seeds first, then the larger model
 
   const Curve* find(const std::string& arm, const std::string& size) const;
 };

@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <torch/version.h>
 
+#include <cstdlib>
 #include <fstream>
 
 namespace evenkeel::train {
@@ -29,6 +30,10 @@ Json environment(Json known) {
   }
   known["processor"] = processor();
   known["libtorch"] = TORCH_VERSION;
+  // Chosen by hand they change the last bits of fp32 products.
+  for (const char* name : {"OPENBLAS_CORETYPE", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"}) {
+    if (const char* value = std::getenv(name)) known[name] = value;
+  }
   known["threads"] = at::get_num_threads();
   return known;
 }

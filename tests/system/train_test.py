@@ -73,14 +73,16 @@ class TrainTest(unittest.TestCase):
             self.assertEqual(left[name], right[name], f"{name} differs")
 
     def start(self, run):
-        return subprocess.Popen([TRAIN, "run", str(run)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([TRAIN, "run", str(run)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.stderr.close)
+        return process
 
     def prepare(self, name):
         """A run directory that was interrupted before its first step."""
         run = self.folder / name
-        train(self.folder / "template-once") if not (self.folder / "template-once").exists() else None
+        train(self.folder / "prepared")
         run.mkdir()
-        shutil.copy(self.folder / "template-once" / "manifest.json", run)
+        shutil.copy(self.folder / "prepared" / "manifest.json", run)
         return run
 
     def test_two_equal_runs_are_equal_byte_for_byte(self):

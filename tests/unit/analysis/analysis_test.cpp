@@ -124,6 +124,24 @@ TEST(Analysis, TheCapIsTheBaselinesL0) {
   EXPECT_NEAR(a.curves[1].l0, 6.15, 1e-12);
 }
 
+TEST(Analysis, ComparesFirstWhatRestsOnMostSeeds) {
+  std::vector<CellPoint> cells = sweep();
+  for (CellPoint c : sweep()) {
+    if (c.seed > 1) continue;
+    c.size = "d32";
+    c.params = 24576;
+    cells.push_back(c);
+    c.size = "d128";
+    c.params = 786432;
+    cells.push_back(c);
+  }
+  const Analysis a = analyze(cells);
+  ASSERT_EQ(a.comparisons.size(), 3u);
+  EXPECT_EQ(a.comparisons[0].size, "d64");
+  EXPECT_EQ(a.comparisons[1].size, "d128");
+  EXPECT_EQ(a.comparisons[2].size, "d32");
+}
+
 TEST(Analysis, ChoosesTheBaseline) {
   EXPECT_EQ(choose_baseline({"qk_norm=per_head", "qk_norm=off"}, ""), "qk_norm=off");
   EXPECT_EQ(
