@@ -5,7 +5,8 @@
 #include <iostream>
 #include <memory>
 
-#include "commands.h"
+#include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/terminal.h"
 #include "evenkeel/analysis/analysis.h"
 #include "evenkeel/analysis/json.h"
 #include "evenkeel/analysis/load.h"
@@ -22,32 +23,6 @@ std::string number(const analysis::Estimate& e, int digits) {
 std::string sensitivity(const analysis::Sensitivity& s) {
   if (!s.value) return "-";
   return fmt::format("{:.3f}{}", *s.value, s.undertrained ? " u" : "");
-}
-
-/// Pads by what is seen: a code point is a column here.
-std::string padded(const std::string& text, std::size_t width) {
-  const auto seen = static_cast<std::size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-  return text + std::string(width > seen ? width - seen : 0, ' ');
-}
-
-void print_table(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()), 0);
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      const auto seen = static_cast<std::size_t>(std::count_if(row[i].begin(), row[i].end(), [](char c) {
-        return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-      }));
-      widths[i] = std::max(widths[i], seen);
-    }
-  }
-  for (const auto& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) line += padded(row[i], widths[i] + 2);
-    line.erase(line.find_last_not_of(' ') + 1);
-    std::cout << line << '\n';
-  }
 }
 
 std::string loss_text(const analysis::LrSummary& row) {
@@ -73,7 +48,7 @@ void print_loss_table(const analysis::Analysis& a) {
     rows.push_back(std::move(row));
   }
   std::cout << "Final validation loss (nat, mean over seeds; * some cells unstable)\n";
-  print_table(rows);
+  std::cout << table_text(rows, Style(stdout), 2);
 }
 
 void print_summary(const analysis::Analysis& a) {
@@ -86,7 +61,7 @@ void print_summary(const analysis::Analysis& a) {
                     sensitivity(c.run_length), sensitivity(c.swept)});
   }
   std::cout << "\nLR sensitivity S in nat (u: undertrained window), boundary LR with its interval\n";
-  print_table(rows);
+  std::cout << table_text(rows, Style(stdout), 2);
   for (const auto& c : a.curves) {
     const std::string who = "  " + c.size + " " + c.arm + ": ";
     if (c.missing > 0) {
@@ -121,7 +96,7 @@ void add_analyze(CLI::App& app, int& exit_code) {
     options.baseline = args->baseline;
     const auto result = analysis::analyze(analysis::points_of(sweep), options);
     if (args->json) {
-      std::cout << analysis::analysis_json(result).dump(2) << '\n';
+      std::cout << json_text(analysis::analysis_json(result), 2) << '\n';
     } else {
       print_loss_table(result);
       print_summary(result);

@@ -114,7 +114,7 @@ void check(const SpecOptions& options, bool json) {
   const SweepSpec spec = sweep_from(std::move(file), options.overrides());
   const sweep::Plan plan = sweep::make_plan(spec, open_data, machine_has_fast_bf16());
   if (json) {
-    fmt::print("{}\n", check_json(spec, plan).dump(2));
+    fmt::print("{}\n", json_text(check_json(spec, plan), 2));
     return;
   }
   const Style style(stdout);

@@ -16,7 +16,7 @@ namespace evenkeel::cli {
 namespace {
 
 void print_json(const Json& document) {
-  fmt::print("{}\n", document.dump(2, ' ', false, Json::error_handler_t::replace));
+  fmt::print("{}\n", json_text(document, 2));
 }
 
 // --- tokenize
@@ -159,7 +159,7 @@ void print_facts(const Json& j) {
   fmt::print("fingerprint   {}\n", j["fingerprint"].get<std::string>());
   fmt::print("first ids     {}\n", j["first"]["ids"].dump());
   if (!j["first"]["text"].is_null()) {
-    fmt::print("first text    {}\n", j["first"]["text"].dump(-1, ' ', false, Json::error_handler_t::replace));
+    fmt::print("first text    {}\n", json_text(j["first"]["text"]));
   }
 }
 

@@ -53,7 +53,7 @@ void add_import(CLI::App& app, int& exit_code) {
                              {"rows", summary.rows},
                              {"runs", summary.runs},
                              {"nonfinite", summary.nonfinite}};
-      fmt::print("{}\n", document.dump(2));
+      fmt::print("{}\n", json_text(document, 2));
     } else {
       fmt::print("{} runs from {} rows in {} ({} not finite); next: evenkeel analyze {}\n", summary.runs,
                  summary.rows, args->out, summary.nonfinite, args->out);

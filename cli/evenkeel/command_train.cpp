@@ -42,7 +42,7 @@ sweep::Cell plan_one(const SpecOptions& options) {
 
 struct Watched {
   int code = 0;
-  std::string last_line;
+  std::string failure;
   bool stopped = false;  ///< by a signal to this process
 };
 
@@ -85,7 +85,7 @@ Watched watch(const fs::path& run, const sweep::Cell& cell, Progress& progress) 
   }
   progress.clear();
   result.code = status.code;
-  result.last_line = sweep::trainer_sentence(log, log_bytes);
+  result.failure = sweep::failure_sentence(status, log, log_bytes);
   if (fs::exists(log) && fs::file_size(log, absent) == 0) fs::remove(log, absent);
   return result;
 }
@@ -100,7 +100,7 @@ void print_result(const Arguments& given, const sweep::Cell& cell, const runs::R
                       {"loss", json_number(result.final_loss)},
                       {"l0", json_number(result.l0)},
                       {"exit_code", exit_code}};
-    fmt::print("{}\n", answer.dump(2));
+    fmt::print("{}\n", json_text(answer, 2));
     return;
   }
   if (result.label == "nonfinite") {
@@ -136,10 +136,9 @@ int train(const Arguments& given) {
     throw Interrupted(fmt::format(
         "stopped; run the same command again to go on from the last checkpoint in {}", given.out));
   }
-  const std::string why = ended.last_line.empty()
-                              ? fmt::format("the trainer ended with code {} and said nothing", ended.code)
-                              : ended.last_line;
-  fmt::print(stderr, "evenkeel: {} (log: {})\n", why, (run / "log.txt").string());
+  const fs::path log = run / "log.txt";
+  fmt::print(stderr, "evenkeel: {}{}\n", ended.failure,
+             fs::exists(log) ? fmt::format(" (log: {})", log.string()) : "");
   return ended.code == kExitFinished || ended.code == kExitStopped ? kExitInternal : ended.code;
 }
 

@@ -35,7 +35,7 @@ Settings SpecOptions::overrides() const {
   const auto shorthand = [&](const char* path, const Json& value, const char* flag) {
     if (const auto it = settings.find(path); it != settings.end() && it->second.value != value) {
       throw InputError(
-          fmt::format("{} contradicts --set {}={}; keep one", flag, path, it->second.value.dump()));
+          fmt::format("{} contradicts --set {}={}; keep one", flag, path, json_text(it->second.value)));
     }
     settings[path] = {value, flag};
   };

@@ -25,7 +25,7 @@ struct Outcome {
   std::string report;  ///< its path, once written
 };
 
-Outcome read_outcome(const fs::path& out, const SweepFile& file) {
+Outcome read_outcome(const fs::path& out, const SweepFile& file, int exit_code) {
   Outcome outcome;
   bool any = false;
   for (const CellEntry& cell : file.cells) {
@@ -33,9 +33,13 @@ Outcome read_outcome(const fs::path& out, const SweepFile& file) {
     outcome.cells.emplace_back(cell, runs::read_result(sweep::cell_folder(out, cell.hash)));
     any = any || outcome.cells.back().second.has_value();
   }
-  if (any) {
+  if (!any) return outcome;
+  try {
     outcome.analysis = analysis::analyze(analysis::points_of(analysis::load_sweep(out)));
     outcome.verdict = analysis::verdict(*outcome.analysis);
+  } catch (const InputError&) {
+    // A cell with a damaged manifest: it counts as crashed, and its sentence has been told.
+    if (exit_code != kExitCellsCrashed) throw;
   }
   return outcome;
 }
@@ -119,9 +123,9 @@ int complain(const std::string& sentence, int exit_code) {
 
 }  // namespace
 
-int tell_outcome(const SweepRequest& request, const SweepFile& file, const std::string& environment_message,
+int tell_outcome(const SweepRequest& request, const SweepFile& file, const std::string& refusal,
                  int exit_code) {
-  Outcome outcome = read_outcome(request.out, file);
+  Outcome outcome = read_outcome(request.out, file, exit_code);
   const bool ended = outcome.analysis && (exit_code == kExitFinished || exit_code == kExitCellsCrashed);
   if (ended) {
     const fs::path html = request.out / "report.html";
@@ -129,7 +133,7 @@ int tell_outcome(const SweepRequest& request, const SweepFile& file, const std::
     outcome.report = html.string();
   }
   if (request.json) {
-    fmt::print("{}\n", outcome_json(request, outcome, file, exit_code).dump(2));
+    fmt::print("{}\n", json_text(outcome_json(request, outcome, file, exit_code), 2));
   } else if (ended) {
     print_outcome(request, outcome, file);
     if (!request.last_words.empty()) fmt::print("\n{}\n", request.last_words);
@@ -151,8 +155,10 @@ int tell_outcome(const SweepRequest& request, const SweepFile& file, const std::
                       exit_code);
     case kExitEnvironment:
       return complain(fmt::format("stopped with {} of {} cells done because a trainer could not go on: {}",
-                                  count(CellState::kDone), outcome.cells.size(), environment_message),
+                                  count(CellState::kDone), outcome.cells.size(), refusal),
                       exit_code);
+    case kExitBadInput:
+      return complain(refusal, exit_code);
     default:
       return exit_code;
   }

@@ -7,7 +7,7 @@ namespace evenkeel::cli {
 
 /// Writes the report when the sweep has ended, prints what came out and returns `exit_code`. Throws
 /// EnvironmentError when the report cannot be written.
-int tell_outcome(const SweepRequest& request, const sweep::SweepFile& file,
-                 const std::string& environment_message, int exit_code);
+int tell_outcome(const SweepRequest& request, const sweep::SweepFile& file, const std::string& refusal,
+                 int exit_code);
 
 }  // namespace evenkeel::cli

@@ -76,16 +76,17 @@ void tell_epochs(const sweep::Plan& plan, Progress& progress) {
 // Tells, once each, of trainers that failed.
 class FailureTeller {
  public:
-  explicit FailureTeller(const SweepFile& file) : told_(file.cells.size(), 0) {}
+  explicit FailureTeller(const SweepFile& file) : told_(file.cells.size(), -1) {}
   void tell(const Scheduler& scheduler, const fs::path& out, Progress& progress) {
     for (std::size_t i = 0; i < told_.size(); ++i) {
       const CellEntry& cell = scheduler.file().cells[i];
       if (cell.message.empty() || told_[i] == cell.attempts) continue;
       told_[i] = cell.attempts;
-      const bool again = cell.state == CellState::kPending;
-      progress.say(fmt::format("{}: {}{} (log: {})", cell_text(cell), cell.message,
-                               again ? "; trying again" : "",
-                               (sweep::cell_folder(out, cell.hash) / "log.txt").string()));
+      if (cell.message == scheduler.refusal()) continue;  // said in the end
+      const fs::path log = sweep::cell_folder(out, cell.hash) / "log.txt";
+      progress.say(fmt::format("{}: {}{}{}", cell_text(cell), cell.message,
+                               cell.state == CellState::kPending ? "; trying again" : "",
+                               fs::exists(log) ? fmt::format(" (log: {})", log.string()) : ""));
     }
   }
 
@@ -166,7 +167,7 @@ int run_sweep(const SweepRequest& request) {
     show_progress(now, progress);
   });
   progress.clear();
-  return tell_outcome(request, file, scheduler.environment_message(), exit_code);
+  return tell_outcome(request, file, scheduler.refusal(), exit_code);
 }
 
 }  // namespace evenkeel::cli

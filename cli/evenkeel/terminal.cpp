@@ -18,6 +18,12 @@ std::size_t terminal_width(std::FILE* stream) {
   return 80;
 }
 
+// Characters of UTF-8.
+std::size_t seen(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
 }  // namespace
 
 bool is_terminal(std::FILE* stream) {
@@ -74,18 +80,19 @@ void Progress::clear() {
   drawn_ = 0;
 }
 
-std::string table_text(const std::vector<std::vector<std::string>>& rows, const Style& style) {
+std::string table_text(const std::vector<std::vector<std::string>>& rows, const Style& style,
+                       std::size_t words) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()), 0);
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], seen(row[i]));
   }
   std::string text;
   for (std::size_t r = 0; r < rows.size(); ++r) {
     std::string line;
     for (std::size_t i = 0; i < rows[r].size(); ++i) {
-      line += i == 0 ? fmt::format("{:<{}}", rows[r][i], widths[i])
-                     : fmt::format("  {:>{}}", rows[r][i], widths[i]);
+      const std::string pad(widths[i] - seen(rows[r][i]), ' ');
+      line += (i == 0 ? "" : "  ") + (i < words ? rows[r][i] + pad : pad + rows[r][i]);
     }
     line.erase(line.find_last_not_of(' ') + 1);
     text += (r == 0 ? style.bold(line) : line) + "\n";
@@ -101,15 +108,14 @@ std::string wrapped(const std::string& text, std::FILE* stream) {
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find(' ', at), text.size());
     const std::string word = text.substr(at, end - at);
-    const auto seen = static_cast<std::size_t>(std::count_if(
-        word.begin(), word.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+    const std::size_t columns = seen(word);
     if (column > 0) {
-      const bool fits = column + 1 + seen <= width;
+      const bool fits = column + 1 + columns <= width;
       out += fits ? ' ' : '\n';
       column = fits ? column + 1 : 0;
     }
     out += word;
-    column += seen;
+    column += columns;
     at = end + 1;
   }
   return out;

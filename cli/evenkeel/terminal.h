@@ -18,9 +18,6 @@ class Style {
   explicit Style(std::FILE* stream);
   std::string bold(const std::string& text) const { return wrap("1", text); }
   std::string dim(const std::string& text) const { return wrap("2", text); }
-  std::string red(const std::string& text) const { return wrap("31", text); }
-  std::string yellow(const std::string& text) const { return wrap("33", text); }
-  std::string green(const std::string& text) const { return wrap("32", text); }
 
  private:
   std::string wrap(const char* code, const std::string& text) const;
@@ -35,7 +32,6 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  bool live() const { return live_; }
   /// On a terminal replaces the lines shown before (each is cut to the width, no colour inside); elsewhere
   /// prints `plain` when it changed and the last plain line is at least five seconds old.
   void show(const std::vector<std::string>& lines, const std::string& plain);
@@ -51,9 +47,10 @@ class Progress {
   std::chrono::steady_clock::time_point last_time_;
 };
 
-/// Columns padded to their widest entry, two spaces between; the first row is the heading. Numbers read best
-/// right aligned: every column but the first is.
-std::string table_text(const std::vector<std::vector<std::string>>& rows, const Style& style);
+/// Columns padded to their widest entry (a character of UTF-8 is a column wide), two spaces between; the
+/// first row is the heading. Numbers read best right aligned: every column after the first `words` is.
+std::string table_text(const std::vector<std::vector<std::string>>& rows, const Style& style,
+                       std::size_t words = 1);
 
 /// `text` broken at spaces so that it fits `stream` when that is a terminal, else as it is. Bytes of UTF-8
 /// count by character.

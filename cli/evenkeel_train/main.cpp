@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <new>
 #include <string>
+#include <string_view>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/version.h"
@@ -18,6 +20,12 @@ volatile std::sig_atomic_t stop_signal = 0;  // the only thing a signal handler 
 int complain(const std::string& sentence, int code) {
   std::fprintf(stderr, "evenkeel-train: %s\n", sentence.c_str());
   return code;
+}
+
+int out_of_memory() {
+  return complain(
+      "out of memory; use a smaller model or batch, or fewer --jobs, and run the same command again",
+      evenkeel::kExitEnvironment);
 }
 
 int run(const std::string& directory) {
@@ -62,7 +70,11 @@ int main(int argc, char** argv) {
     return complain(e.what(), evenkeel::kExitEnvironment);
   } catch (const std::filesystem::filesystem_error& e) {
     return complain(e.what(), evenkeel::kExitEnvironment);
+  } catch (const std::bad_alloc&) {
+    return out_of_memory();
   } catch (const std::exception& e) {
+    // LibTorch's allocators have no exception type of their own.
+    if (std::string_view(e.what()).find("allocate memory") != std::string_view::npos) return out_of_memory();
     return complain(std::string("internal error, this is a bug in evenkeel: ") + e.what(),
                     evenkeel::kExitInternal);
   }

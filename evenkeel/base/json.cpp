@@ -36,8 +36,20 @@ Json read_json(const std::filesystem::path& file) {
   return parse_json(read_file(file), file.string());
 }
 
+std::string json_text(const Json& document, int indent) {
+  return document.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 void write_json(const std::filesystem::path& file, const Json& document) {
-  write_file(file, document.dump(2) + "\n");
+  std::string text;
+  try {
+    text = document.dump(2) + "\n";
+  } catch (const Json::type_error&) {
+    throw InputError(
+        file.string() +
+        " would hold text that is not UTF-8: most likely the name of a file or folder; rename it");
+  }
+  write_file(file, text);
 }
 
 }  // namespace evenkeel

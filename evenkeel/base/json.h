@@ -26,8 +26,11 @@ Json parse_json(std::string_view text, std::string_view where);
 /// JSON.
 Json read_json(const std::filesystem::path& file);
 
+/// One line, or indented; for people and pipes: bytes that are not UTF-8 become U+FFFD.
+std::string json_text(const Json& document, int indent = -1);
+
 /// Atomic: either the old file or the whole new one is there, also after a power cut. Indented, with final
-/// newline.
+/// newline. Throws InputError for text that is not UTF-8.
 void write_json(const std::filesystem::path& file, const Json& document);
 
 }  // namespace evenkeel

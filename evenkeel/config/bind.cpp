@@ -11,7 +11,7 @@ bool bounded(double x) {
 
 void wrong_value(const std::string& path, const std::string& expected, const Setting& setting) {
   throw InputError(
-      fmt::format("[{}] must be {}, got {} ({})", path, expected, setting.value.dump(), setting.origin));
+      fmt::format("[{}] must be {}, got {} ({})", path, expected, json_text(setting.value), setting.origin));
 }
 
 std::string range_text(const FieldInfo& info) {
@@ -26,8 +26,8 @@ std::string range_text(const FieldInfo& info) {
 void check_range(const std::string& path, double value, const FieldInfo& info, const Setting& setting) {
   const bool low = info.above_min ? value > info.min : value >= info.min;
   if ((bounded(info.min) && !low) || (bounded(info.max) && value > info.max)) {
-    throw InputError(fmt::format("[{}] must be{}, got {} ({})", path, range_text(info), setting.value.dump(),
-                                 setting.origin));
+    throw InputError(fmt::format("[{}] must be{}, got {} ({})", path, range_text(info),
+                                 json_text(setting.value), setting.origin));
   }
 }
 

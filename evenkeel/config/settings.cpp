@@ -8,6 +8,7 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
+#include "evenkeel/base/utf8.h"
 
 namespace evenkeel {
 namespace {
@@ -92,6 +93,11 @@ std::pair<std::string, Setting> parse_assignment(std::string_view text, const st
   if (equals == std::string_view::npos || equals == 0) {
     throw InputError(
         fmt::format("{} needs key=value, for example --set optim.lr=0.01, got \"{}\"", origin, text));
+  }
+  if (const std::size_t bad = first_invalid_utf8(text); bad != std::string_view::npos) {
+    throw InputError(fmt::format(
+        "{} takes UTF-8 text, and byte {} of {} is not; rename the file, or set the terminal to UTF-8",
+        origin, bad + 1, json_text(Json(std::string(text)))));
   }
   const std::string key(text.substr(0, equals)), value(text.substr(equals + 1));
   try {

@@ -77,7 +77,9 @@ std::vector<Json> axis_values(const std::string& path, const Setting& setting) {
 SweepSpec sweep_from(Settings settings, const Settings& overrides) {
   for (const auto& [path, setting] : overrides) {
     settings[path] = setting;
-    if (path.rfind("sweep.", 0) != 0) settings.erase("sweep." + path);
+    const bool axis = path.rfind("sweep.", 0) == 0;
+    const std::string other = axis ? path.substr(6) : "sweep." + path;
+    if (!overrides.count(other)) settings.erase(other);
   }
   SweepSpec spec;
   Settings words;

@@ -1,6 +1,7 @@
 #include "evenkeel/sweep/process.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -133,11 +134,23 @@ std::string last_line(const fs::path& log, std::uint64_t from) {
   return last;
 }
 
-std::string trainer_sentence(const fs::path& log, std::uint64_t from) {
+std::string failure_sentence(const ExitStatus& status, const fs::path& log, std::uint64_t from) {
+  if (status.signal != 0) {
+    const char* hint = status.signal == SIGKILL ? " (perhaps the machine ran out of memory)" : "";
+    return fmt::format("the trainer was killed by signal {}, {}{}", status.signal, ::strsignal(status.signal),
+                       hint);
+  }
   std::string line = last_line(log, from);
   constexpr std::string_view kName = "evenkeel-train: ";
   if (line.rfind(kName, 0) == 0) line.erase(0, kName.size());
-  return line;
+  if (!line.empty()) return line;
+  if (status.code == kExitEnvironment) {
+    return fmt::format(
+        "the trainer could not write to {}, not even its reason: most likely the disk is full or writing is "
+        "not permitted; free some space there and run the same command again",
+        log.parent_path().string());
+  }
+  return fmt::format("the trainer ended with code {} and said nothing", status.code);
 }
 
 int usable_cores() {

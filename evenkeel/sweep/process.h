@@ -54,8 +54,9 @@ void send_signal(pid_t process, int signal);
 /// Last non-empty line of `log` from byte `from` on; "" when there is none.
 std::string last_line(const fs::path& log, std::uint64_t from);
 
-/// The last line of a trainer's log without the program's name in front.
-std::string trainer_sentence(const fs::path& log, std::uint64_t from);
+/// Why a trainer failed: the last line it wrote to `log` from byte `from` on without the program's name in
+/// front, else what its end tells.
+std::string failure_sentence(const ExitStatus& status, const fs::path& log, std::uint64_t from);
 
 /// Processors this process may use: its affinity mask, and a whole-number bandwidth limit of its control
 /// group.

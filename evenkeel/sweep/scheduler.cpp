@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include <csignal>
-#include <cstring>
 
 #include "evenkeel/base/files.h"
 
@@ -34,16 +33,6 @@ Json newest_record(const fs::path& run, std::uint64_t from) {
 std::int64_t step_in(const Json& record) {
   const auto it = record.find("step");
   return it != record.end() && it->is_number_integer() ? it->get<std::int64_t>() : 0;
-}
-
-std::string words_for(const ExitStatus& status, const std::string& last) {
-  if (status.signal != 0) {
-    const char* hint = status.signal == SIGKILL ? " (perhaps the machine ran out of memory)" : "";
-    return fmt::format("the trainer was killed by signal {}, {}{}", status.signal, ::strsignal(status.signal),
-                       hint);
-  }
-  if (!last.empty()) return last;
-  return fmt::format("the trainer ended with code {} and said nothing", status.code);
 }
 
 }  // namespace
@@ -94,14 +83,13 @@ int Scheduler::run(const Observer& observe) {
   save();
   for (;;) {
     observe(*this);
-    while (!stopping_ && environment_message_.empty() && static_cast<int>(running_.size()) < options_.jobs) {
+    while (!stopping_ && refused_ == 0 && static_cast<int>(running_.size()) < options_.jobs) {
       const std::size_t before = running_.size();
       start_next(gate);
       if (running_.size() == before) break;
     }
     observe(*this);
-    if (running_.empty() && (stopping_ || !environment_message_.empty() || count(CellState::kPending) == 0))
-      break;
+    if (running_.empty() && (stopping_ || refused_ != 0 || count(CellState::kPending) == 0)) break;
     const int came = gate.wait(options_.tick_s);
     if (came > 0) {
       stops += came;
@@ -113,7 +101,7 @@ int Scheduler::run(const Observer& observe) {
   }
   save();
   observe(*this);
-  if (!environment_message_.empty()) return kExitEnvironment;
+  if (refused_ != 0) return refused_;
   if (stopping_ || count(CellState::kInterrupted) > 0) return kExitInterrupted;
   return count(CellState::kCrashed) > 0 ? kExitCellsCrashed : kExitFinished;
 }
@@ -123,7 +111,14 @@ void Scheduler::start_next(const SignalGate& gate) {
     if (entry(i).state != CellState::kPending || entry(i).dropped) continue;
     const Cell& cell = plan_.cells[i];
     const fs::path run = cell_folder(options_.folder, cell.hash);
-    prepare_run(run, cell);
+    try {
+      prepare_run(run, cell);
+    } catch (const InputError& error) {
+      entry(i).state = CellState::kCrashed;
+      entry(i).message = error.what();
+      save();
+      continue;
+    }
     Running child;
     child.cell = i;
     child.log_bytes = size_of(run / "log.txt");
@@ -137,6 +132,7 @@ void Scheduler::start_next(const SignalGate& gate) {
                                    run / "log.txt"},
                                   gate);
     running_.push_back(child);
+    if (!first_) first_ = i;
     entry(i).state = CellState::kRunning;
     ++entry(i).attempts;
     save();
@@ -187,15 +183,21 @@ void Scheduler::settle(Running ended, const ExitStatus& status) {
     return fail(ended, fmt::format("the trainer ended with code {} but left no result.json", status.code),
                 true);
   }
-  const std::string last = words_for(status, trainer_sentence(run / "log.txt", ended.log_bytes));
+  const std::string last = failure_sentence(status, run / "log.txt", ended.log_bytes);
   if (stopping_) {
     entry(ended.cell).state = CellState::kInterrupted;
     return;
   }
   // 126 and 127: the trainer cannot be executed, which no retry changes.
   if (status.code == kExitEnvironment || status.code == 126 || status.code == 127) {
-    environment_message_ = last;
+    refused_ = kExitEnvironment;
+    refusal_ = last;
     return fail(ended, last, false);
+  }
+  // What the first trainer refuses (a device that is not there), the others will refuse too.
+  if (status.code == kExitBadInput && ended.cell == first_ && count(CellState::kDone) == 0) {
+    refused_ = kExitBadInput;
+    refusal_ = last;
   }
   if (status.code == kExitInterrupted) {
     // Somebody else asked this trainer to stop; its work is saved.

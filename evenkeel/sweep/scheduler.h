@@ -2,13 +2,15 @@
 // at a time.
 //
 // A trainer that crashes (exit 4, a signal, no result) is started again up to `retries` times, from its last
-// checkpoint; one crash stops nothing else. Exit 5 (disk full, no permission) stops new cells from starting.
-// SIGINT or SIGTERM to this process asks the trainers to save and stop; a second one kills them. State is
-// kept in sweep.json and, first of all, in the cells' own result.json: a cell with a result never runs again.
+// checkpoint; one crash stops nothing else. Exit 5 (disk full, no permission) stops new cells from starting,
+// and so does exit 2 (wrong input) of the first trainer while nothing is done yet. SIGINT or SIGTERM to this
+// process asks the trainers to save and stop; a second one kills them. State is kept in sweep.json and, first
+// of all, in the cells' own result.json: a cell with a result never runs again.
 #pragma once
 
 #include <chrono>
 #include <functional>
+#include <optional>
 
 #include "evenkeel/sweep/process.h"
 #include "evenkeel/sweep/sweep_file.h"
@@ -47,9 +49,9 @@ class Scheduler {
   /// Called about every tick and after every change; may call drop().
   using Observer = std::function<void(Scheduler&)>;
 
-  /// Runs until nothing is left; returns an exit code of base/error.h: finished, cells crashed, environment,
-  /// interrupted. Throws EnvironmentError when the sweep itself cannot go on (its trainers are stopped
-  /// first).
+  /// Runs until nothing is left; returns an exit code of base/error.h: finished, cells crashed, bad input,
+  /// environment, interrupted. Throws EnvironmentError when the sweep itself cannot go on (its trainers are
+  /// stopped first).
   int run(const Observer& observe);
 
   /// Takes a pending cell out of the plan of this run and of sweep.json; false when it has begun already.
@@ -61,8 +63,9 @@ class Scheduler {
   std::size_t count(CellState state) const;
   int jobs() const { return options_.jobs; }
   bool stopping() const { return stopping_; }
-  /// The sentence of the trainer that ended with exit 5; "" when none did.
-  const std::string& environment_message() const { return environment_message_; }
+  /// The sentence of the trainer that ended the sweep early (exit 5, or 2 from the first one); "" when none
+  /// did.
+  const std::string& refusal() const { return refusal_; }
   double elapsed_s() const;
   /// Floating-point operations of training done since run() began, and those still to do.
   double done_flops() const;
@@ -90,7 +93,9 @@ class Scheduler {
   int whole_cells_ = 0;
   double whole_cells_s_ = 0;
   bool stopping_ = false;
-  std::string environment_message_;
+  std::optional<std::size_t> first_;  // cell whose trainer started first
+  int refused_ = 0;                   // exit code of what ended the sweep early
+  std::string refusal_;
   std::chrono::steady_clock::time_point begin_;
 };
 

@@ -22,13 +22,19 @@ constexpr std::array kStates{std::pair{CellState::kPending, "pending"},
                              std::pair{CellState::kCrashed, "crashed"},
                              std::pair{CellState::kInterrupted, "interrupted"}};
 
-CellState state_from(const std::string& name) {
-  for (const auto& [state, text] : kStates)
+CellState state_from(const std::string& name, const fs::path& file) {
+  std::string known;
+  for (const auto& [state, text] : kStates) {
     if (name == text) return state;
-  throw InputError("[state] must be a cell state, got \"" + name + "\"");
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", text);
+  }
+  throw InputError(
+      fmt::format("{}: the state of a cell must be one of {}, got \"{}\"; the cells are whole: remove this "
+                  "file and run the same command again",
+                  file.string(), known, name));
 }
 
-CellEntry entry_from(const Json& json) {
+CellEntry entry_from(const Json& json, const fs::path& file) {
   CellEntry entry;
   entry.hash = json.at("hash");
   entry.arm = json.at("arm");
@@ -36,7 +42,7 @@ CellEntry entry_from(const Json& json) {
   entry.lr = json.at("lr");
   entry.seed = json.at("seed");
   entry.params = json.at("params");
-  entry.state = state_from(json.at("state"));
+  entry.state = state_from(json.at("state"), file);
   entry.label = json.value("label", "");
   entry.attempts = json.at("attempts");
   entry.message = json.value("message", "");
@@ -116,7 +122,7 @@ std::optional<SweepFile> read_sweep_file(const fs::path& sweep) {
     SweepFile file;
     bind(file.study, settings_from_json(json.at("study"), path.string()));
     file.axes = json.at("axes");
-    for (const Json& cell : json.at("cells")) file.cells.push_back(entry_from(cell));
+    for (const Json& cell : json.at("cells")) file.cells.push_back(entry_from(cell, path));
     file.notes = json.at("notes").get<std::vector<std::string>>();
     return file;
   } catch (const Json::exception&) {

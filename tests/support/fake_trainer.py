@@ -8,6 +8,7 @@ FAKE_TRAINER in the environment says what else to do, comma separated (L is the 
   crash_once@L exit 4 on the first attempt
   kill@L       die by SIGKILL every time
   full@L       exit 5 with a sentence about a full disk
+  refuse@L     exit 2 with a sentence
   nan@L        become non-finite, exit 3
   silent@L     exit 0 and leave no result
 """
@@ -80,6 +81,9 @@ def main():
         if asked("full"):
             print("evenkeel-train: cannot write %s: No space left on device; free some space" % path("x"), file=sys.stderr)
             return 5
+        if asked("refuse"):
+            print("evenkeel-train: made-up device; use another", file=sys.stderr)
+            return 2
         if asked("silent"):
             return 0
         timing.write(line({"step": steps, "tokens_per_s": 1000.0, "wall_s": 0.2}))

@@ -56,6 +56,18 @@ class WrongInput(ProgramTest):
         self.assertIn('did you mean "train.steps"?', self.error_of("train", "--set", "train.step=3", "--out", "o", code=2))
         self.assertIn("key=value", self.error_of("train", "--set", "train.steps", "--out", "o", code=2))
 
+    def test_text_that_is_not_utf8(self):
+        for words in (["--set", b"data.path=caf\xe9.txt"], ["--device", b"\xe9"]):
+            done = subprocess.run([EVENKEEL, "train", *words, "--out", "o"], cwd=self.folder, env=self.environment(),
+                                  stdin=subprocess.DEVNULL, capture_output=True)
+            self.assertEqual(done.returncode, 2, done.stderr)
+        self.write("study.toml", STUDY)
+        for words in (["sweep", "study.toml", "--out", b"\xe9"], ["analyze", b"\xe9"], ["train", "--out", b"o\xe9"]):
+            done = subprocess.run([EVENKEEL, *words, "--json"], cwd=self.folder, env=self.environment(),
+                                  stdin=subprocess.DEVNULL, capture_output=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            json.loads(done.stdout)
+
     def test_missing_files(self):
         self.assertIn("none.toml", self.error_of("sweep", "none.toml", "--out", "o", code=2))
         sentence = self.error_of("train", "--set", "data.path=none.txt", "--out", "o", code=2)

@@ -191,6 +191,30 @@ class Outcomes(SweepCase):
                 self.assertEqual(source.read(), result)
         self.assertEqual(sum(cell["attempts"] for cell in self.cells("o")), 8)
 
+    def test_a_damaged_manifest_costs_its_own_cell_only(self):
+        self.evenkeel("sweep", "study.toml", "--out", "o")
+        cell = self.cells("o")[2]["hash"]
+        os.remove(self.path("o", "cells", cell, "result.json"))
+        self.write(os.path.join("o", "cells", cell, "manifest.json"), "{")
+        _, error = self.evenkeel("sweep", "study.toml", "--out", "o", code=6)
+        self.assertIn("manifest.json", error)
+        self.assertIn("1 of 8 cells crashed", error)
+        self.assertEqual([c["state"] for c in self.cells("o")].count("done"), 7)
+
+    def test_a_device_that_is_not_there_is_one_sentence(self):
+        sentence = self.error_of("sweep", "study.toml", "--out", "o", "--jobs", "1", "--set", "optim.lr=0.1",
+                                 behaviour="refuse@0.1", code=2)
+        self.assertEqual(sentence, "made-up device; use another")
+        self.assertEqual(sorted(c["attempts"] for c in self.cells("o")), [0, 1])
+        self.evenkeel("sweep", "study.toml", "--out", "o", "--set", "optim.lr=0.1")
+
+    def test_tables_are_straight(self):
+        self.evenkeel("sweep", "study.toml", "--out", "o", "--set", "sweep.train.seed=[1, 2]", behaviour="nan@1.0")
+        out, _ = self.evenkeel("analyze", "o")
+        head, *rows = out.split("boundary LR with its interval\n")[1].splitlines()[:3]
+        for row in rows:
+            self.assertEqual(len(row), len(head), out)
+
     def test_a_single_cell(self):
         self.write("study.toml", STUDY.split("[sweep]")[0])
         out, _ = self.evenkeel("sweep", "study.toml", "--out", "o")

@@ -160,6 +160,11 @@ class TrainTest(unittest.TestCase):
         again = subprocess.run([TRAIN, "run", str(run)], capture_output=True, text=True)
         self.assertEqual(again.returncode, 3)
 
+    def test_too_little_memory_is_exit_5_with_advice(self):
+        done = train(self.folder / "huge", "--set", "train.batch=10000000", check=False)
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertIn("smaller model or batch", done.stderr)
+
     def test_telemetry_changes_no_bit_of_the_training(self):
         train(self.folder / "on")
         train(self.folder / "off", "--set", "telemetry.on=false")

@@ -71,5 +71,12 @@ TEST(Moments, MergedPartsEqualTheWhole) {
   EXPECT_EQ(Moments{}.rms(), 0);
 }
 
+TEST(Json, TextThatIsNotUtf8IsShownReplacedAndNeverWritten) {
+  EXPECT_EQ(json_text(Json("caf\xe9")), "\"caf\xef\xbf\xbd\"");
+  test::TempFolder folder;
+  EXPECT_THROW(write_json(folder / "x.json", Json("caf\xe9")), InputError);
+  EXPECT_FALSE(std::filesystem::exists(folder / "x.json"));
+}
+
 }  // namespace
 }  // namespace evenkeel

@@ -80,5 +80,17 @@ TEST(Duration, UnitsAndRounding) {
   }
 }
 
+TEST(Settings, AssignmentsMustBeUtf8) {
+  EXPECT_EQ(parse_assignment("data.path=caf\xc3\xa9.txt").second.value, "caf\xc3\xa9.txt");
+  for (const char* text : {"data.path=caf\xe9.txt", "dat\xe9.path=x"}) {
+    try {
+      parse_assignment(text);
+      FAIL() << text;
+    } catch (const InputError& e) {
+      EXPECT_NE(std::string(e.what()).find("UTF-8"), std::string::npos) << e.what();
+    }
+  }
+}
+
 }  // namespace
 }  // namespace evenkeel

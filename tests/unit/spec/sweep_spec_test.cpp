@@ -77,5 +77,16 @@ TEST(SweepSpec, MistakesAreFoundBeforeAnythingRuns) {
   EXPECT_THROW(sweep("[optim]\nlrr = 0.1\n"), InputError);
 }
 
+TEST(SweepSpec, AnAxisGivenOnTheCommandLineReplacesAFixedValueOfTheFile) {
+  const Settings axis{{"sweep.optim.lr", {Json{0.1, 0.3}, "--set"}}};
+  const SweepSpec s = sweep("[optim]\nlr = 0.03\n", axis);
+  EXPECT_EQ(s.base.count("optim.lr"), 0u);
+  ASSERT_EQ(s.axes.size(), 1u);
+  EXPECT_EQ(s.axes[0].values.size(), 2u);
+  Settings both = axis;
+  both["optim.lr"] = {0.03, "--set"};
+  EXPECT_THROW(sweep("", both), InputError);
+}
+
 }  // namespace
 }  // namespace evenkeel

@@ -38,7 +38,7 @@ class SchedulerTest : public ::testing::Test {
     fs::permissions(trainer, fs::perms::owner_all);
     Scheduler scheduler(plan_, file_, {folder_.path(), trainer, jobs, 1, 0.05});
     const int code = scheduler.run(observe);
-    message_ = scheduler.environment_message();
+    message_ = scheduler.refusal();
     return code;
   }
 
@@ -113,8 +113,41 @@ TEST_F(SchedulerTest, SuccessWithoutAResultIsACrash) {
 }
 
 TEST_F(SchedulerTest, WrongInputIsNotRetried) {
-  EXPECT_EQ(run("exit 2"), kExitCellsCrashed);
-  EXPECT_EQ(attempts(0), 1);
+  EXPECT_EQ(run("[ $lr = 0.3 ] && exit 2; finish \"$@\""), kExitCellsCrashed);
+  EXPECT_EQ(attempts(1), 1);
+  EXPECT_EQ(state(2), CellState::kDone);
+}
+
+TEST_F(SchedulerTest, InputThatTheFirstTrainerRefusesEndsTheSweep) {
+  const std::string refuse = "echo 'no such device' >&2; exit 2";
+  EXPECT_EQ(run(
+                refuse, [](Scheduler&) {}, 1),
+            kExitBadInput);
+  EXPECT_EQ(message_, "no such device");
+  EXPECT_EQ(attempts(1), 0);
+  file_ = start_sweep_file(plan_, folder_.path(), read_sweep_file(folder_.path()));
+  EXPECT_EQ(run("finish \"$@\""), kExitFinished);
+}
+
+TEST_F(SchedulerTest, ADamagedManifestCostsItsOwnCellOnly) {
+  const fs::path cell = cell_folder(folder_.path(), plan_.cells[1].hash);
+  make_folder(cell);
+  write_file(cell / "manifest.json", "{");
+  EXPECT_EQ(run(
+                "finish \"$@\"", [](Scheduler&) {}, 1),
+            kExitCellsCrashed);
+  EXPECT_EQ(state(0), CellState::kDone);
+  EXPECT_EQ(state(1), CellState::kCrashed);
+  EXPECT_EQ(state(2), CellState::kDone);
+  EXPECT_NE(file_.cells[1].message.find("manifest.json"), std::string::npos);
+}
+
+TEST_F(SchedulerTest, ADiskTooFullForASentenceIsStillNamed) {
+  EXPECT_EQ(run(
+                "exit 5", [](Scheduler&) {}, 1),
+            kExitEnvironment);
+  EXPECT_NE(message_.find("disk"), std::string::npos) << message_;
+  EXPECT_NE(message_.find(cell_folder(folder_.path(), plan_.cells[0].hash).string()), std::string::npos);
 }
 
 TEST_F(SchedulerTest, AnEnvironmentErrorStartsNothingNew) {
@@ -130,7 +163,7 @@ TEST_F(SchedulerTest, AnEnvironmentErrorStartsNothingNew) {
 TEST_F(SchedulerTest, ATrainerThatCannotBeExecutedIsAnEnvironmentError) {
   Scheduler scheduler(plan_, file_, {folder_.path(), folder_ / "absent", 1, 1, 0.05});
   EXPECT_EQ(scheduler.run([](Scheduler&) {}), kExitEnvironment);
-  EXPECT_NE(scheduler.environment_message().find("absent"), std::string::npos);
+  EXPECT_NE(scheduler.refusal().find("absent"), std::string::npos);
 }
 
 TEST_F(SchedulerTest, SigtermAsksTheTrainersToStopAndTheNextRunGoesOn) {

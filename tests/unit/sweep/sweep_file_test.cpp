@@ -89,6 +89,22 @@ TEST(SweepFile, DamageIsAnInputErrorThatSaysWhatToDo) {
   }
 }
 
+TEST(SweepFile, AnUnknownStateIsNamedWithFileAndAdvice) {
+  TempFolder folder;
+  write_sweep_file(folder.path(), start_sweep_file(sample_plan(kTwoRates), folder.path(), std::nullopt));
+  Json json = read_json(folder / "sweep.json");
+  json["cells"][1]["state"] = "asleep";
+  write_json(folder / "sweep.json", json);
+  try {
+    read_sweep_file(folder.path());
+    FAIL();
+  } catch (const InputError& error) {
+    const std::string sentence = error.what();
+    for (const char* part : {"sweep.json", "asleep", "interrupted", "remove this file"})
+      EXPECT_NE(sentence.find(part), std::string::npos) << sentence;
+  }
+}
+
 TEST(PrepareRun, RefusesAFolderWithAnotherRun) {
   TempFolder folder;
   const Plan plan = sample_plan(kTwoRates);
