@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
-#include <fstream>
 #include <map>
 
 #include "evenkeel/base/files.h"
+#include "evenkeel/base/processor.h"
 #include "evenkeel/base/version.h"
 
 namespace evenkeel::sweep {
@@ -51,14 +51,6 @@ Json entry_json(const CellEntry& entry) {
   if (!entry.label.empty()) json["label"] = entry.label;
   if (!entry.message.empty()) json["message"] = entry.message;
   return json;
-}
-
-std::string processor_name() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);) {
-    if (line.rfind("model name", 0) == 0) return line.substr(std::min(line.find(':') + 2, line.size()));
-  }
-  return "unknown";
 }
 
 Json environment_of(const Cell& cell) {

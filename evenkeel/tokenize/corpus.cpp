@@ -8,8 +8,8 @@
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/hash.h"
+#include "evenkeel/base/utf8.h"
 #include "evenkeel/data/text/formats.h"
-#include "evenkeel/tokenize/utf8.h"
 
 namespace evenkeel::tokenize {
 namespace {

@@ -6,21 +6,10 @@
 #include <torch/version.h>
 
 #include <cstdlib>
-#include <fstream>
+
+#include "evenkeel/base/processor.h"
 
 namespace evenkeel::train {
-namespace {
-
-std::string processor() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);) {
-    if (line.rfind("model name", 0) == 0) return line.substr(line.find(": ") + 2);
-  }
-  return "unknown";
-}
-
-}  // namespace
-
 Json environment(Json known) {
   if (!known.is_object()) known = Json::object();
   utsname system{};
@@ -28,7 +17,7 @@ Json environment(Json known) {
     known["host"] = system.nodename;
     known["system"] = std::string(system.sysname) + " " + system.release + " " + system.machine;
   }
-  known["processor"] = processor();
+  known["processor"] = processor_name();
   known["libtorch"] = TORCH_VERSION;
   // Chosen by hand they change the last bits of fp32 products.
   for (const char* name : {"OPENBLAS_CORETYPE", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"}) {

@@ -1,6 +1,6 @@
-#include "evenkeel/tokenize/utf8.h"
+#include "evenkeel/base/utf8.h"
 
-namespace evenkeel::tokenize {
+namespace evenkeel {
 namespace {
 
 // Length of a well-formed character at the start of `s`, else 0.
@@ -31,4 +31,4 @@ std::size_t first_invalid_utf8(std::string_view text) {
   return std::string_view::npos;
 }
 
-}  // namespace evenkeel::tokenize
+}  // namespace evenkeel

@@ -4,9 +4,9 @@
 #include <cstddef>
 #include <string_view>
 
-namespace evenkeel::tokenize {
+namespace evenkeel {
 
 /// Offset of the first byte that does not belong to a well-formed character; npos when all do.
 std::size_t first_invalid_utf8(std::string_view text);
 
-}  // namespace evenkeel::tokenize
+}  // namespace evenkeel
