@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/utf8.h"
 
 namespace evenkeel::runs {
 namespace {
@@ -84,15 +85,25 @@ class Parser {
 
 }  // namespace
 
+std::string trimmed(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t"), last = text.find_last_not_of(" \t");
+  return first == std::string_view::npos ? "" : std::string(text.substr(first, last - first + 1));
+}
+
 CsvTable parse_csv(std::string_view text, const std::string& name) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   Parser parser(text, name);
+  if (const std::size_t bad = first_invalid_utf8(text); bad != std::string_view::npos) {
+    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(bad), '\n');
+    parser.fail(line, "not UTF-8; convert the file first, for example with iconv -f latin1 -t utf8");
+  }
   CsvTable table;
   table.rows = parser.rows();
   if (table.rows.empty()) throw InputError(name + " is empty; expected a header line and at least one row");
   const std::int64_t header_line = table.rows.front().line;
   table.header = std::move(table.rows.front().cells);
   table.rows.erase(table.rows.begin());
+  for (std::string& column : table.header) column = trimmed(column);
   for (std::size_t i = 0; i < table.header.size(); ++i) {
     const std::string& column = table.header[i];
     if (column.empty()) parser.fail(header_line, fmt::format("column {} of the header has no name", i + 1));

@@ -1,5 +1,6 @@
 // Comma-separated values, strictly: RFC 4180 (quoted fields, doubled quotes, LF or CRLF), a header line,
-// every row as long as the header. Blank lines are passed over; a UTF-8 byte order mark too.
+// every row as long as the header. Blank lines are passed over; a UTF-8 byte order mark too. Spaces around a
+// column name do not belong to it.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,11 @@ struct CsvTable {
 };
 
 /// Throws InputError with `name` and line for an unclosed or misplaced quote, a row of another length than
-/// the header, a repeated or empty column name, a NUL byte, and a table without header or rows.
+/// the header, a repeated or empty column name, a NUL byte, text that is not UTF-8, and a table without
+/// header or rows.
 CsvTable parse_csv(std::string_view text, const std::string& name);
+
+/// Without spaces and tabs at both ends.
+std::string trimmed(std::string_view text);
 
 }  // namespace evenkeel::runs

@@ -28,11 +28,6 @@ constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 const std::vector<std::string> kFields{"run",  "step", "loss", "train_loss", "lr", "params",
                                        "size", "seed", "arm",  "l0",         "h1"};
 
-std::string trimmed(const std::string& text) {
-  const auto first = text.find_first_not_of(" \t"), last = text.find_last_not_of(" \t");
-  return first == std::string::npos ? "" : text.substr(first, last - first + 1);
-}
-
 // One row of the table under the names of the map.
 class RowReader {
  public:
@@ -273,11 +268,16 @@ ImportSummary import_csv(const fs::path& file, const ImportMap& map, const fs::p
   std::set<std::string> taken;
   ImportSummary summary;
   summary.rows = static_cast<std::int64_t>(table.rows.size());
-  for (const ImportedRun& run : runs) {
-    const fs::path folder = out / folder_name(run.name, taken);
-    write_run(folder, run, map);
-    ++summary.runs;
-    summary.nonfinite += read_result(folder)->label == "nonfinite";
+  try {
+    for (const ImportedRun& run : runs) {
+      const fs::path folder = out / folder_name(run.name, taken);
+      write_run(folder, run, map);
+      ++summary.runs;
+      summary.nonfinite += read_result(folder)->label == "nonfinite";
+    }
+  } catch (...) {  // a full disk: the same command must work once there is space
+    for (const std::string& name : taken) fs::remove_all(out / name, error);
+    throw;
   }
   return summary;
 }

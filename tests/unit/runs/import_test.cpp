@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
+
 #include <cmath>
+#include <csignal>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
@@ -127,6 +130,32 @@ TEST_F(ImportTest, ErrorsNameFileLineAndField) {
                "t.csv:3: [step] 1 appears twice");
   expect_error("run,step,loss,lr\nx,1,2,0.1\nx,2,3,0.3\n", "run=run,loss=loss,step=step,lr=lr",
                "t.csv:3: [lr] differs from line 2 of the same run \"x\"");
+}
+
+TEST_F(ImportTest, SpacesAroundColumnNamesDoNotCount) {
+  import("run, lr,\tloss \na, 0.1, 2\n", "run=run,lr=lr,loss=loss");
+  EXPECT_EQ(load_cells(out_).at(0).lr, 0.1);
+}
+
+TEST_F(ImportTest, TextThatIsNotUtf8IsRefusedWithItsLine) {
+  expect_error("run,loss\na,2\nm\xfcller,3\n", "run=run,loss=loss", "t.csv:3: not UTF-8; convert");
+}
+
+TEST_F(ImportTest, AFullDiskLeavesNothingBehind) {
+  std::string text = "run,step,loss\na,1,2\n";
+  for (int step = 0; step < 200; ++step) text += "b," + std::to_string(step) + ",2\n";
+  write_file(folder_ / "t.csv", text);
+  const ImportMap map = parse_import_map({"run=run,step=step,loss=loss"});
+  // A limit on the size of files stands in for the disk: run a fits, the records of b do not.
+  const auto before = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  getrlimit(RLIMIT_FSIZE, &old);
+  const rlimit small{2000, old.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &small);
+  EXPECT_THROW(import_csv(folder_ / "t.csv", map, out_), EnvironmentError);
+  setrlimit(RLIMIT_FSIZE, &old);
+  std::signal(SIGXFSZ, before);
+  EXPECT_EQ(import_csv(folder_ / "t.csv", map, out_).runs, 2);
 }
 
 TEST_F(ImportTest, FolderInUseIsRefused) {
