@@ -2,21 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
 namespace evenkeel {
 
 std::int64_t Duration::steps(std::int64_t total_steps, std::int64_t tokens_per_step) const {
-  switch (unit) {
-    case Unit::kStep:
-      return std::llround(value);
-    case Unit::kToken:
-      return std::llround(value / static_cast<double>(tokens_per_step));
-    case Unit::kPercent:
-      return std::llround(value / 100 * static_cast<double>(total_steps));
-  }
-  return 0;
+  if (value == 0) return 0;
+  double steps = value;
+  if (unit == Unit::kToken) steps = value / static_cast<double>(tokens_per_step);
+  if (unit == Unit::kPercent) steps = value / 100 * static_cast<double>(total_steps);
+  return std::max<std::int64_t>(1, std::llround(steps));
 }
 
 std::string Duration::text() const {

@@ -15,11 +15,17 @@ struct AdamWStep {
   double correction1 = 1, correction2 = 1;  ///< 1 - beta^t
 };
 
-/// Updates p, m, v in place. With `update_squares` the sum of squares of the update as applied (decay
-/// included) is added to it; the update's bits do not depend on whether it is asked for.
+/// Sums of squares over a tensor.
+struct AdamWSquares {
+  double update = 0;  ///< of what was subtracted from p, decay included
+  double delta = 0;   ///< of Delta: neither learning rate nor decay
+};
+
+/// Updates p, m, v in place. What was done is added to `squares` when given; the update's bits do not depend
+/// on whether it is.
 void adamw(float* p, const float* g, float* m, float* v, std::int64_t n, const AdamWStep& step,
-           double* update_squares);
+           AdamWSquares* squares);
 void adamw(double* p, const double* g, double* m, double* v, std::int64_t n, const AdamWStep& step,
-           double* update_squares);
+           AdamWSquares* squares);
 
 }  // namespace evenkeel::kernels

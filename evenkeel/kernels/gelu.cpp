@@ -24,11 +24,12 @@ EVENKEEL_KERNEL void gelu_backward(const float* __restrict x, const float* __res
   for (std::int64_t i = 0; i < n; ++i) {
     const float v = x[i];
     const float u = kTwoRootTwoOverPi * v * (1.0f + kCubic * v * v);
-    const float slope = kTwoRootTwoOverPi * (1.0f + 3.0f * kCubic * v * v);
     const float s = 1.0f / (1.0f + fast_exp(-u));
-    // v * s * (1 - s) tends to 0 while slope grows: the product is formed in the order that cannot overflow
-    // first.
-    dx[i] = dy[i] * (s + v * (s * (1.0f - s)) * slope);
+    // Past 10 the second term is below fp32's smallest number, while its factors overflow; NaN stays NaN.
+    float w = v > 10.0f ? 10.0f : v;
+    w = w < -10.0f ? -10.0f : w;
+    const float slope = kTwoRootTwoOverPi * (1.0f + 3.0f * kCubic * w * w);
+    dx[i] = dy[i] * (s + w * (s * (1.0f - s)) * slope);
   }
 }
 

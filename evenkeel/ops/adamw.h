@@ -8,10 +8,11 @@
 namespace evenkeel::ops {
 
 using AdamWStep = kernels::AdamWStep;
+using AdamWSquares = kernels::AdamWSquares;
 
-/// All four tensors contiguous, of one shape and dtype (fp32 or double). `update_squares`, when given, is
-/// increased by the sum of squares of the update as applied.
+/// All four tensors contiguous, of one shape and dtype (fp32 or double). What was done is added to
+/// `squares` when given.
 void adamw_(const at::Tensor& param, const at::Tensor& gradient, const at::Tensor& exp_avg,
-            const at::Tensor& exp_avg_sq, const AdamWStep& step, double* update_squares);
+            const at::Tensor& exp_avg_sq, const AdamWStep& step, AdamWSquares* squares);
 
 }  // namespace evenkeel::ops

@@ -44,9 +44,11 @@ void AdamW::step(double lr, std::vector<UpdateStats>* stats) {
     UpdateStats& entry = (*stats)[i];
     entry.grad_rms = ops::rms(gradient);
     entry.param_rms = ops::rms(param.value);
-    double squares = 0;
+    ops::AdamWSquares squares;
     ops::adamw_(param.value, gradient, exp_avg_[i], exp_avg_sq_[i], step, &squares);
-    entry.update_rms = std::sqrt(squares / static_cast<double>(param.value.numel()));
+    const auto n = static_cast<double>(param.value.numel());
+    entry.update_rms = std::sqrt(squares.update / n);
+    entry.delta_rms = std::sqrt(squares.delta / n);
   }
 }
 

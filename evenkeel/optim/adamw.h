@@ -22,7 +22,8 @@ namespace evenkeel::optim {
 struct UpdateStats {
   double grad_rms = 0;    ///< of the gradient the update used, so after clipping
   double param_rms = 0;   ///< before the update
-  double update_rms = 0;  ///< as applied, decay included
+  double update_rms = 0;  ///< as applied: learning rate and decay included
+  double delta_rms = 0;   ///< of Delta: neither learning rate nor decay
 };
 
 class AdamW {

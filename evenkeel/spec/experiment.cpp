@@ -12,6 +12,8 @@
 namespace evenkeel {
 namespace {
 
+constexpr double kCoupledDecay = 0.1;  // lambda where none is given (arXiv 2309.14322 §3.2.2)
+
 std::string origin_of(const Settings& settings, const std::string& path) {
   const auto it = settings.find(path);
   return it == settings.end() ? "default" : it->second.origin;
@@ -108,14 +110,18 @@ Experiment experiment_from(const Settings& settings) {
                                  e.optim.warmup->text(), origin_of(settings, "optim.warmup"), e.train.steps,
                                  origin_of(settings, "train.steps")));
   }
-  if (e.optim.decay_form == DecayForm::kCoupled && e.optim.weight_decay &&
-      *e.optim.weight_decay * e.optim.lr >= 1) {
+  const double coupled = e.optim.weight_decay.value_or(kCoupledDecay);
+  if (e.optim.decay_form == DecayForm::kCoupled && coupled * e.optim.lr >= 1) {
+    throw InputError(fmt::format(
+        "[optim.weight_decay] = {} ({}) times [optim.lr] = {} ({}) must be < 1 with coupled "
+        "decay, or weights change sign every step",
+        coupled, origin_of(settings, "optim.weight_decay"), e.optim.lr, origin_of(settings, "optim.lr")));
+  }
+  if (e.train.device == Device::kCuda) {
     throw InputError(
-        fmt::format("[optim.weight_decay] = {} ({}) times [optim.lr] = {} ({}) must be < 1 with coupled "
-                    "decay, or weights change sign "
-                    "every step",
-                    *e.optim.weight_decay, origin_of(settings, "optim.weight_decay"), e.optim.lr,
-                    origin_of(settings, "optim.lr")));
+        fmt::format("[train.device] = \"cuda\" ({}) is not in this version of evenkeel, which trains on "
+                    "CPUs; use --device cpu",
+                    origin_of(settings, "train.device")));
   }
   return e;
 }
@@ -137,8 +143,9 @@ void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
   e.data.fingerprint = data.fingerprint;
   const std::int64_t tokens = e.train.tokens_per_step(e.arch.context);
   if (!e.optim.weight_decay) {
-    e.optim.weight_decay =
-        e.optim.decay_form == DecayForm::kIndependent ? 10.0 / static_cast<double>(e.train.steps) : 0.1;
+    e.optim.weight_decay = e.optim.decay_form == DecayForm::kIndependent
+                               ? 10.0 / static_cast<double>(e.train.steps)
+                               : kCoupledDecay;
   }
   if (!e.optim.warmup) {
     const auto five_percent = Duration{5, Duration::Unit::kPercent}.steps(e.train.steps, tokens);
@@ -147,9 +154,18 @@ void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
   }
   if (!e.train.eval_every) e.train.eval_every = Duration{25, Duration::Unit::kPercent};
   if (!e.train.checkpoint_every) e.train.checkpoint_every = Duration{25, Duration::Unit::kPercent};
+  if (e.train.precision == Precision::kBf16) require_bf16(machine_has_fast_bf16);
   if (e.train.precision == Precision::kAuto) {
     e.train.precision = machine_has_fast_bf16 ? Precision::kBf16 : Precision::kFp32;
   }
+}
+
+void require_bf16(bool machine_has_fast_bf16) {
+  if (machine_has_fast_bf16) return;
+  throw InputError(
+      "[train.precision] = \"bf16\" needs a processor with AVX512-BF16 or AMX, and this one has neither; use "
+      "--precision "
+      "fp32");
 }
 
 bool machine_has_fast_bf16() {

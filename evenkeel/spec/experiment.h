@@ -51,6 +51,10 @@ void resolve(Experiment& experiment, const DataFacts& data, bool machine_has_fas
 /// True where the processor multiplies bf16 matrices faster than fp32 (AVX512-BF16 or AMX).
 bool machine_has_fast_bf16();
 
+/// Throws InputError saying to use fp32 unless `machine_has_fast_bf16`: a run made elsewhere may ask for
+/// bf16.
+void require_bf16(bool machine_has_fast_bf16);
+
 /// 16 hexadecimal digits over the resolved identity fields (paths do not count, the data fingerprint does).
 std::string config_hash(const Experiment& resolved);
 

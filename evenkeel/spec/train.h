@@ -41,7 +41,7 @@ struct TrainSpec {
                   "auto: bf16 where "
                   "the processor has AVX512-BF16 or AMX, else fp32. Resolved before anything runs and the "
                   "same for all cells of a sweep."});
-    visit("device", self.device, {.doc = "cpu, or cuda where LibTorch has it."});
+    visit("device", self.device, {.doc = "cpu; cuda is refused by this version."});
     visit("threads", self.threads,
           {.doc = "Threads of one trainer; results may differ in the last bits between counts. Sweeps run "
                   "one single-threaded cell per core.",

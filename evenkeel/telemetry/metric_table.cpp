@@ -61,6 +61,9 @@ constexpr std::array kTable{
            "the optimiser pass", "RMS of the parameter before the update.", kProxies},
     Metric{"tensor/{parameter}/update_rms", "", kScalar, kHeads, "root mean square over the tensor",
            "the optimiser pass", "RMS of the update as applied, learning rate and decay included.", kProxies},
+    Metric{"tensor/{parameter}/delta_rms", "", kScalar, kHeads, "root mean square over the tensor",
+           "the optimiser pass", "RMS of Adam's Delta: the update without learning rate and decay.",
+           kProxies},
 };
 
 bool is_layer(std::string_view text) {

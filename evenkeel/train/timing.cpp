@@ -8,12 +8,14 @@ namespace evenkeel::train {
 StepTimer::StepTimer(runs::RunWriter& writer, std::int64_t tokens_per_step)
     : writer_(writer), tokens_per_step_(tokens_per_step) {}
 
-void StepTimer::session(const std::string& what, std::int64_t step) {
+void StepTimer::session(const std::string& what, std::int64_t step, const Json& environment) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  writer_.timing({{"session", what},
-                  {"step", step},
-                  {"unix_s", std::chrono::duration<double>(now).count()},
-                  {"wall_s", seconds(began_, Clock::now())}});
+  Json record{{"session", what},
+              {"step", step},
+              {"unix_s", std::chrono::duration<double>(now).count()},
+              {"wall_s", seconds(began_, Clock::now())}};
+  if (!environment.empty()) record["environment"] = environment;
+  writer_.timing(record);
 }
 
 void StepTimer::step_begins() {

@@ -16,7 +16,8 @@ namespace evenkeel::train {
 class StepTimer {
  public:
   StepTimer(runs::RunWriter& writer, std::int64_t tokens_per_step);
-  void session(const std::string& what, std::int64_t step);  ///< {"session": "start" | "resume" | "end", ...}
+  /// Writes {"session": "start" | "resume" | "interrupted" | "end", ...} with what is known of the machine.
+  void session(const std::string& what, std::int64_t step, const Json& environment = Json::object());
   void step_begins();
   void step_ends(std::int64_t step, bool last);
 

@@ -33,6 +33,7 @@ namespace evenkeel::train {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+const double kLargestGradient = std::sqrt(static_cast<double>(std::numeric_limits<float>::max()));
 
 /// Carries what modules measure to the recorder, and keeps the entropies for the collapse detector.
 class RecorderSink : public nn::StatSink {
@@ -100,7 +101,7 @@ class Trainer {
         timer_(writer_, tokens_per_step_) {}
 
   Outcome train() {
-    timer_.session(step_ > 0 ? "resume" : "start", step_);
+    timer_.session(step_ > 0 ? "resume" : "start", step_, manifest_.environment);
     if (step_ == 0) record_initial_loss();
     while (step_ < e_.train.steps) {
       if (!one_step()) return finish();
@@ -189,7 +190,10 @@ class Trainer {
       recorder_.scalar("logits/out/mean", ops::mean_logit(logits, occurring_));
       recorder_.scalar("logits/out/logz", loss.mean_log_z);
     }
-    if (const auto event = telemetry::nonfinite_event(step, loss.ce, clip.norm)) {
+    // The square of such a gradient overflows the second moment, which would freeze its parameter in silence.
+    const double gradient =
+        clip.clipped > kLargestGradient ? std::numeric_limits<double>::infinity() : clip.norm;
+    if (const auto event = telemetry::nonfinite_event(step, loss.ce, gradient)) {
       nonfinite_step_ = step;
       write_records(record_heads);
       writer_.event(*event);
@@ -219,6 +223,7 @@ class Trainer {
       recorder_.scalar(telemetry::tensor_key(parameters_[i]->name, "grad_rms"), stats[i].grad_rms);
       recorder_.scalar(telemetry::tensor_key(parameters_[i]->name, "param_rms"), stats[i].param_rms);
       recorder_.scalar(telemetry::tensor_key(parameters_[i]->name, "update_rms"), stats[i].update_rms);
+      recorder_.scalar(telemetry::tensor_key(parameters_[i]->name, "delta_rms"), stats[i].delta_rms);
     }
   }
 
@@ -247,8 +252,10 @@ class Trainer {
     state.trainer = {
         {"l0", json_number(l0_)}, {"last_valid", json_number(last_valid_)}, {"tail_losses", tail}};
     runs::write_checkpoint(run_, state, model_bytes(parameters_), optim_bytes(optimiser_));
-    remove_interim_checkpoints();
-    runs::prune_checkpoints(run_, e_.train.keep_checkpoints);
+    remove_interim_checkpoints(step_);
+    // What an interruption saves comes on top of the scheduled ones: the run may still end before the next of
+    // them.
+    runs::prune_checkpoints(run_, e_.train.keep_checkpoints + (is_scheduled(step_) ? 0 : 1));
   }
 
   bool is_scheduled(std::int64_t step) const {
@@ -257,14 +264,16 @@ class Trainer {
 
   /// Checkpoints an interruption left between scheduled ones: gone once a newer one is there, so that an
   /// interrupted run ends with the same files as an uninterrupted one.
-  void remove_interim_checkpoints() const {
+  void remove_interim_checkpoints(std::int64_t before) const {
     for (const fs::path& folder : runs::list_checkpoints(run_)) {
       const std::int64_t step = std::stoll(folder.filename().string().substr(4));
-      if (step < step_ && !is_scheduled(step)) fs::remove_all(folder);
+      if (step < before && !is_scheduled(step)) fs::remove_all(folder);
     }
   }
 
   Outcome finish() {
+    remove_interim_checkpoints(step_ + 1);
+    runs::prune_checkpoints(run_, e_.train.keep_checkpoints);
     runs::Result result;
     result.label = runs::label_of(nonfinite_step_, last_valid_, manifest_.data.h1);
     result.steps = step_;
@@ -312,10 +321,7 @@ Outcome run(const fs::path& run_directory, const Options& options) {
     throw InputError(fmt::format("{} was imported from {} and cannot be trained; only its numbers are known",
                                  run_directory.string(), manifest.imported->source));
   }
-  if (manifest.experiment.train.device == Device::kCuda) {
-    throw InputError(
-        "[train.device] = \"cuda\" needs a LibTorch with CUDA, and this one is for CPUs; use --device cpu");
-  }
+  if (manifest.experiment.train.precision == Precision::kBf16) require_bf16(machine_has_fast_bf16());
   const runs::RunLock lock(run_directory);
   ops::keep_freed_memory();
   ops::set_threads(static_cast<int>(manifest.experiment.train.threads));

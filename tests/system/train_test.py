@@ -77,10 +77,11 @@ class TrainTest(unittest.TestCase):
         self.addCleanup(process.stderr.close)
         return process
 
-    def prepare(self, name):
+    def prepare(self, name, *more, code=0):
         """A run directory that was interrupted before its first step."""
         run = self.folder / name
-        train(self.folder / "prepared")
+        done = train(self.folder / "prepared", *more, check=False)
+        self.assertEqual(done.returncode, code, done.stderr)
         run.mkdir()
         shutil.copy(self.folder / "prepared" / "manifest.json", run)
         return run
@@ -131,15 +132,17 @@ class TrainTest(unittest.TestCase):
         self.assert_same_run(self.folder / "whole", run)
 
     def test_a_torn_tail_and_a_damaged_newest_checkpoint_lose_nothing(self):
-        train(self.folder / "whole")
-        run = self.prepare("damaged")
+        long = ["--set", "train.steps=120", "--set", "train.checkpoint_every=17step"]
+        train(self.folder / "whole", *long)
+        run = self.prepare("damaged", *long)
         process = self.start(run)
-        wait_for_step(run, 36, process)
+        wait_for_step(run, 41, process)
         process.kill()
         process.wait()
+        self.assertFalse((run / "result.json").exists())
         with open(run / "metrics.jsonl", "a") as out:
             out.write('{"step": 39, "loss/tr')
-        newest = sorted((run / "checkpoints").iterdir())[-1] / "model.safetensors"
+        newest = sorted((run / "checkpoints").glob("step????????"))[-1] / "model.safetensors"
         damaged = bytearray(newest.read_bytes())
         damaged[-5] ^= 0x40
         newest.write_bytes(damaged)
@@ -159,6 +162,24 @@ class TrainTest(unittest.TestCase):
         self.assertIn("nonfinite", [e["kind"] for e in records(run / "events.jsonl")])
         again = subprocess.run([TRAIN, "run", str(run)], capture_output=True, text=True)
         self.assertEqual(again.returncode, 3)
+
+    def test_divergence_after_an_interruption_leaves_the_same_files(self):
+        # Warm-up over the whole run to an absurd rate, unclipped: finite for a while, then not.
+        hot = ["--set", "optim.lr=1e6", "--set", "optim.clip_norm=0", "--set", "interventions.qk_norm=off",
+               "--set", "train.steps=400", "--set", "optim.warmup=400step", "--set", "train.keep_checkpoints=1"]
+        self.assertEqual(train(self.folder / "whole", *hot, check=False).returncode, 3)
+        end = json.loads((self.folder / "whole" / "result.json").read_text())["nonfinite_step"]
+        if not end > 19:
+            raise AssertionError(f"diverged at step {end}, too early to be interrupted after a checkpoint")
+        run = self.prepare("stopped", *hot, code=3)
+        process = self.start(run)
+        wait_for_step(run, 18, process)
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+        if process.returncode == 75:
+            done = subprocess.run([TRAIN, "run", str(run)], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 3, done.stderr)
+        self.assert_same_run(self.folder / "whole", run)
 
     def test_telemetry_changes_no_bit_of_the_training(self):
         train(self.folder / "on")

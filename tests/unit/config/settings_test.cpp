@@ -70,6 +70,8 @@ TEST(Duration, UnitsAndRounding) {
   EXPECT_EQ(Duration::parse("5%")->steps(300, 2048), 15);
   EXPECT_EQ(Duration::parse("10ktok")->steps(300, 2048), 5);  // 4.88
   EXPECT_EQ(Duration::parse("1Mtok")->steps(300, 2048), 488);
+  EXPECT_EQ(Duration::parse("1ktok")->steps(300, 2048), 1);  // never silently off
+  EXPECT_EQ(Duration::parse("0step")->steps(300, 2048), 0);
   EXPECT_EQ(Duration::parse("2.5%")->steps(1000, 1), 25);
   for (const char* bad : {"", "step", "40", "40 parsecs", "nanstep", "inf%", "5%x"}) {
     EXPECT_FALSE(Duration::parse(bad)) << bad;

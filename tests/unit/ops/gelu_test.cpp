@@ -58,5 +58,18 @@ TEST(Gelu, FarTailsAndNaN) {
   EXPECT_TRUE(std::isnan(x.grad()[2].item<float>()));
 }
 
+// Where v^2 and v^3 overflow fp32 the derivative is still 0 or 1.
+TEST(Gelu, DerivativeOfHugeArguments) {
+  for (const float size : {1e13f, 1e20f, 1e38f}) {
+    at::Tensor x = at::empty({2}, at::kFloat);
+    x[0] = size;
+    x[1] = -size;
+    x.set_requires_grad(true);
+    gelu(x).sum().backward();
+    EXPECT_FLOAT_EQ(x.grad()[0].item<float>(), 1) << size;
+    EXPECT_NEAR(x.grad()[1].item<float>(), 0, 1e-20) << size;
+  }
+}
+
 }  // namespace
 }  // namespace evenkeel::ops

@@ -145,8 +145,23 @@ TEST(Experiment, HashIsTheIdentity) {
   for (const char* change :
        {"[train]\nseed = 2\n", "[optim]\nlr = 0.02\n", "[interventions]\nqk_norm = \"per_head\"\n",
         "[arch]\nsize = \"d96\"\n", "[train]\nprecision = \"bf16\"\n"}) {
-    EXPECT_NE(config_hash(resolved(std::string("[data]\npath = \"a.txt\"\n") + change)), base) << change;
+    const bool bf16 = std::string_view(change).find("bf16") != std::string_view::npos;
+    EXPECT_NE(config_hash(resolved(std::string("[data]\npath = \"a.txt\"\n") + change, "f00d", bf16)), base)
+        << change;
   }
+}
+
+TEST(Experiment, Bf16NeedsAProcessorThatHasIt) {
+  EXPECT_THROW(resolved("[train]\nprecision = \"bf16\"\n", "f00d", false), InputError);
+  EXPECT_EQ(resolved("", "f00d", false).train.precision, Precision::kFp32);
+}
+
+TEST(Experiment, CoupledDecayThatErasesWeightsIsRefusedAlsoWhenAuto) {
+  expect_error("[optim]\ndecay_form = \"coupled\"\nlr = 10.0\n", {"[optim.weight_decay] = 0.1 (default)"});
+}
+
+TEST(Experiment, CudaIsRefusedBeforeAnythingRuns) {
+  expect_error("[train]\ndevice = \"cuda\"\n", {"[train.device] = \"cuda\" (s.toml:2)", "--device cpu"});
 }
 
 TEST(Experiment, ChangedDataIsRefused) {
