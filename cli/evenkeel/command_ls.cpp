@@ -35,24 +35,14 @@ Listing read_listing(const fs::path& folder) {
 }
 
 Json listing_json(const Listing& listing) {
-  const auto arms = runs::settings_that_differ(listing.cells);
+  const auto arms = runs::arms_of(listing.cells);
   Json list = Json::array();
   for (std::size_t i = 0; i < listing.cells.size(); ++i) {
     const runs::Cell& cell = listing.cells[i];
-    const runs::Progress progress = runs::progress_of(cell);
-    list.push_back({{"run", cell.run.string()},
-                    {"state", progress.state},
-                    {"label", cell.result ? Json(cell.result->label) : Json(nullptr)},
-                    {"steps", progress.step},
-                    {"planned_steps", progress.steps},
-                    {"loss", json_number(progress.loss)},
-                    {"l0", json_number(cell.l0)},
-                    {"arm", arms[i]},
-                    {"size", cell.size},
-                    {"params", cell.params},
-                    {"lr", json_number(cell.lr)},
-                    {"seed", cell.seed},
-                    {"config_hash", cell.config_hash}});
+    Json entry = runs::summary_json(cell, runs::progress_of(cell));
+    entry["label"] = cell.result ? Json(cell.result->label) : Json(nullptr);
+    entry["arm"] = arms[i];
+    list.push_back(std::move(entry));
   }
   for (const auto& [run, why] : listing.damaged) {
     list.push_back({{"run", run.string()}, {"state", "damaged"}, {"label", nullptr}, {"why", why}});
@@ -66,18 +56,16 @@ std::string steps_text(const runs::Progress& p, bool ended) {
 }
 
 void print_listing(const Listing& listing, const fs::path& folder) {
-  const auto arms = runs::settings_that_differ(listing.cells);
-  std::vector<std::vector<std::string>> rows{
-      {"run", "size", "lr", "seed", "settings", "state", "steps", "loss"}};
+  const auto arms = runs::arms_of(listing.cells);
+  std::vector<std::vector<std::string>> rows{{"run", "size", "lr", "seed", "arm", "state", "steps", "loss"}};
   for (std::size_t i = 0; i < listing.cells.size(); ++i) {
     const runs::Cell& cell = listing.cells[i];
     const runs::Progress progress = runs::progress_of(cell);
     const fs::path name = cell.run == folder ? cell.run : cell.run.lexically_relative(folder);
     rows.push_back({name.string(), cell.size.empty() ? "-" : cell.size,
                     std::isnan(cell.lr) ? "-" : fmt::format("{:g}", cell.lr), fmt::format("{}", cell.seed),
-                    arms[i].empty() ? "-" : arms[i], progress.state,
-                    steps_text(progress, cell.result.has_value()),
-                    std::isnan(progress.loss) && !cell.result ? "-" : fmt::format("{:.4f}", progress.loss)});
+                    arms[i], progress.state, steps_text(progress, cell.result.has_value()),
+                    progress.loss ? fmt::format("{:.4f}", *progress.loss) : "-"});
   }
   if (!listing.cells.empty()) fmt::print("{}", table_text(rows, Style(stdout)));
   for (const auto& [run, why] : listing.damaged) fmt::print("damaged: {}\n", why);
@@ -92,7 +80,7 @@ struct Arguments {
 
 void add_ls(CLI::App& app, int& exit_code) {
   auto args = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("ls", "List the runs in a folder: settings, state, steps, loss");
+  CLI::App* command = app.add_subcommand("ls", "List the runs in a folder: arm, state, steps, loss");
   command->add_option("DIR", args->folder, "Folder of runs, of a sweep, or of several")->required();
   add_json_flag(*command, args->json);
   command->footer("Examples:\n  evenkeel ls runs/demo\n  evenkeel ls runs --json");

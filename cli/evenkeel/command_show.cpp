@@ -61,35 +61,25 @@ Json shown_json(const Shown& s) {
     checkpoints.push_back({{"folder", folder.string()}, {"whole", why.empty()}});
     if (!why.empty()) checkpoints.back()["why"] = why;
   }
-  Json manifest = read_json(s.cell.run / "manifest.json");
+  const Json manifest = read_json(s.cell.run / "manifest.json");
   const auto part = [&](const char* key) {
     return manifest.contains(key) ? manifest.at(key) : Json(nullptr);
   };
-  return {{"run", s.cell.run.string()},
-          {"state", s.progress.state},
-          {"steps", s.progress.step},
-          {"planned_steps", s.progress.steps},
-          {"loss", json_number(s.progress.loss)},
-          {"train_loss", json_number(s.progress.train_loss)},
-          {"l0", json_number(s.cell.l0)},
-          {"size", s.cell.size},
-          {"params", s.cell.params},
-          {"lr", json_number(s.cell.lr)},
-          {"seed", s.cell.seed},
-          {"config_hash", s.cell.config_hash},
-          {"config", part("config")},
-          {"imported", part("imported")},
-          {"data", part("data")},
-          {"versions", part("versions")},
-          {"environment", part("environment")},
-          {"result", s.cell.result ? read_json(s.cell.run / "result.json") : Json(nullptr)},
-          {"last", s.last},
-          {"events", s.events},
-          {"checkpoints", checkpoints}};
+  Json json = runs::summary_json(s.cell, s.progress);
+  for (const char* key : {"config", "imported", "data", "versions", "environment"}) json[key] = part(key);
+  json["result"] = s.cell.result ? read_json(s.cell.run / "result.json") : Json(nullptr);
+  json["last"] = s.last;
+  json["events"] = s.events;
+  json["checkpoints"] = checkpoints;
+  return json;
 }
 
-std::string nat(double value) {
-  return std::isnan(value) ? "-" : fmt::format("{:.4f}", value);
+std::string nat(std::optional<double> value) {
+  return value ? fmt::format("{:.4f}", *value) : "-";
+}
+
+std::string nat_or_dash(double value) {
+  return std::isnan(value) ? "-" : nat(value);
 }
 
 std::string text_of(const Json& value) {
@@ -138,9 +128,9 @@ void print_shown(const Shown& s) {
       {"learning rate", std::isnan(s.cell.lr) ? "-" : fmt::format("{:g}", s.cell.lr)},
       {"seed", fmt::format("{}", s.cell.seed)},
       {"data", s.manifest.data.name},
-      {"loss at start l0", nat(s.cell.l0)},
-      {"unigram entropy H1", nat(s.cell.h1)},
-      {"known floor", nat(s.cell.floor)}};
+      {"loss at start l0", nat_or_dash(s.cell.l0)},
+      {"unigram entropy H1", nat_or_dash(s.cell.h1)},
+      {"known floor", nat_or_dash(s.cell.floor)}};
   if (s.manifest.imported) facts.emplace_back("imported from", s.manifest.imported->source);
   print_rows("Run", facts, style);
   print_rows("Settings not at their default", chosen_settings(s.cell.config), style);

@@ -3,9 +3,14 @@
 #include <cmath>
 
 #include "evenkeel/analysis/verdict.h"
+#include "evenkeel/runs/manifest.h"
+#include "evenkeel/telemetry/detectors.h"
 
 namespace evenkeel::analysis {
 namespace {
+
+using telemetry::CollapseDetector;
+using telemetry::SpikeDetector;
 
 Json interval_json(const std::optional<Interval>& interval) {
   if (!interval) return nullptr;
@@ -70,7 +75,7 @@ Json sensitivity_json(const Curve& c) {
   Reasons reasons;
   reasons.add("paper", c.paper.why);
   reasons.add("run_length", c.run_length.why);
-  if (!c.swept.value) reasons.add("swept", c.swept.why);
+  reasons.add("swept", c.swept.why);
   reasons.put_into(json);
   return json;
 }
@@ -184,6 +189,13 @@ Json analysis_json(const Analysis& analysis) {
               {"degraded_share", o.degraded_share},
               {"window", {o.window_low, o.window_high}},
               {"window_steps", o.window_steps},
+              {"not_learned_margin", runs::kNotLearnedMargin},
+              {"spike",
+               {{"window", SpikeDetector::kWindow},
+                {"deviations", SpikeDetector::kThreshold},
+                {"recovered", SpikeDetector::kRecovered}}},
+              {"collapse",
+               {{"entropy_norm", CollapseDetector::kThreshold}, {"records", CollapseDetector::kRecords}}},
               {"bootstrap_from_seeds", o.bootstrap_from_seeds}}}};
   for (const Curve& c : analysis.curves) json["curves"].push_back(curve_json(c));
   for (const Comparison& c : analysis.comparisons)

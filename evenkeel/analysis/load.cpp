@@ -4,19 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <set>
 
 #include "evenkeel/analysis/stats.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/runs/records.h"
-#include "evenkeel/spec/experiment.h"
+#include "evenkeel/spec/arm.h"
+#include "evenkeel/spec/sweep.h"
 
 namespace evenkeel::analysis {
 namespace {
-
-const std::set<std::string> kNotArm{"arch.size",      "arch.width", "arch.depth", "arch.heads",
-                                    "arch.ffn_width", "optim.lr",   "train.seed"};
 
 /// Median time of a step from the run's clock; NaN when it recorded none.
 double step_ms(const runs::Cell& cell) {
@@ -53,7 +50,7 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
   const Json document = read_json(file);
   LoadedSweep sweep;
   try {
-    sweep.study = document.value("study", Json::object());
+    bind(sweep.study, settings_from_json(document.value("study", Json::object()), file.string()));
     sweep.axes = document.value("axes", Json::object());
     sweep.notes = document.value("notes", std::vector<std::string>{});
     for (const Json& entry : document.at("cells")) {
@@ -76,8 +73,8 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
     }
   } catch (const Json::exception&) {
     throw InputError(file.string() +
-                     " is damaged: a key is missing or of the wrong type; run the same sweep again to "
-                     "write it anew");
+                     " is damaged: a key is missing or of the wrong type; the cells are whole: "
+                     "remove this file and run the same sweep again");
   }
   // A run that has not begun does not know its length; its siblings do.
   std::int64_t steps = 0;
@@ -88,81 +85,25 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
   return sweep;
 }
 
-std::string value_text(const Json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
-}
-
-std::map<std::string, Json> flatten(const Json& config) {
-  std::map<std::string, Json> flat;
-  for (const auto& [path, setting] : settings_from_json(config, "manifest")) flat[path] = setting.value;
-  return flat;
-}
-
-/// Paths of settings that differ, in order; only those that decide the result.
-std::vector<std::string> differing(const std::vector<std::map<std::string, Json>>& configs) {
-  std::vector<std::string> paths;
-  for (const FieldDoc& field : describe<Experiment>()) {
-    if (!field.hashed) continue;
-    std::set<std::string> values;
-    for (const auto& config : configs) {
-      if (const auto it = config.find(field.path); it != config.end()) values.insert(value_text(it->second));
-    }
-    if (values.size() > 1) paths.push_back(field.path);
-  }
-  return paths;
-}
-
-std::string last_part(const std::string& path) {
-  return path.substr(path.rfind('.') + 1);
-}
-
 LoadedSweep from_runs(const fs::path& folder) {
   LoadedSweep sweep;
-  for (runs::Cell& cell : runs::load_cells(folder)) sweep.cells.push_back(loaded(std::move(cell)));
+  const std::vector<runs::Cell> cells = runs::load_cells(folder);
+  const std::vector<std::string> arms = runs::arms_of(cells);
   std::vector<Json> configs;
-  std::vector<std::map<std::string, Json>> flat;
-  for (const auto& c : sweep.cells) {
-    if (c.cell.config.empty()) continue;
-    configs.push_back(c.cell.config);
-    flat.push_back(flatten(c.cell.config));
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    sweep.cells.push_back(loaded(cells[i]));
+    sweep.cells.back().point.arm = arms[i];
+    if (!cells[i].config.empty()) configs.push_back(cells[i].config);
   }
-  const auto arms = derive_arms(configs);
-  std::size_t next = 0;
-  for (auto& c : sweep.cells) {
-    const bool has_config = !c.cell.config.empty();
-    if (c.point.arm.empty()) c.point.arm = has_config ? arms[next] : "baseline";
-    next += has_config;
-  }
-  for (const auto& path : differing(flat)) {
+  for (const auto& path : differing_settings(configs)) {
     std::set<Json> values;
-    for (const auto& config : flat) values.insert(config.at(path));
+    for (const Json& config : configs) values.insert(field_value(config, path));
     sweep.axes[path] = values;
   }
   return sweep;
 }
 
 }  // namespace
-
-std::vector<std::string> derive_arms(const std::vector<Json>& configs) {
-  std::vector<std::map<std::string, Json>> flat;
-  for (const Json& config : configs) flat.push_back(flatten(config));
-  std::map<std::string, std::string> key_of;  // path -> key
-  std::map<std::string, int> uses;
-  for (const auto& path : differing(flat)) {
-    if (kNotArm.count(path)) continue;
-    key_of[path] = last_part(path);
-    ++uses[last_part(path)];
-  }
-  std::vector<std::string> arms;
-  for (const auto& config : flat) {
-    std::map<std::string, std::string> pieces;
-    for (const auto& [path, key] : key_of) pieces[uses[key] > 1 ? path : key] = value_text(config.at(path));
-    std::string arm;
-    for (const auto& [key, value] : pieces) arm += (arm.empty() ? "" : ",") + key + "=" + value;
-    arms.push_back(arm.empty() ? "baseline" : arm);
-  }
-  return arms;
-}
 
 LoadedSweep load_sweep(const fs::path& folder) {
   return fs::exists(folder / "sweep.json") ? from_sweep_file(folder) : from_runs(folder);

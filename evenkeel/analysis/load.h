@@ -10,6 +10,7 @@
 #include "evenkeel/analysis/points.h"
 #include "evenkeel/base/json.h"
 #include "evenkeel/runs/cell.h"
+#include "evenkeel/spec/sweep.h"
 
 namespace evenkeel::analysis {
 
@@ -22,8 +23,8 @@ struct LoadedCell {
 };
 
 struct LoadedSweep {
-  Json study = Json::object();  ///< title, question, expectation, criterion, cost; empty without sweep.json
-  Json axes = Json::object();   ///< dotted path -> swept values; found from the runs without sweep.json
+  StudySpec study;                 ///< empty without sweep.json
+  Json axes = Json::object();      ///< dotted path -> swept values; found from the runs without sweep.json
   std::vector<std::string> notes;  ///< what the sweep left out and why
   std::vector<LoadedCell> cells;
 };
@@ -33,10 +34,5 @@ LoadedSweep load_sweep(const fs::path& folder);
 
 /// The numbers alone, for analyze().
 std::vector<CellPoint> points_of(const LoadedSweep& sweep);
-
-/// Names for runs that no sweep named: `key=value` of the settings that differ between `configs` (size,
-/// learning rate, seed and settings that do not decide the result excepted), keys sorted, joined by commas;
-/// "baseline" when none differs. Keys are last parts of paths where that is unambiguous.
-std::vector<std::string> derive_arms(const std::vector<Json>& configs);
 
 }  // namespace evenkeel::analysis

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <string>
 
+#include "evenkeel/spec/sweep.h"
+
 namespace evenkeel::analysis {
 namespace {
 
@@ -38,19 +40,6 @@ Split split_sensitivity(const std::vector<double>& losses, double l0) {
 
 bool same_lr(double a, double b) {
   return std::abs(a - b) <= 1e-6 * std::max(std::abs(a), std::abs(b));
-}
-
-std::vector<double> one_three_series(double low, double high) {
-  std::vector<double> lrs;
-  for (int decade = static_cast<int>(std::floor(std::log10(low))) - 1; std::pow(10.0, decade) <= high * 1.01;
-       ++decade) {
-    for (const int digit : {1, 3}) {
-      // Read from text, so that 0.3 is the number a config holds.
-      const double lr = std::stod(fmt::format("{}e{}", digit, decade));
-      if (lr >= low * (1 - 1e-6) && lr <= high * (1 + 1e-6)) lrs.push_back(lr);
-    }
-  }
-  return lrs;
 }
 
 std::vector<double> paper_window(const Options& options) {

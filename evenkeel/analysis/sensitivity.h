@@ -32,9 +32,6 @@ struct Sensitivity {
   std::string why;            ///< set whenever value or interval is missing
 };
 
-/// The 1-3 series (..., 1e-3, 3e-3, 1e-2, ...) within [low, high], both ends included.
-std::vector<double> one_three_series(double low, double high);
-
 /// The paper's window; and the same window for runs of `steps` steps, scaled by sqrt(window_steps / steps),
 /// because the equilibrium size of the weights under independent decay 10 / steps grows so. Empty when
 /// `steps` is unknown.

@@ -18,7 +18,7 @@ enum class Split { kTrain, kValid };
 
 /// What is known about a source's text. Entropies in nats per token.
 struct Facts {
-  std::string name;            ///< one line for people: "tinyshakespeare/input.txt, 1115394 bytes"
+  std::string name;            ///< one line for people: "input.txt, 1115394 bytes"
   double unigram_entropy = 0;  ///< H1, plug-in, of the targets of the fixed validation set
   /// H(x_t | x_{t-1}), plug-in, of the same targets; unset where its bias would exceed 0.1 nat
   std::optional<double> bigram_entropy;

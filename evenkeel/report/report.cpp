@@ -193,11 +193,10 @@ std::string escaped(const std::string& text) {
 Json report_document(const fs::path& folder, const analysis::Options& options) {
   const analysis::LoadedSweep sweep = analysis::load_sweep(folder);
   const analysis::Analysis result = analysis::analyze(analysis::points_of(sweep), options);
-  const std::string title = sweep.study.is_object() ? sweep.study.value("title", "") : "";
   Json document{{"format", 1},
                 {"evenkeel", kVersion},
-                {"title", title.empty() ? "Training stability" : title},
-                {"study", sweep.study},
+                {"title", sweep.study.title.empty() ? "Training stability" : sweep.study.title},
+                {"study", to_json(sweep.study)},
                 {"notes", sweep.notes},
                 {"analysis", analysis::analysis_json(result)},
                 {"config", config_json(sweep)},

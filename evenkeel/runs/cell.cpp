@@ -1,6 +1,7 @@
 #include "evenkeel/runs/cell.h"
 
 #include "evenkeel/runs/records.h"
+#include "evenkeel/spec/arm.h"
 
 namespace evenkeel::runs {
 namespace {
@@ -47,6 +48,20 @@ std::vector<Cell> load_cells(const fs::path& folder) {
   std::vector<Cell> cells;
   for (const fs::path& run : find_runs(folder)) cells.push_back(load_cell(run));
   return cells;
+}
+
+std::vector<std::string> arms_of(const std::vector<Cell>& cells) {
+  std::vector<Json> configs;
+  for (const Cell& cell : cells) {
+    if (!cell.config.empty()) configs.push_back(cell.config);
+  }
+  const std::vector<std::string> differing = differing_settings(configs);
+  std::vector<std::string> arms;
+  for (const Cell& cell : cells) {
+    if (!cell.arm_hint.empty()) arms.push_back(cell.arm_hint);
+    else arms.push_back(cell.config.empty() ? kBaselineArm : arm_name(cell.config, differing));
+  }
+  return arms;
 }
 
 }  // namespace evenkeel::runs

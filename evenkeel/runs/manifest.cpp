@@ -1,10 +1,17 @@
 #include "evenkeel/runs/manifest.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <system_error>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
+#include "evenkeel/base/hash.h"
+#include "evenkeel/base/utf8.h"
+#include "evenkeel/base/version.h"
 #include "evenkeel/runs/json_fields.h"
 
 namespace evenkeel::runs {
@@ -47,6 +54,53 @@ Imported imported_from_json(const Json& document, const std::string& where) {
   return imported;
 }
 
+struct PathField {
+  const char* setting;  // in config.data
+  const char* place;    // in environment
+};
+constexpr std::array kPathFields{PathField{"path", "data_path"}, PathField{"valid_path", "valid_path"}};
+
+std::string absolute(const std::string& path) {
+  const std::string whole = fs::absolute(path).lexically_normal().string();
+  return first_invalid_utf8(whole) == std::string::npos ? whole : path;  // JSON holds UTF-8 only
+}
+
+void move_paths_out(Json& data, Json& environment) {
+  for (const auto& [setting, place] : kPathFields) {
+    environment.erase(place);
+    if (data[setting] != "auto") environment[place] = absolute(data[setting].get<std::string>());
+    data.erase(setting);
+  }
+}
+
+Experiment experiment_from_manifest(const Json& config, const Json& environment, const std::string& file) {
+  Settings settings = settings_from_json(config, file);
+  const JsonFields fields(environment, file);
+  for (const auto& [setting, place] : kPathFields) {
+    if (fields.has(place)) settings[std::string("data.") + setting] = {fields.text(place), file};
+  }
+  return experiment_from(settings);
+}
+
+// The hash of the configuration as it stands in the file: fields that a later version adds do not make runs
+// of this one look changed.
+std::string hash_as_written(const Json& config) {
+  Json flat = config.flatten();
+  for (const FieldDoc& field : describe<Experiment>()) {
+    std::string pointer = "/" + field.path;
+    std::replace(pointer.begin(), pointer.end(), '.', '/');
+    if (!field.hashed) flat.erase(pointer);
+  }
+  return content_hash(flat.unflatten().dump()).substr(0, 16);
+}
+
+void check_format(const Json& versions, const std::string& file) {
+  const JsonFields fields(versions, file);
+  if (!fields.has("format") || fields.integer("format") <= kManifestFormat) return;
+  throw InputError(fmt::format("{} is of format {}, this evenkeel {} reads up to {}; use a newer evenkeel",
+                               file, fields.integer("format"), kVersion, kManifestFormat));
+}
+
 }  // namespace
 
 void write_manifest(const fs::path& run, const Manifest& manifest) {
@@ -55,8 +109,12 @@ void write_manifest(const fs::path& run, const Manifest& manifest) {
                    {"data", data_to_json(manifest.data)},
                    {"versions", manifest.versions},
                    {"environment", manifest.environment}};
-  if (manifest.imported) document["imported"] = imported_to_json(*manifest.imported);
-  else document["config"] = to_json(manifest.experiment);
+  if (manifest.imported) {
+    document["imported"] = imported_to_json(*manifest.imported);
+  } else {
+    document["config"] = to_json(manifest.experiment);
+    move_paths_out(document["config"]["data"], document["environment"]);
+  }
   write_json(run / "manifest.json", document);
 }
 
@@ -70,15 +128,24 @@ Manifest read_manifest(const fs::path& run) {
   const Json document = read_json(file);
   const JsonFields fields(document, file.string());
   Manifest manifest;
+  manifest.versions = fields.object("versions");
+  check_format(manifest.versions, file.string());
   manifest.config_hash = fields.text("config_hash");
   manifest.arm = fields.text("arm");
   manifest.data = data_from_json(fields.object("data"), file.string());
-  manifest.versions = fields.at("versions");
-  manifest.environment = fields.at("environment");
+  manifest.environment = fields.object("environment");
   if (fields.has("imported")) {
     manifest.imported = imported_from_json(fields.object("imported"), file.string());
   } else {
-    manifest.experiment = experiment_from_json(fields.object("config"), file.string());
+    const Json& config = fields.object("config");
+    manifest.experiment = experiment_from_manifest(config, manifest.environment, file.string());
+    if (const std::string hash = hash_as_written(config); hash != manifest.config_hash) {
+      throw InputError(
+          fmt::format("{} was changed after the run was made: its [config] has hash {}, [config_hash] says "
+                      "{}; restore the "
+                      "file, or delete the run and start one with the settings you want",
+                      file.string(), hash, manifest.config_hash));
+    }
   }
   return manifest;
 }

@@ -33,19 +33,24 @@ struct Imported {
   std::int64_t seed = -1;
 };
 
+inline constexpr std::int64_t kManifestFormat = 1;
+
 struct Manifest {
   Experiment experiment;  ///< resolved
   std::string config_hash;
   std::string arm;  ///< "" until a sweep names it; analysis derives names across runs
   DataRecord data;
-  Json versions;     ///< {"evenkeel": "0.1.0", "format": 1}: equal for equal runs
-  Json environment;  ///< host, processor, torch, times, absolute paths: may differ between equal runs
+  Json versions = Json::object();  ///< {"evenkeel": "0.1.0", "format": 1}: equal for equal runs
+  /// Host, processor, torch, times, absolute paths of the data: may differ between equal runs.
+  Json environment = Json::object();
   /// Set for a run made by `evenkeel import`; `experiment` then means nothing.
   std::optional<Imported> imported{};
 };
 
+/// Paths of the data go into `environment`, so that all else is equal for equal runs.
 void write_manifest(const fs::path& run, const Manifest& manifest);
-/// Throws InputError when the folder holds no run or a damaged manifest.
+/// Throws InputError when the folder holds no run, a damaged manifest, one of a newer format, or one whose
+/// configuration does not match its hash.
 Manifest read_manifest(const fs::path& run);
 
 /// result.json: how a run ended; there only when it has ended. Losses in nats per token.

@@ -1,30 +1,11 @@
 #include "evenkeel/runs/progress.h"
 
-#include <fmt/format.h>
+#include <cmath>
 
-#include <map>
-#include <set>
-
-#include "evenkeel/config/settings.h"
 #include "evenkeel/runs/records.h"
 #include "evenkeel/runs/run_writer.h"
 
 namespace evenkeel::runs {
-namespace {
-
-const std::set<std::string> kOwnColumn{"optim.lr",   "train.seed", "arch.size",  "arch.ladder",
-                                       "arch.width", "arch.depth", "arch.heads", "arch.ffn_width"};
-
-std::string last_part(const std::string& path) {
-  return path.substr(path.rfind('.') + 1);
-}
-
-std::string value_text(const Json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
-}
-
-}  // namespace
-
 Progress progress_of(const Cell& cell) {
   Progress p;
   p.steps = cell.steps;
@@ -46,26 +27,23 @@ Progress progress_of(const Cell& cell) {
   return p;
 }
 
-std::vector<std::string> settings_that_differ(const std::vector<Cell>& cells) {
-  std::vector<Settings> all;
-  std::map<std::string, std::set<Json>> values;
-  for (const Cell& cell : cells) {
-    all.push_back(settings_from_json(cell.config, cell.run.string()));
-    for (const auto& [path, setting] : all.back()) values[path].insert(setting.value);
-  }
-  std::vector<std::string> texts;
-  for (std::size_t i = 0; i < cells.size(); ++i) {
-    std::string text = cells[i].arm_hint;
-    if (text.empty()) {
-      for (const auto& [path, setting] : all[i]) {
-        if (values[path].size() < 2 || kOwnColumn.count(path)) continue;
-        if (!text.empty()) text += ',';
-        text += fmt::format("{}={}", last_part(path), value_text(setting.value));
-      }
-    }
-    texts.push_back(text);
-  }
-  return texts;
+Json summary_json(const Cell& cell, const Progress& progress) {
+  const auto number = [](const std::optional<double>& value) {
+    return value ? json_number(*value) : Json(nullptr);
+  };
+  const auto known = [](double value) { return std::isnan(value) ? Json(nullptr) : json_number(value); };
+  return {{"run", cell.run.string()},
+          {"state", progress.state},
+          {"steps", progress.step},
+          {"planned_steps", progress.steps},
+          {"loss", number(progress.loss)},
+          {"train_loss", number(progress.train_loss)},
+          {"l0", known(cell.l0)},
+          {"size", cell.size},
+          {"params", cell.params < 0 ? Json(nullptr) : Json(cell.params)},
+          {"lr", known(cell.lr)},
+          {"seed", cell.seed},
+          {"config_hash", cell.config_hash}};
 }
 
 }  // namespace evenkeel::runs

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 
 #include "evenkeel/base/error.h"
 
@@ -24,20 +25,21 @@ std::vector<Json> log_values(double a, double b, double n) {
   return values;
 }
 
-std::vector<Json> series_values(double a, double b) {
-  std::vector<Json> values;
-  const int first = static_cast<int>(std::floor(std::log10(a))) - 1,
-            last = static_cast<int>(std::ceil(std::log10(b)));
+}  // namespace
+
+std::vector<double> one_three_series(double low, double high) {
+  std::vector<double> values;
+  const int first = static_cast<int>(std::floor(std::log10(low))) - 1,
+            last = static_cast<int>(std::ceil(std::log10(high)));
   for (int decade = first; decade <= last; ++decade) {
     for (const int digit : {1, 3}) {
-      const double x = tidy(digit * std::pow(10.0, decade));
-      if (x >= a * 0.999 && x <= b * 1.001) values.push_back(x);
+      // Read from text, so that 0.3 is the number a config holds.
+      const double x = std::strtod(fmt::format("{}e{}", digit, decade).c_str(), nullptr);
+      if (x >= low * (1 - 1e-6) && x <= high * (1 + 1e-6)) values.push_back(x);
     }
   }
   return values;
 }
-
-}  // namespace
 
 std::vector<Json> axis_values(const std::string& path, const Setting& setting) {
   std::vector<Json> values;
@@ -53,7 +55,8 @@ std::vector<Json> axis_values(const std::string& path, const Setting& setting) {
       values = log_values(a, b, n);
     } else if (std::sscanf(text.c_str(), "series(%lf,%lf)%n", &a, &b, &used) == 2 && whole() && a > 0 &&
                b >= a) {
-      values = series_values(a, b);
+      const auto series = one_three_series(a, b);
+      values.assign(series.begin(), series.end());
     }
   } else if (!setting.value.is_object()) {
     values = {setting.value};

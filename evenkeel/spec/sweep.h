@@ -54,4 +54,7 @@ SweepSpec sweep_from(Settings settings, const Settings& overrides);
 /// 1-3 series from a to b (1e-3, 3e-3, 1e-2, ...), both ends included.
 std::vector<Json> axis_values(const std::string& path, const Setting& setting);
 
+/// The 1-3 series (..., 0.1, 0.3, 1, 3, ...) from `low` > 0 to `high`, both ends included (to 1e-6).
+std::vector<double> one_three_series(double low, double high);
+
 }  // namespace evenkeel

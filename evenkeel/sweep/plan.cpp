@@ -4,16 +4,11 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
+
+#include "evenkeel/spec/arm.h"
 
 namespace evenkeel::sweep {
 namespace {
-
-bool is_size(const std::string& path) {
-  static const std::set<std::string> names{"arch.size", "arch.width", "arch.depth", "arch.heads",
-                                           "arch.ladder"};
-  return names.count(path) != 0;
-}
 
 // Seeds vary slowest, so that a sweep cut short holds whole curves of fewer seeds.
 int slowness(const std::string& path) {
@@ -22,32 +17,10 @@ int slowness(const std::string& path) {
   return path == "optim.lr" ? 3 : 2;
 }
 
-Json field_value(const Json& config, std::string path) {
-  std::replace(path.begin(), path.end(), '.', '/');
-  return config.at(Json::json_pointer("/" + path));
-}
-
-std::string plain_text(const Json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
-}
-
-std::string join_arm(const Json& config, const std::vector<std::string>& paths) {
-  std::map<std::string, int> uses;
-  const auto last = [](const std::string& path) { return path.substr(path.rfind('.') + 1); };
-  for (const std::string& path : paths) ++uses[last(path)];
-  std::map<std::string, std::string> parts;
-  for (const std::string& path : paths) {
-    parts[uses[last(path)] > 1 ? path : last(path)] = plain_text(field_value(config, path));
-  }
-  std::string name;
-  for (const auto& [key, value] : parts) name += (name.empty() ? "" : ",") + key + "=" + value;
-  return name;
-}
-
 std::string point_text(const std::vector<Axis>& axes, const std::vector<std::size_t>& at) {
   std::string text;
   for (std::size_t i = 0; i < axes.size(); ++i) {
-    text += fmt::format("{}{}={}", i ? ", " : "", axes[i].path, plain_text(axes[i].values[at[i]]));
+    text += fmt::format("{}{}={}", i ? ", " : "", axes[i].path, value_text(axes[i].values[at[i]]));
   }
   return text;
 }
@@ -61,23 +34,20 @@ bool next_point(const std::vector<Axis>& axes, std::vector<std::size_t>& at) {
   return false;
 }
 
-}  // namespace
-
-std::string arm_name(const Experiment& experiment, const std::vector<std::string>& swept) {
+// What is swept names the arm; where nothing is, the interventions that are not at their default.
+std::string name_of(const Experiment& experiment, const std::vector<std::string>& swept) {
   const Json config = to_json(experiment);
-  std::vector<std::string> paths;
-  for (const std::string& path : swept) {
-    if (!is_size(path) && path != "optim.lr" && path != "train.seed") paths.push_back(path);
+  if (std::any_of(swept.begin(), swept.end(), is_arm)) return arm_name(config, swept);
+  const Json defaults = to_json(Experiment{});
+  std::vector<std::string> chosen;
+  for (const FieldDoc& field : describe<InterventionsSpec>()) {
+    const std::string path = "interventions." + field.path;
+    if (field_value(config, path) != field_value(defaults, path)) chosen.push_back(path);
   }
-  if (paths.empty()) {
-    const Json defaults = to_json(Experiment{});
-    for (const FieldDoc& field : describe<InterventionsSpec>()) {
-      const std::string path = "interventions." + field.path;
-      if (field_value(config, path) != field_value(defaults, path)) paths.push_back(path);
-    }
-  }
-  return paths.empty() ? "baseline" : join_arm(config, paths);
+  return arm_name(config, chosen);
 }
+
+}  // namespace
 
 double train_flops(const Experiment& e) {
   const double tokens = static_cast<double>(e.train.steps * e.train.tokens_per_step(e.arch.context));
@@ -112,7 +82,7 @@ Plan make_plan(const SweepSpec& spec, const OpenData& open, bool fast_bf16) {
     resolve(cell.experiment, it->second.facts, fast_bf16);
     cell.data = it->second.record;
     cell.hash = config_hash(cell.experiment);
-    cell.arm = arm_name(cell.experiment, swept);
+    cell.arm = name_of(cell.experiment, swept);
     const std::string point = point_text(axes, at);
     if (const auto [other, fresh] = point_of.emplace(cell.hash, point); !fresh) {
       throw InputError(fmt::format(

@@ -18,7 +18,9 @@ namespace evenkeel::sweep {
 struct Cell {
   Experiment experiment;  ///< resolved
   std::string hash;       ///< config_hash(experiment)
-  std::string arm;        ///< "qk_norm=off"
+  /// "qk_norm=off": by the swept settings (spec/arm.h), else by the interventions that are not at their
+  /// default
+  std::string arm;
   runs::DataRecord data;
 };
 
@@ -40,11 +42,6 @@ struct Plan {
 /// InputError for contradictions (naming both sides) and for two points that come out as the same
 /// configuration.
 Plan make_plan(const SweepSpec& spec, const OpenData& open, bool fast_bf16);
-
-/// `key=value` for each of the `swept` paths that is not size, learning rate or seed: last part of the path
-/// as key (whole path where two share it), keys sorted, joined by commas. When none is left: the
-/// interventions that are not at their default, or "baseline".
-std::string arm_name(const Experiment& experiment, const std::vector<std::string>& swept);
 
 /// Floating-point operations of the whole training: 6 per weight and token for the matrices (embedding
 /// excluded, head included), and 6 L T D per token for attention over the causal half. Evaluation not

@@ -59,15 +59,12 @@ Json entry_json(const CellEntry& entry) {
   return json;
 }
 
-Json environment_of(const Cell& cell) {
+Json environment_now() {
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
   Json environment{{"host", host.data()},
                    {"processor", processor_name()},
                    {"prepared", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))}};
-  const DataSpec& data = cell.experiment.data;
-  if (data.path) environment["data_path"] = fs::absolute(*data.path).lexically_normal().string();
-  if (data.valid_path) environment["valid_path"] = fs::absolute(*data.valid_path).lexically_normal().string();
   return environment;
 }
 
@@ -169,18 +166,21 @@ void prepare_run(const fs::path& run, const Cell& cell) {
     }
     // The same data may have moved since; its fingerprint is in the hash.
     const DataSpec& data = cell.experiment.data;
+    const auto place = [](const std::optional<std::string>& path) {
+      return path ? fs::absolute(*path).lexically_normal() : fs::path();
+    };
+    const DataSpec& then = found.experiment.data;
     const bool same_place =
-        found.experiment.data.path == data.path && found.experiment.data.valid_path == data.valid_path;
+        place(then.path) == place(data.path) && place(then.valid_path) == place(data.valid_path);
     if (same_place || fs::exists(run / "result.json")) return;
     found.experiment = cell.experiment;
-    found.environment.update(environment_of(cell));
+    found.environment.update(environment_now());
     runs::write_manifest(run, found);
     return;
   }
   make_folder(run);
   const Json versions{{"evenkeel", kVersion}, {"format", kFormat}};
-  runs::write_manifest(run,
-                       {cell.experiment, cell.hash, cell.arm, cell.data, versions, environment_of(cell)});
+  runs::write_manifest(run, {cell.experiment, cell.hash, cell.arm, cell.data, versions, environment_now()});
 }
 
 }  // namespace evenkeel::sweep

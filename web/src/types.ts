@@ -128,6 +128,9 @@ export interface Report {
       window: [number, number];
       window_steps: number;
       bootstrap_from_seeds: number;
+      not_learned_margin: number;
+      spike: { window: number; deviations: number; recovered: number };
+      collapse: { entropy_norm: number; records: number };
     };
   };
   config: { same: Setting[]; varied: Setting[] };

@@ -125,11 +125,16 @@ std::uint32_t first_word(const std::filesystem::path& file) {
   return static_cast<std::uint32_t>(word[0]);
 }
 
+std::string last_name(const std::filesystem::path& path) {
+  const auto whole = std::filesystem::absolute(path).lexically_normal();
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
 std::string describe_files(const DataSpec& spec, std::int64_t train, std::int64_t valid,
                            const std::string& unit) {
-  if (!spec.valid_path) return fmt::format("{}, {} {}", *spec.path, train, unit);
-  return fmt::format("{}, {} {}; validation {}, {} {}", *spec.path, train, unit, *spec.valid_path, valid,
-                     unit);
+  if (!spec.valid_path) return fmt::format("{}, {} {}", last_name(*spec.path), train, unit);
+  return fmt::format("{}, {} {}; validation {}, {} {}", last_name(*spec.path), train, unit,
+                     last_name(*spec.valid_path), valid, unit);
 }
 
 std::string files_fingerprint(const DataSpec& spec) {

@@ -36,6 +36,9 @@ std::uint32_t first_word(const std::filesystem::path& file);
 void for_each_json_line(const std::string& file, const char* tag, const std::string& field,
                         const std::function<void(const std::string&)>& use);
 
+/// Name of a file or folder without the folders it is in, which may differ between equal runs.
+std::string last_name(const std::filesystem::path& path);
+
 /// "input.txt, 1115394 bytes" or, with a validation file, both.
 std::string describe_files(const DataSpec& spec, std::int64_t train, std::int64_t valid,
                            const std::string& unit);

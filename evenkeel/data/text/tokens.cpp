@@ -112,7 +112,7 @@ OpenedText open_tokens(const DataSpec& spec) {
   text.train = open_part(folder / "train.bin", t.train, t.width);
   text.valid = open_part(folder / "valid.bin", t.valid, t.width);
   text.fingerprint = content_hash(t.train.hash + " " + t.valid.hash);
-  text.name = fmt::format("{}, {} tokens in {} documents; validation {} in {}", folder.string(),
+  text.name = fmt::format("{}, {} tokens in {} documents; validation {} in {}", last_name(folder),
                           t.train.tokens, t.train.documents, t.valid.tokens, t.valid.documents);
   return text;
 }

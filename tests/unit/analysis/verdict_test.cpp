@@ -70,5 +70,21 @@ TEST(AnalysisJson, HoldsTheStableKeysAndNoHiddenDivergence) {
   EXPECT_EQ(treated["interval"][1], "inf");
 }
 
+TEST(AnalysisJson, SaysWhyAnIntervalIsMissingThoughTheValueIsThere) {
+  auto cells = sweep(false);
+  std::erase_if(cells, [](const auto& c) { return c.seed != 1 || c.lr < 0.02; });
+  const Json s = analysis_json(analyze(cells))["curves"][0]["sensitivity"];
+  ASSERT_EQ(s["split_of"], "swept");
+  EXPECT_TRUE(s["interval"].is_null());
+  EXPECT_NE(s["why"].get<std::string>().find("swept: no interval: one seed"), std::string::npos) << s["why"];
+}
+
+TEST(AnalysisJson, PrintsEveryConstant) {
+  const Json k = analysis_json(analyze(sweep(false)))["constants"];
+  EXPECT_EQ(k["not_learned_margin"], 0.05);
+  EXPECT_EQ(k["spike"], (Json{{"window", 64}, {"deviations", 6.0}, {"recovered", 1.0}}));
+  EXPECT_EQ(k["collapse"], (Json{{"entropy_norm", 0.05}, {"records", 10}}));
+}
+
 }  // namespace
 }  // namespace evenkeel::analysis

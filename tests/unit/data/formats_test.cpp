@@ -2,6 +2,7 @@
 
 #include "evenkeel/base/hash.h"
 #include "evenkeel/data/source.h"
+#include "evenkeel/data/text/formats.h"
 #include "tests/unit/data/scratch_folder.h"
 
 namespace evenkeel::data {
@@ -69,6 +70,13 @@ TEST_F(FormatsTest, FingerprintIsTheContentNotThePath) {
   const auto c = open(scratch_.write("c.txt", "the same sixteen byteS"), DataKind::kBytes);
   EXPECT_EQ(a->fingerprint(), b->fingerprint());
   EXPECT_NE(a->fingerprint(), c->fingerprint());
+}
+
+TEST_F(FormatsTest, TheNameForPeopleHoldsNoFolders) {
+  EXPECT_EQ(last_name("/a/b/c.txt"), "c.txt");
+  EXPECT_EQ(last_name("tokens/"), "tokens");
+  const auto source = open(scratch_.write("a.txt", "the same sixteen bytes"), DataKind::kBytes);
+  EXPECT_EQ(source->facts().name, "a.txt, 22 bytes");
 }
 
 TEST_F(FormatsTest, SeparateValidationFile) {

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/report/page.h"
+#include "evenkeel/runs/cell.h"
 #include "tests/support/fixture_sweep.h"
 #include "tests/support/temp_folder.h"
 
@@ -50,6 +53,39 @@ TEST(Report, APlainFolderOfRunsGetsTheSameArms) {
   const Json a = document_of({}), b = document_of(plain);
   EXPECT_EQ(a["analysis"]["arms"], b["analysis"]["arms"]);
   EXPECT_EQ(a["analysis"]["curves"], b["analysis"]["curves"]);
+}
+
+TEST(Report, ListingsNameArmsAsTheAnalysisDoes) {
+  const test::TempFolder folder;
+  test::FixtureOptions plain;
+  plain.sweep_file = false;
+  test::FixtureSweep(folder.path(), plain).write();
+  std::set<std::string> listed;
+  for (const auto& arm : runs::arms_of(runs::load_cells(folder.path()))) listed.insert(arm);
+  EXPECT_EQ(listed, (std::set<std::string>{"qk_norm=off", "qk_norm=per_head"}));
+  EXPECT_EQ(Json(listed), report_document(folder.path())["analysis"]["arms"]);
+  EXPECT_EQ(runs::arms_of({runs::load_cells(folder.path()).front()}), std::vector<std::string>{"baseline"});
+}
+
+TEST(Report, ADamagedSweepFileIsAnInputErrorThatSaysWhatToDo) {
+  const test::TempFolder folder;
+  test::FixtureSweep(folder.path(), {}).write();
+  const fs::path file = folder.path() / "sweep.json";
+  const Json whole = read_json(file);
+  const auto error_with = [&](const char* key, const Json& value) -> std::string {
+    Json damaged = whole;
+    damaged[key] = value;
+    write_json(file, damaged);
+    try {
+      report_document(folder.path());
+    } catch (const InputError& e) {
+      return e.what();
+    }
+    return "no error";
+  };
+  EXPECT_NE(error_with("study", {{"title", 5}}).find("[title] must be a string, got 5"), std::string::npos);
+  EXPECT_NE(error_with("study", 5).find("sweep.json"), std::string::npos);
+  EXPECT_NE(error_with("cells", {{{"hash", 5}}}).find("remove this file"), std::string::npos);
 }
 
 TEST(Report, MissingCellsShowAsMissing) {

@@ -132,6 +132,16 @@ TEST_F(ImportTest, ErrorsNameFileLineAndField) {
                "t.csv:3: [lr] differs from line 2 of the same run \"x\"");
 }
 
+TEST_F(ImportTest, WhatTheTableDoesNotSayIsNullAndADivergedLossIsNan) {
+  import("run,loss\na,2\nb,nan\n", "run=run,loss=loss");
+  const auto cells = load_cells(out_);
+  const Json a = summary_json(cells[0], progress_of(cells[0])),
+             b = summary_json(cells[1], progress_of(cells[1]));
+  EXPECT_EQ(a.at("loss"), 2.0);
+  EXPECT_EQ(b.at("loss"), "nan");
+  for (const char* key : {"train_loss", "l0", "lr", "params"}) EXPECT_TRUE(a.at(key).is_null()) << key;
+}
+
 TEST_F(ImportTest, SpacesAroundColumnNamesDoNotCount) {
   import("run, lr,\tloss \na, 0.1, 2\n", "run=run,lr=lr,loss=loss");
   EXPECT_EQ(load_cells(out_).at(0).lr, 0.1);

@@ -6,7 +6,9 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
+#include "evenkeel/base/hash.h"
 #include "evenkeel/runs/cell.h"
+#include "evenkeel/runs/progress.h"
 #include "evenkeel/runs/records.h"
 #include "tests/support/temp_folder.h"
 
@@ -45,6 +47,83 @@ TEST(Manifest, RebuildsTheExperiment) {
   EXPECT_TRUE(std::isnan(back.data.floor));
   EXPECT_EQ(back.versions, m.versions);
   EXPECT_FALSE(back.imported);
+}
+
+TEST(Manifest, PathsOfTheDataAreInEnvironmentOnly) {
+  const test::TempFolder run;
+  Manifest m = some_manifest();
+  m.experiment.data.kind = DataKind::kBytes;
+  m.experiment.data.path = "texts/a.txt";
+  m.experiment.data.valid_path = "/texts/b.txt";
+  m.config_hash = config_hash(m.experiment);
+  write_manifest(run.path(), m);
+  Json document = read_json(run / "manifest.json");
+  EXPECT_EQ(document["environment"]["data_path"], fs::absolute("texts/a.txt").string());
+  EXPECT_EQ(document["environment"]["valid_path"], "/texts/b.txt");
+  document.erase("environment");
+  EXPECT_EQ(document.dump().find("texts"), std::string::npos) << document.dump(2);
+  const Manifest back = read_manifest(run.path());
+  EXPECT_EQ(back.experiment.data.path, fs::absolute("texts/a.txt"));
+  EXPECT_EQ(back.experiment.data.valid_path, "/texts/b.txt");
+  EXPECT_EQ(config_hash(back.experiment), m.config_hash);
+  // Written again it stays the same, and a path that is gone leaves nothing.
+  const std::string before = read_file(run / "manifest.json");
+  write_manifest(run.path(), back);
+  EXPECT_EQ(read_file(run / "manifest.json"), before);
+  m = back;
+  m.experiment.data.valid_path.reset();
+  write_manifest(run.path(), m);
+  EXPECT_FALSE(read_manifest(run.path()).experiment.data.valid_path);
+}
+
+std::string error_of_manifest(const std::string& pointer, const Json& value) {
+  const test::TempFolder run;
+  write_manifest(run.path(), some_manifest());
+  Json document = read_json(run / "manifest.json");
+  document[Json::json_pointer(pointer)] = value;
+  write_json(run / "manifest.json", document);
+  try {
+    read_manifest(run.path());
+  } catch (const InputError& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(Manifest, AConfigThatWasChangedByHandIsRefused) {
+  EXPECT_EQ(error_of_manifest("/environment/host", "there"), "no error");
+  EXPECT_EQ(error_of_manifest("/config/optim/lr", 0.1), "no error") << "the value it had";
+  for (const auto& [pointer, value] : {std::pair<std::string, Json>{"/config/optim/lr", 0.2},
+                                       {"/config/data/fingerprint", "auto"},
+                                       {"/config_hash", "0123456789abcdef"}}) {
+    const std::string error = error_of_manifest(pointer, value);
+    EXPECT_NE(error.find("manifest.json was changed after the run was made"), std::string::npos) << error;
+  }
+}
+
+TEST(Manifest, AVersionThatAddsASettingStillReadsRunsWithoutIt) {
+  const test::TempFolder run;
+  Manifest m = some_manifest();
+  write_manifest(run.path(), m);
+  Json document = read_json(run / "manifest.json");
+  Json identity = to_json(m.experiment, true);
+  for (Json* config : {&document["config"], &identity}) (*config)["optim"].erase("beta2");
+  document["config_hash"] = content_hash(identity.dump()).substr(0, 16);
+  write_json(run / "manifest.json", document);
+  EXPECT_EQ(read_manifest(run.path()).experiment.optim.beta2, OptimSpec{}.beta2);
+}
+
+TEST(Manifest, ANewerFormatSaysSoBeforeAnythingElse) {
+  const std::string error = error_of_manifest("/versions/format", 2);
+  EXPECT_NE(error.find("is of format 2"), std::string::npos) << error;
+  EXPECT_NE(error.find("use a newer evenkeel"), std::string::npos) << error;
+}
+
+TEST(Manifest, PartsOfTheWrongTypeAreInputErrors) {
+  for (const char* pointer : {"/environment", "/versions", "/config/data", "/environment/data_path"}) {
+    EXPECT_NE(error_of_manifest(pointer, Json::array()).find("manifest.json"), std::string::npos) << pointer;
+    EXPECT_NE(error_of_manifest(pointer, 5).find("manifest.json"), std::string::npos) << pointer;
+  }
 }
 
 TEST(Manifest, ImportedRunHasNoConfig) {
@@ -103,6 +182,7 @@ TEST(Cell, RunInProgressTakesL0FromItsFirstRecord) {
   const test::TempFolder run;
   write_manifest(run.path(), some_manifest());
   EXPECT_TRUE(std::isnan(load_cell(run.path()).l0));
+  EXPECT_FALSE(progress_of(load_cell(run.path())).loss) << "nothing was recorded";
   write_file(run / "metrics.jsonl", encode_record({{"step", 0}, {"loss/valid/ce", 5.5}}) + "\n");
   const Cell cell = load_cells(run.path()).at(0);
   EXPECT_EQ(cell.l0, 5.5);

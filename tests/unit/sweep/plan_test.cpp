@@ -75,6 +75,14 @@ TEST(Plan, WithNothingSweptTheArmIsItsInterventionsOrBaseline) {
   EXPECT_EQ(sample_plan("interventions.qk_norm = \"per_head\"").cells.at(0).arm, "qk_norm=per_head");
 }
 
+TEST(Plan, TheFeedForwardWidthNamesAnArmWhereItDoesNotFollowFromTheSize) {
+  const Plan plan =
+      sample_plan("[sweep]\n\"arch.ffn_width\" = [\"auto\", 512]\n\"arch.size\" = [\"d32\", \"d64\"]");
+  std::set<std::string> arms;
+  for (const Cell& cell : plan.cells) arms.insert(cell.arm);
+  EXPECT_EQ(arms, (std::set<std::string>{"baseline", "ffn_width=512"}));
+}
+
 TEST(Plan, AmbiguousKeysAreWrittenInFull) {
   const Plan plan = sample_plan(R"([sweep]
 "data.synthetic.seed" = [1, 2]

@@ -125,14 +125,14 @@ TEST(PrepareRun, FollowsDataThatMovedUntilTheRunHasEnded) {
   cell.experiment.data.path = "new.txt";
   ASSERT_EQ(config_hash(cell.experiment), cell.hash);
   prepare_run(folder / "run", cell);
-  EXPECT_EQ(runs::read_manifest(folder / "run").experiment.data.path, "new.txt");
+  EXPECT_EQ(runs::read_manifest(folder / "run").experiment.data.path, fs::absolute("new.txt"));
   runs::Result result;
   result.label = "finished";
   result.digest = Json::object();
   runs::write_result(folder / "run", result);
   cell.experiment.data.path = "newer.txt";
   prepare_run(folder / "run", cell);
-  EXPECT_EQ(runs::read_manifest(folder / "run").experiment.data.path, "new.txt");
+  EXPECT_EQ(runs::read_manifest(folder / "run").experiment.data.path, fs::absolute("new.txt"));
 }
 
 }  // namespace

@@ -1,0 +1,68 @@
+#include "evenkeel/spec/arm.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "evenkeel/spec/experiment.h"
+
+namespace evenkeel {
+namespace {
+
+std::string last_part(const std::string& path) {
+  return path.substr(path.rfind('.') + 1);
+}
+
+bool follows_from_size(const Json& config, const std::string& path) {
+  const Json& arch = config.at("arch");
+  return path == "arch.ffn_width" && arch.at("width").is_number() &&
+         arch.at("ffn_width") == 4 * arch.at("width").get<std::int64_t>();
+}
+
+}  // namespace
+
+bool is_size(const std::string& path) {
+  static const std::set<std::string> paths{"arch.size", "arch.ladder", "arch.width", "arch.depth",
+                                           "arch.heads"};
+  return paths.count(path) != 0;
+}
+
+bool is_arm(const std::string& path) {
+  return !is_size(path) && path != "optim.lr" && path != "train.seed";
+}
+
+std::string arm_name(const Json& config, const std::vector<std::string>& paths) {
+  std::map<std::string, int> uses;
+  for (const std::string& path : paths) uses[last_part(path)] += is_arm(path);
+  std::map<std::string, std::string> parts;
+  for (const std::string& path : paths) {
+    if (!is_arm(path) || follows_from_size(config, path)) continue;
+    const std::string key = last_part(path);
+    parts[uses[key] > 1 ? path : key] = value_text(field_value(config, path));
+  }
+  std::string name;
+  for (const auto& [key, value] : parts) name += (name.empty() ? "" : ",") + key + "=" + value;
+  return name.empty() ? kBaselineArm : name;
+}
+
+std::vector<std::string> differing_settings(const std::vector<Json>& configs) {
+  std::vector<std::string> paths;
+  for (const FieldDoc& field : describe<Experiment>()) {
+    const bool differs = std::any_of(configs.begin(), configs.end(), [&](const Json& config) {
+      return field_value(config, field.path) != field_value(configs.front(), field.path);
+    });
+    if (field.hashed && differs) paths.push_back(field.path);
+  }
+  return paths;
+}
+
+const Json& field_value(const Json& config, std::string path) {
+  std::replace(path.begin(), path.end(), '.', '/');
+  return config.at(Json::json_pointer("/" + path));
+}
+
+std::string value_text(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+}  // namespace evenkeel
