@@ -86,7 +86,11 @@ Watched watch(const fs::path& run, const sweep::Cell& cell, Progress& progress) 
   progress.clear();
   result.code = status.code;
   result.failure = sweep::failure_sentence(status, log, log_bytes);
-  if (fs::exists(log) && fs::file_size(log, absent) == 0) fs::remove(log, absent);
+  // A log is about what went wrong on the way: once there is a result it has been said, and equal runs are
+  // equal files.
+  const bool ended = status.code == kExitFinished || status.code == kExitStopped;
+  if (ended && fs::exists(log)) fmt::print(stderr, "{}", read_file(log).substr(log_bytes));
+  if (ended || fs::file_size(log, absent) == 0) fs::remove(log, absent);
   return result;
 }
 

@@ -171,13 +171,14 @@ void Scheduler::settle(Running ended, const ExitStatus& status) {
     if (const auto result = runs::read_result(run)) {
       entry(ended.cell).state = CellState::kDone;
       entry(ended.cell).label = result->label;
-      entry(ended.cell).message.clear();
+      entry(ended.cell).message = last_line(run / "log.txt", ended.log_bytes);
       finished_flops_ += train_flops(cell.experiment) * share;
       if (ended.first_step == 0) {
         ++whole_cells_;
         whole_cells_s_ += seconds_since(ended.started);
       }
-      if (size_of(run / "log.txt") == 0) fs::remove(run / "log.txt");
+      // What went wrong on the way stays in sweep.json: equal runs are equal files.
+      fs::remove(run / "log.txt");
       return;
     }
     return fail(ended, fmt::format("the trainer ended with code {} but left no result.json", status.code),

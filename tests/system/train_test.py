@@ -30,11 +30,11 @@ def train(out, *more, check=True):
 
 
 def files(run):
-    """Every file of a run but timing.jsonl and what only guards it, with the environment part of the manifest removed."""
+    """Every file of a run but timing.jsonl, with the environment part of the manifest removed."""
     content = {}
     for file in sorted(pathlib.Path(run).rglob("*")):
         name = str(file.relative_to(run))
-        if file.is_dir() or name in ("timing.jsonl", "log.txt") or name.endswith("lock"):
+        if file.is_dir() or name == "timing.jsonl":
             continue
         content[name] = file.read_bytes()
     manifest = json.loads(content["manifest.json"])
@@ -129,6 +129,19 @@ class TrainTest(unittest.TestCase):
         self.assertTrue(any((run / "checkpoints").iterdir()))
         done = subprocess.run([TRAIN, "run", str(run)], capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_same_run(self.folder / "whole", run)
+
+    def test_the_same_command_goes_on_after_sigterm(self):
+        train(self.folder / "whole")
+        run = self.folder / "stopped"
+        process = subprocess.Popen([EVENKEEL, "train", *SMALL, "--out", str(run)], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.stderr.close)
+        wait_for_step(run, 5, process)
+        process.send_signal(signal.SIGTERM)
+        message = process.communicate()[1]
+        self.assertEqual(process.returncode, 75, message)
+        train(run)
         self.assert_same_run(self.folder / "whole", run)
 
     def test_a_torn_tail_and_a_damaged_newest_checkpoint_lose_nothing(self):
