@@ -101,8 +101,8 @@ void add_analyze(CLI::App& app, int& exit_code) {
       print_loss_table(result);
       print_summary(result);
       std::cout << '\n';
-      for (const auto& note : sweep.notes) std::cout << "Note: " << note << '\n';
-      for (const auto& sentence : analysis::verdict(result)) std::cout << sentence << '\n';
+      for (const auto& note : sweep.notes) std::cout << wrapped("Note: " + note, stdout) << '\n';
+      for (const auto& sentence : analysis::verdict(result)) std::cout << wrapped(sentence, stdout) << '\n';
     }
     exit_code = kExitFinished;
   });

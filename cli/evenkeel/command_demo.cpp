@@ -144,10 +144,11 @@ class TimeKeeper {
 std::string last_words(const std::string& out) {
   return fmt::format(
       "Next:\n"
-      "  evenkeel ls {0}                      the runs; `evenkeel show {0}/cells/<one>` shows one\n"
-      "  evenkeel analyze {0}                 the numbers behind the verdict\n"
-      "  evenkeel sweep studies/qk_norm_text/study.toml --set data.path=my_text.txt --out runs/text\n"
-      "                                             the same question on your own text",
+      "  evenkeel ls {0}         the runs; `evenkeel show` shows one\n"
+      "  evenkeel analyze {0}    the numbers behind the verdict\n"
+      "The same question on your own text:\n"
+      "  evenkeel sweep studies/qk_norm_text/study.toml \\\n"
+      "    --set data.path=my_text.txt --out runs/text",
       out);
 }
 
@@ -161,8 +162,8 @@ void add_demo(CLI::App& app, int& exit_code) {
     bool json = false;
   };
   auto given = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand(
-      "demo", "Learning rate x qk-norm on a built-in language: sweep, verdict, report in minutes");
+  CLI::App* command =
+      app.add_subcommand("demo", "Learning rate x qk-norm on a built-in language, in minutes");
   command->footer(kExamples);
   command->add_option("--out", given->out, "Folder of the sweep")->type_name("DIR")->capture_default_str();
   command->add_option("--jobs", given->jobs, "Cells at a time. Without it: one per usable core")

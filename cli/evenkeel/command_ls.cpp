@@ -86,7 +86,7 @@ void add_ls(CLI::App& app, int& exit_code) {
   command->footer("Examples:\n  evenkeel ls runs/demo\n  evenkeel ls runs --json");
   command->callback([args, &exit_code] {
     const Listing listing = read_listing(args->folder);
-    if (args->json) fmt::print("{}\n", listing_json(listing).dump(2));
+    if (args->json) fmt::print("{}\n", json_text(listing_json(listing), 2));
     else print_listing(listing, args->folder);
     exit_code = kExitFinished;
   });

@@ -173,7 +173,7 @@ void add_show(CLI::App& app, int& exit_code) {
   command->footer("Examples:\n  evenkeel show runs/a\n  evenkeel show runs/a --json");
   command->callback([args, &exit_code] {
     const Shown shown = look_at(one_run(args->run));
-    if (args->json) fmt::print("{}\n", shown_json(shown).dump(2));
+    if (args->json) fmt::print("{}\n", json_text(shown_json(shown), 2));
     else print_shown(shown);
     exit_code = kExitFinished;
   });

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <exception>
+#include <memory>
 #include <new>
 
 #include "cli/evenkeel/commands.h"
@@ -15,21 +16,21 @@ namespace {
 using namespace evenkeel;
 
 constexpr const char* kAbout =
-    "evenkeel trains small Transformers with and without stabilising treatments, measures what goes wrong "
-    "inside them,\n"
-    "and says from a sweep of learning rates how far each treatment moves the point where training breaks.";
+    "evenkeel trains small Transformers with and without stabilising treatments,\n"
+    "measures what goes wrong inside them, and says from a sweep of learning rates\n"
+    "how far each treatment moves the point where training breaks.";
 
 constexpr const char* kExamples =
     "Examples:\n"
-    "  evenkeel demo                                  a sweep, a verdict and a report in three minutes\n"
-    "  evenkeel train --set optim.lr=0.03 --out runs/a    one run of the default model\n"
-    "  evenkeel sweep study.toml --out runs/s         every cell of a study; run it again to go on\n"
-    "  evenkeel analyze runs/s                        boundaries and sensitivities of what ran\n"
-    "  evenkeel report runs/s                         the same as one HTML page\n"
+    "  evenkeel demo                             sweep, verdict, report in minutes\n"
+    "  evenkeel train --set optim.lr=0.03 --out runs/a       one run\n"
+    "  evenkeel sweep study.toml --out runs/s    every cell; again: what is missing\n"
+    "  evenkeel analyze runs/s                   boundary LR and LR sensitivity\n"
+    "  evenkeel report runs/s                    the same as one HTML page\n"
     "`evenkeel COMMAND --help` says more.\n"
-    "Exit codes: 0 done, 2 wrong input, 3 run became non-finite, 4 a bug, 5 the machine refused (disk, "
-    "permission),\n"
-    "6 cells of a sweep crashed, 75 interrupted: run the same command again to go on.";
+    "Exit codes: 0 done, 2 wrong input, 3 run became non-finite, 4 a bug,\n"
+    "5 the machine refused (disk, memory, permission), 6 cells of a sweep crashed,\n"
+    "75 interrupted: run the same command again to go on.";
 
 std::vector<std::string> command_names(const CLI::App& app) {
   std::vector<std::string> names;
@@ -94,7 +95,10 @@ int run(int argc, char** argv) {
   cli::add_import(app, exit_code);
   cli::add_data(app, exit_code);
   cli::add_config(app, exit_code);
-  app.footer(kExamples);  // after the commands, which would inherit it
+  const auto narrow = std::make_shared<CLI::Formatter>();
+  narrow->column_width(12);
+  app.formatter(narrow);
+  app.footer(kExamples);  // both after the commands, which would inherit it
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {  // --help, --version
@@ -123,7 +127,7 @@ int main(int argc, char** argv) {
   } catch (const std::filesystem::filesystem_error& error) {
     return complain(fmt::format("{}; check the path and your permissions", error.what()), kExitEnvironment);
   } catch (const std::bad_alloc&) {
-    return complain("out of memory; use a smaller model, or fewer --jobs", kExitEnvironment);
+    return complain("out of memory; use a smaller model or batch, or fewer --jobs", kExitEnvironment);
   } catch (const std::exception& error) {
     return complain(
         fmt::format("{} (this is a bug in evenkeel {}; please report it with the command you ran)",

@@ -120,7 +120,7 @@ void show_progress(const Scheduler& scheduler, Progress& progress) {
     const auto steps = scheduler.plan().cells[child.cell].experiment.train.steps;
     lines.push_back(fmt::format(
         "  {:<{}}  {}  lr {:<6} seed {}  {} {}/{}{}", cell.arm, arm, cell.size, cell.lr, cell.seed,
-        bar_text(static_cast<double>(child.step) / static_cast<double>(steps), 20), child.step, steps,
+        bar_text(static_cast<double>(child.step) / static_cast<double>(steps), 10), child.step, steps,
         child.tokens_per_s > 0 ? "  " + count_text(child.tokens_per_s) + " tokens/s" : ""));
   }
   progress.show(lines, head);

@@ -70,7 +70,7 @@ void Progress::show(const std::vector<std::string>& lines, const std::string& pl
 void Progress::say(const std::string& line) {
   if (quiet_) return;
   clear();
-  fmt::print(stderr, "{}\n", line);
+  fmt::print(stderr, "{}\n", wrapped(line, stderr));
 }
 
 void Progress::clear() {

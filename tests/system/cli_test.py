@@ -62,7 +62,7 @@ class WrongInput(ProgramTest):
                                   stdin=subprocess.DEVNULL, capture_output=True)
             self.assertEqual(done.returncode, 2, done.stderr)
         self.write("study.toml", STUDY)
-        for words in (["sweep", "study.toml", "--out", b"\xe9"], ["analyze", b"\xe9"], ["train", "--out", b"o\xe9"]):
+        for words in (["sweep", "study.toml", "--out", b"\xe9"], ["analyze", b"\xe9"], ["ls", b"\xe9"], ["train", "--out", b"o\xe9"]):
             done = subprocess.run([EVENKEEL, *words, "--json"], cwd=self.folder, env=self.environment(),
                                   stdin=subprocess.DEVNULL, capture_output=True)
             self.assertEqual(done.returncode, 0, done.stderr)

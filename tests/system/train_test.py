@@ -176,6 +176,12 @@ class TrainTest(unittest.TestCase):
         again = subprocess.run([TRAIN, "run", str(run)], capture_output=True, text=True)
         self.assertEqual(again.returncode, 3)
 
+    def test_too_little_memory_is_exit_5_with_advice(self):
+        done = subprocess.run(["sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh", EVENKEEL, "train", *SMALL, "--set",
+                               "train.batch=200000", "--out", str(self.folder / "huge")], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertIn("smaller model or batch", done.stderr)
+
     def test_divergence_after_an_interruption_leaves_the_same_files(self):
         # Warm-up over the whole run to an absurd rate, unclipped: finite for a while, then not.
         hot = ["--set", "optim.lr=1e6", "--set", "optim.clip_norm=0", "--set", "interventions.qk_norm=off",
