@@ -26,11 +26,11 @@ void add_config(CLI::App& app, int& exit_code);
 struct SpecOptions {
   std::string spec_file;          ///< TOML; may be empty where the command allows it
   std::vector<std::string> sets;  ///< --set a.b=v, in order
-  std::string device,
-      precision;             ///< --device, --precision: short for --set train.device=..., train.precision=...
-  std::int64_t threads = 0;  ///< --threads: short for --set train.threads=...
+  /// --device, --precision, --ops, --threads: short for --set train.device=... and so on.
+  std::string device, precision, ops;
+  std::int64_t threads = 0;
 
-  /// Adds SPEC (required or not), --set, --device, --precision, --threads.
+  /// Adds SPEC (required or not), --set and the short forms above.
   void add_to(CLI::App& command, bool spec_required);
   /// The settings given on the command line.
   Settings overrides() const;

@@ -21,6 +21,7 @@ void SpecOptions::add_to(CLI::App& command, bool spec_required) {
       ->type_name("DEVICE");
   command.add_option("--precision", precision, "Short for --set train.precision=...: auto, fp32 or bf16")
       ->type_name("PRECISION");
+  command.add_option("--ops", ops, "Short for --set train.ops=...: fused or plain")->type_name("PATH");
   command.add_option("--threads", threads, "Short for --set train.threads=...: threads of each trainer")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
@@ -41,6 +42,7 @@ Settings SpecOptions::overrides() const {
   };
   if (!device.empty()) shorthand("train.device", device, "--device");
   if (!precision.empty()) shorthand("train.precision", precision, "--precision");
+  if (!ops.empty()) shorthand("train.ops", ops, "--ops");
   if (threads > 0) shorthand("train.threads", threads, "--threads");
   return settings;
 }

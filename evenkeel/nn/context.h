@@ -25,6 +25,7 @@ struct Context {
   std::uint64_t seed = 0;                  ///< of dropout, together with step and module path
   std::int64_t step = 0;                   ///< optimiser steps done before this forward pass
   Precision precision = Precision::kFp32;  ///< of matrix products; kAuto counts as fp32
+  OpPath ops = OpPath::kPlain;             ///< fused kernels or elementary operations
   StatSink* stats = nullptr;               ///< null: measure nothing. Measuring changes no bit of the result.
 
   ops::Rounding rounding() const {

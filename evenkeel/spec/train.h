@@ -15,6 +15,14 @@ struct EnumNames<Precision> {
                                     std::pair{Precision::kBf16, "bf16"}};
 };
 
+/// Which implementation computes an op: one fused kernel, or its composition from elementary tensor
+/// operations, which specifies it.
+enum class OpPath { kPlain, kFused };
+template <>
+struct EnumNames<OpPath> {
+  static constexpr std::array names{std::pair{OpPath::kPlain, "plain"}, std::pair{OpPath::kFused, "fused"}};
+};
+
 enum class Device { kCpu, kCuda };
 template <>
 struct EnumNames<Device> {
@@ -26,6 +34,7 @@ struct TrainSpec {
   std::int64_t batch = 16;
   std::int64_t seed = 1;
   Precision precision = Precision::kAuto;  ///< after resolve: fp32 or bf16
+  OpPath ops = OpPath::kPlain;
   Device device = Device::kCpu;
   std::int64_t threads = 1;
   std::optional<Duration> eval_every;        ///< after resolve: always set; 0 means only first and last
@@ -41,6 +50,10 @@ struct TrainSpec {
                   "auto: bf16 where "
                   "the processor has AVX512-BF16 or AMX, else fp32. Resolved before anything runs and the "
                   "same for all cells of a sweep."});
+    visit(
+        "ops", self.ops,
+        {.doc = "fused: own kernels, whose bits do not depend on threads or telemetry; plain: the same from "
+                "elementary tensor operations, their specification."});
     visit("device", self.device, {.doc = "cpu; cuda is refused by this version."});
     visit("threads", self.threads,
           {.doc = "Threads of one trainer; results may differ in the last bits between counts. Sweeps run "

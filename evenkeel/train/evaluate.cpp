@@ -20,10 +20,11 @@ DeviceBatch to_device(const data::HostBatch& batch) {
 }
 
 double validation_loss(const models::Model& model, const data::Loader& loader, std::int64_t valid_tokens,
-                       Precision precision) {
+                       const TrainSpec& train) {
   const c10::AutoGradMode no_grad(false);
   nn::Context context;
-  context.precision = precision;
+  context.precision = train.precision;
+  context.ops = train.ops;
   double sum = 0;
   std::int64_t tokens = 0;
   for (std::int64_t i = 0; i < loader.valid_batches(valid_tokens); ++i) {

@@ -18,6 +18,6 @@ DeviceBatch to_device(const data::HostBatch& batch);
 /// Nats per token (the z-loss term excluded) over the first `valid_tokens` of the validation split. The same
 /// set, in the same order, for every seed, arm and step.
 double validation_loss(const models::Model& model, const data::Loader& loader, std::int64_t valid_tokens,
-                       Precision precision);
+                       const TrainSpec& train);
 
 }  // namespace evenkeel::train

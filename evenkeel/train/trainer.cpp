@@ -147,7 +147,7 @@ class Trainer {
   }
 
   double validate() {
-    last_valid_ = validation_loss(*model_, loader_, e_.data.valid_tokens, e_.train.precision);
+    last_valid_ = validation_loss(*model_, loader_, e_.data.valid_tokens, e_.train);
     return last_valid_;
   }
 
@@ -173,6 +173,7 @@ class Trainer {
     context.seed = static_cast<std::uint64_t>(e_.train.seed);
     context.step = step_;
     context.precision = e_.train.precision;
+    context.ops = e_.train.ops;
     context.stats = record_heads ? &sink : nullptr;
     const DeviceBatch batch = to_device(loader_.train_batch(step_));
     optimiser_.zero_grad();

@@ -1,0 +1,108 @@
+// Vector helpers of all kernels, compiled once per processor generation (Highway's foreach_target; no include
+// guard against that is meant). Everything computes in fp32 on full vectors; bf16 is a storage format.
+//
+// Include after "hwy/foreach_target.h" and "hwy/highway.h".
+#if defined(EVENKEEL_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef EVENKEEL_KERNELS_SIMD_INL_H_
+#undef EVENKEEL_KERNELS_SIMD_INL_H_
+#else
+#define EVENKEEL_KERNELS_SIMD_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstdint>
+
+#include "evenkeel/kernels/types.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace evenkeel::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using F32 = hn::ScalableTag<float>;
+using I32 = hn::RebindToSigned<F32>;
+using U32 = hn::RebindToUnsigned<F32>;
+using VF = hn::Vec<F32>;
+constexpr F32 f32;
+constexpr U32 u32;
+constexpr hn::Rebind<std::uint16_t, F32> u16;
+/// Lanes of a vector of fp32. Fixed on every target we compile for.
+HWY_INLINE constexpr std::int64_t lanes() {
+  return static_cast<std::int64_t>(HWY_MAX_BYTES / sizeof(float));
+}
+
+HWY_INLINE VF set(float x) {
+  return hn::Set(f32, x);
+}
+
+/// A full vector from storage; no alignment needed.
+HWY_INLINE VF load(const float* p) {
+  return hn::LoadU(f32, p);
+}
+HWY_INLINE VF load(const bf16* p) {
+  const auto half = hn::LoadU(u16, reinterpret_cast<const std::uint16_t*>(p));
+  return hn::BitCast(f32, hn::ShiftLeft<16>(hn::PromoteTo(u32, half)));
+}
+
+/// bf16 bits in the low half of each 32-bit lane: to the nearest, ties to even; NaN stays NaN.
+HWY_INLINE hn::Vec<U32> bf16_bits(VF v) {
+  const auto bits = hn::BitCast(u32, v);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(u32, 1));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(u32, 0x7fff))));
+  const auto quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(u32, 0x40));
+  return hn::IfThenElse(hn::RebindMask(u32, hn::IsNaN(v)), quiet, rounded);
+}
+
+HWY_INLINE void store(VF v, float* p) {
+  hn::StoreU(v, f32, p);
+}
+HWY_INLINE void store(VF v, bf16* p) {
+  hn::StoreU(hn::TruncateTo(u16, bf16_bits(v)), u16, reinterpret_cast<std::uint16_t*>(p));
+}
+
+/// The first n (0 < n <= lanes()) elements; the other lanes are `fill`.
+template <class T>
+HWY_INLINE VF load_n(const T* p, std::int64_t n, float fill = 0) {
+  if (n >= lanes()) return load(p);
+  alignas(64) float buffer[HWY_MAX_BYTES / sizeof(float)];
+  for (std::int64_t i = 0; i < lanes(); ++i) buffer[i] = i < n ? to_float(p[i]) : fill;
+  return hn::Load(f32, buffer);
+}
+template <class T>
+HWY_INLINE void store_n(VF v, T* p, std::int64_t n) {
+  if (n >= lanes()) return store(v, p);
+  alignas(64) float buffer[HWY_MAX_BYTES / sizeof(float)];
+  hn::Store(v, f32, buffer);
+  for (std::int64_t i = 0; i < n; ++i) p[i] = from_float<T>(buffer[i]);
+}
+
+HWY_INLINE float sum(VF v) {
+  return hn::GetLane(hn::SumOfLanes(f32, v));
+}
+
+/// 2^t for t <= 127, relative error below 2e-7; t below -126 gives 2^-126 (a zero to every sum here); NaN
+/// stays NaN.
+HWY_INLINE VF exp2(VF t) {
+  const VF clamped = hn::IfThenElse(hn::Lt(t, set(-126.0f)), set(-126.0f), t);
+  const VF n = hn::Round(clamped), f = hn::Sub(clamped, n);
+  // Minimax polynomial of degree 6 on [-1/2, 1/2].
+  VF p = set(1.535336188319500e-4f);
+  p = hn::MulAdd(p, f, set(1.339887440266574e-3f));
+  p = hn::MulAdd(p, f, set(9.618437357674640e-3f));
+  p = hn::MulAdd(p, f, set(5.550332471162809e-2f));
+  p = hn::MulAdd(p, f, set(2.402264791363012e-1f));
+  p = hn::MulAdd(p, f, set(6.931472028550421e-1f));
+  p = hn::MulAdd(p, f, set(1.0f));
+  const auto exponent = hn::ShiftLeft<23>(hn::ConvertTo(I32(), n));
+  return hn::BitCast(f32, hn::Add(hn::BitCast(I32(), p), exponent));
+}
+HWY_INLINE VF exp(VF x) {
+  return exp2(hn::Mul(x, set(1.44269504f)));
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace evenkeel::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif
