@@ -53,12 +53,8 @@ Watched watch(const fs::path& run, const sweep::Cell& cell, Progress& progress) 
   const auto timing_bytes =
       fs::exists(run / "timing.jsonl") ? fs::file_size(run / "timing.jsonl", absent) : 0;
   sweep::SignalGate gate;
-  const std::string threads = std::to_string(cell.experiment.train.threads);
   const pid_t process =
-      sweep::start_process({{trainer.string(), "run", run.string()},
-                            {{"OMP_NUM_THREADS", threads}, {"OPENBLAS_NUM_THREADS", threads}},
-                            log},
-                           gate);
+      sweep::start_process(sweep::trainer_command(trainer, run, cell.experiment.train.threads), gate);
   Watched result;
   int stops = 0;
   const auto steps = cell.experiment.train.steps;

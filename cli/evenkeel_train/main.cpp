@@ -5,10 +5,12 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <new>
 #include <string>
 #include <string_view>
 
+#include "cli/evenkeel_train/serve.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/version.h"
 #include "evenkeel/train/trainer.h"
@@ -47,23 +49,9 @@ int run(const std::string& directory) {
   return evenkeel::kExitInternal;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  CLI::App app("Trains what a run directory's manifest says; `evenkeel train` prepares one.",
-               "evenkeel-train");
-  app.set_version_flag("--version", std::string("evenkeel-train ") + evenkeel::kVersion);
-  app.require_subcommand(1);
-  std::string directory;
-  int code = evenkeel::kExitFinished;
-  CLI::App* command = app.add_subcommand("run", "Start or go on with the run in DIR");
-  command->add_option("DIR", directory, "Run directory with a manifest.json")->required();
-  command->callback([&] { code = run(directory); });
+int exit_code_of(const std::function<int()>& work) {
   try {
-    app.parse(argc, argv);
-    return code;
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? evenkeel::kExitFinished : evenkeel::kExitBadInput;
+    return work();
   } catch (const evenkeel::InputError& e) {
     return complain(e.what(), evenkeel::kExitBadInput);
   } catch (const evenkeel::EnvironmentError& e) {
@@ -78,4 +66,27 @@ int main(int argc, char** argv) {
     return complain(std::string("internal error, this is a bug in evenkeel: ") + e.what(),
                     evenkeel::kExitInternal);
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Trains what a run directory's manifest says; `evenkeel train` prepares one.",
+               "evenkeel-train");
+  app.set_version_flag("--version", std::string("evenkeel-train ") + evenkeel::kVersion);
+  app.require_subcommand(1);
+  std::string directory;
+  CLI::App* train = app.add_subcommand("run", "Start or go on with the run in DIR");
+  train->add_option("DIR", directory, "Run directory with a manifest.json")->required();
+  app.add_subcommand("serve", "Load once and fork a process per run; for `evenkeel sweep`");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? evenkeel::kExitFinished : evenkeel::kExitBadInput;
+  }
+  if (train->parsed()) return exit_code_of([&] { return run(directory); });
+  return exit_code_of([] {
+    return evenkeel::cli::serve(
+        [](const std::string& forked) { return exit_code_of([&] { return run(forked); }); });
+  });
 }

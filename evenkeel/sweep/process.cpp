@@ -51,15 +51,22 @@ SignalGate::~SignalGate() {
   ::sigprocmask(SIG_SETMASK, &outside_, nullptr);
 }
 
-int SignalGate::wait(double seconds) {
-  pollfd descriptor{fd_, POLLIN, 0};
-  ::poll(&descriptor, 1, static_cast<int>(std::ceil(std::max(seconds, 0.0) * 1000)));
+int SignalGate::wait(double seconds, int readable) {
+  pollfd descriptors[] = {{fd_, POLLIN, 0}, {readable, POLLIN, 0}};  // poll() passes over -1
+  ::poll(descriptors, 2, static_cast<int>(std::ceil(std::max(seconds, 0.0) * 1000)));
   int stops = 0;
   signalfd_siginfo info{};
   while (::read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
     if (info.ssi_signo != SIGCHLD) ++stops;
   }
   return stops;
+}
+
+Command trainer_command(const fs::path& trainer, const fs::path& run, std::int64_t threads) {
+  const std::string count = std::to_string(threads);
+  return {{trainer.string(), "run", run.string()},
+          {{"OMP_NUM_THREADS", count}, {"OPENBLAS_NUM_THREADS", count}},
+          run / "log.txt"};
 }
 
 pid_t start_process(const Command& command, const SignalGate& gate) {
@@ -92,8 +99,7 @@ pid_t start_process(const Command& command, const SignalGate& gate) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(128 + SIGKILL);  // the sweep died before the line above
     ::sigprocmask(SIG_SETMASK, &gate.outside(), nullptr);
-    const int nothing = ::open("/dev/null", O_RDONLY);
-    ::dup2(nothing, STDIN_FILENO);
+    ::dup2(command.input >= 0 ? command.input : ::open("/dev/null", O_RDONLY), STDIN_FILENO);
     ::dup2(log, STDOUT_FILENO);
     ::dup2(log, STDERR_FILENO);
     ::execve(words[0], words.data(), environment.data());

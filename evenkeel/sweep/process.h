@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -22,8 +23,9 @@ class SignalGate {
   SignalGate(const SignalGate&) = delete;
   SignalGate& operator=(const SignalGate&) = delete;
 
-  /// Sleeps until a signal arrives or `seconds` have passed; returns how many SIGINT and SIGTERM came.
-  int wait(double seconds);
+  /// Sleeps until a signal arrives, `seconds` have passed or `readable` (a descriptor; -1: none) has
+  /// something to read; returns how many SIGINT and SIGTERM came.
+  int wait(double seconds, int readable = -1);
   /// The mask that children get back.
   const sigset_t& outside() const { return outside_; }
 
@@ -41,7 +43,11 @@ struct Command {
   std::vector<std::string> words;                  ///< program and its arguments
   std::map<std::string, std::string> environment;  ///< added to the present one
   fs::path log;                                    ///< standard output and error are appended here
+  int input = -1;                                  ///< descriptor that becomes standard input; -1: empty
 };
+
+/// `TRAINER run RUN`, on so many threads, with its log in the run's folder.
+Command trainer_command(const fs::path& trainer, const fs::path& run, std::int64_t threads);
 
 /// Starts `command`. Throws EnvironmentError when no process can be made; a program that cannot be executed
 /// ends with code 127 and a sentence in the log.

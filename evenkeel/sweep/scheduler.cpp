@@ -79,18 +79,21 @@ bool Scheduler::drop(std::size_t cell) {
 int Scheduler::run(const Observer& observe) {
   SignalGate gate;
   begin_ = Clock::now();
+  TrainerServer trainers(options_.trainer, gate);
+  if (count(CellState::kPending) > 0) trainers.load();
   int stops = 0;
   save();
   for (;;) {
     observe(*this);
-    while (!stopping_ && refused_ == 0 && static_cast<int>(running_.size()) < options_.jobs) {
+    const bool loading = trainers.loading();
+    while (!loading && !stopping_ && refused_ == 0 && static_cast<int>(running_.size()) < options_.jobs) {
       const std::size_t before = running_.size();
-      start_next(gate);
+      start_next(trainers);
       if (running_.size() == before) break;
     }
     observe(*this);
     if (running_.empty() && (stopping_ || refused_ != 0 || count(CellState::kPending) == 0)) break;
-    const int came = gate.wait(options_.tick_s);
+    const int came = gate.wait(options_.tick_s, loading ? trainers.channel() : -1);
     if (came > 0) {
       stops += came;
       stopping_ = true;
@@ -106,7 +109,7 @@ int Scheduler::run(const Observer& observe) {
   return count(CellState::kCrashed) > 0 ? kExitCellsCrashed : kExitFinished;
 }
 
-void Scheduler::start_next(const SignalGate& gate) {
+void Scheduler::start_next(TrainerServer& trainers) {
   for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
     if (entry(i).state != CellState::kPending || entry(i).dropped) continue;
     const Cell& cell = plan_.cells[i];
@@ -126,11 +129,7 @@ void Scheduler::start_next(const SignalGate& gate) {
     child.first_step = child.step = step_in(newest_record(run, 0));
     child.tries = ++tries_[i];
     child.started = Clock::now();
-    const std::string threads = std::to_string(cell.experiment.train.threads);
-    child.process = start_process({{options_.trainer.string(), "run", run.string()},
-                                   {{"OMP_NUM_THREADS", threads}, {"OPENBLAS_NUM_THREADS", threads}},
-                                   run / "log.txt"},
-                                  gate);
+    child.process = trainers.start(run, cell.experiment.train.threads);
     running_.push_back(child);
     if (!first_) first_ = i;
     entry(i).state = CellState::kRunning;

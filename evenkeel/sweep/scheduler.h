@@ -1,5 +1,4 @@
-// Runs the cells of a sweep as trainer processes on this machine: `TRAINER run CELL_FOLDER`, at most `jobs`
-// at a time.
+// Runs the cells of a sweep as trainer processes on this machine, one per cell, at most `jobs` at a time.
 //
 // A trainer that crashes (exit 4, a signal, no result) is started again up to `retries` times, from its last
 // checkpoint; one crash stops nothing else. Exit 5 (disk full, no permission) stops new cells from starting,
@@ -12,8 +11,8 @@
 #include <functional>
 #include <optional>
 
-#include "evenkeel/sweep/process.h"
 #include "evenkeel/sweep/sweep_file.h"
+#include "evenkeel/sweep/trainer_server.h"
 
 namespace evenkeel::sweep {
 
@@ -77,7 +76,7 @@ class Scheduler {
  private:
   CellEntry& entry(std::size_t cell) { return file_.cells[cell]; }
   void save();
-  void start_next(const SignalGate& gate);
+  void start_next(TrainerServer& trainers);
   void reap();
   void settle(Running ended, const ExitStatus& status);
   void fail(const Running& ended, const std::string& message, bool may_retry);

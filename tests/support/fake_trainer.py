@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Stands in for evenkeel-train in tests of what surrounds it: `fake_trainer.py run RUN_DIR`.
+"""Stands in for evenkeel-train in tests of what surrounds it: `fake_trainer.py run RUN_DIR`. It cannot `serve`.
 
 It writes metrics, timing and a result whose losses depend on the configuration alone, and resumes like the real one.
 FAKE_TRAINER in the environment says what else to do, comma separated (L is the learning rate the word applies to):
@@ -41,6 +41,8 @@ def write(path, document):
 
 
 def main():
+    if sys.argv[1] != "run":
+        return 2
     run = sys.argv[2]
     with open(os.path.join(run, "manifest.json")) as source:
         manifest = json.load(source)

@@ -1,7 +1,9 @@
 """Sweeps that are killed, stopped, crossed or changed: the same command again gives the same table."""
+import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -105,6 +107,143 @@ class KillAndRunAgainForReal(KillAndRunAgain):
     study = STUDY.replace("[sweep]", "[data]\nvalid_tokens = 256\n[sweep]").replace("0.03, 0.1, 0.3, 1.0", "0.03, 0.3")
 
     test_killed_at_the_start = None
+
+
+LONG = STUDY.replace("steps = 20", "steps = 1000000").replace("eval_every = 10", "eval_every = 1000000")
+
+
+@unittest.skipUnless(os.path.exists(TRAINER), "evenkeel-train is not built in " + BIN)
+class ForkedTrainers(SweepCase):
+    """Trainers that one server forks: children of the sweep that train as a process of their own would."""
+
+    trainer = TRAINER
+    study = STUDY.replace("[sweep]", "[data]\nvalid_tokens = 256\n[sweep]").replace("0.03, 0.1, 0.3, 1.0", "0.03, 0.3")
+
+    def children(self, sweep):
+        """The server and the trainers of a sweep; the server's input is a socket."""
+        servers, trainers = [], []
+        with open("/proc/%d/task/%d/children" % (sweep.pid, sweep.pid)) as source:
+            for child in map(int, source.read().split()):
+                try:
+                    kind = os.readlink("/proc/%d/fd/0" % child)
+                except OSError:
+                    continue
+                (servers if kind.startswith("socket:") else trainers).append(child)
+        return servers, trainers
+
+    def begin(self, *words, trainers=2):
+        """Starts a sweep of long cells; returns it, its server and its trainers, which all make steps."""
+        self.write("long.toml", LONG)
+        sweep = self.start("sweep", "long.toml", "--out", "o", "--jobs", str(trainers), *words)
+        self.addCleanup(sweep.wait)
+        self.addCleanup(sweep.kill)
+        self.wait_for(lambda: len(self.steps("o")) == trainers, "steps of %d cells" % trainers)
+        servers, found = self.children(sweep)
+        self.assertEqual((len(servers), len(found)), (1, trainers))
+        return sweep, servers[0], found
+
+    def steps(self, out):
+        """Size of the records of every cell that has trained a step."""
+        sizes = {}
+        for cell in self.cells(out):
+            file = self.path(out, "cells", cell["hash"], "heads.jsonl")
+            if os.path.exists(file) and os.path.getsize(file) > 0:
+                sizes[cell["hash"]] = os.path.getsize(file)
+        return sizes
+
+    def files(self, *names):
+        """Every file of a run but timing.jsonl; of the manifest the configuration."""
+        content = {}
+        for folder, _, files in os.walk(self.path(*names)):
+            for name in files:
+                with open(os.path.join(folder, name), "rb") as source:
+                    content[os.path.relpath(os.path.join(folder, name), self.path(*names))] = source.read()
+        del content["timing.jsonl"]
+        content["manifest.json"] = json.loads(content["manifest.json"])["config"]
+        return content
+
+    def same_as_train(self, *words):
+        self.evenkeel("sweep", "study.toml", "--out", "o", *words)
+        self.write("one.toml", self.study.split("[sweep]")[0])
+        for cell in self.cells("o"):
+            one = "one" + cell["hash"]
+            norm = self.read_json("o", "cells", cell["hash"], "manifest.json")["config"]["interventions"]["qk_norm"]
+            self.evenkeel("train", "one.toml", "--set", "optim.lr=%s" % cell["lr"], "--set", "interventions.qk_norm=" + norm,
+                          "--out", one, *words)
+            self.assertEqual(self.files("o", "cells", cell["hash"]), self.files(one))
+        self.assertEqual(len(self.cells("o")), 4)
+
+    def test_a_forked_cell_equals_a_run_of_its_own(self):
+        self.same_as_train()
+
+    def test_on_two_threads_too(self):
+        self.same_as_train("--set", "train.threads=2")
+
+    def test_the_server_has_one_thread_and_a_trainer_as_many_as_it_was_told(self):
+        _, server, trainers = self.begin("--set", "train.threads=2")
+        self.assertEqual(len(os.listdir("/proc/%d/task" % server)), 1)
+        for trainer in trainers:
+            self.assertGreaterEqual(len(os.listdir("/proc/%d/task" % trainer)), 2)
+
+    def test_every_trainer_has_a_process_group_of_its_own(self):
+        sweep, server, trainers = self.begin()
+        groups = {os.getpgid(process) for process in [sweep.pid, server, *trainers]}
+        self.assertEqual(len(groups), 4)
+        self.assertLessEqual({server, *trainers}, groups)
+
+    def test_server_and_trainers_die_with_a_killed_sweep(self):
+        sweep, server, trainers = self.begin()
+        sweep.kill()
+        sweep.wait()
+        self.wait_for(lambda: not any(map(alive, [server, *trainers])), "its processes to die")
+
+    def test_sigterm_and_ctrl_c_save_the_cells(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            sweep, server, trainers = self.begin()
+            sweep.send_signal(number)
+            _, error = sweep.communicate(timeout=60)
+            self.assertEqual(sweep.returncode, 75, error)
+            self.assertFalse(any(map(alive, [server, *trainers])))
+            saved = [cell["hash"] for cell in self.cells("o") if cell["state"] == "interrupted"]
+            self.assertEqual(len(saved), 2)
+            for cell in saved:
+                self.assertTrue(os.listdir(self.path("o", "cells", cell, "checkpoints")))
+            shutil.rmtree(self.path("o"))
+
+    def test_a_killed_trainer_is_forked_again(self):
+        sweep, _, trainers = self.begin(trainers=1)
+        os.kill(trainers[0], signal.SIGKILL)
+        self.wait_for(lambda: self.cells("o")[0]["attempts"] == 2, "the second attempt")
+        servers, again = self.children(sweep)
+        self.assertEqual((len(servers), len(again)), (1, 1))
+        self.assertIn("signal 9", self.cells("o")[0]["message"])
+
+    def test_a_killed_server_costs_no_cell(self):
+        sweep, server, trainers = self.begin()
+        os.kill(server, signal.SIGKILL)
+        before = self.steps("o")
+        self.wait_for(lambda: all(self.steps("o")[cell] > size for cell, size in before.items()), "more steps")
+        os.kill(trainers[0], signal.SIGKILL)  # started again, now without the server
+        self.wait_for(lambda: sorted(cell["attempts"] for cell in self.cells("o"))[-2:] == [1, 2], "the second attempt")
+        sweep.send_signal(signal.SIGTERM)
+        _, error = sweep.communicate(timeout=60)
+        self.assertEqual(sweep.returncode, 75, error)
+
+    def test_the_server_is_not_started_by_hand(self):
+        done = subprocess.run([TRAINER, "serve"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("use `evenkeel-train run DIR`", done.stderr)
+
+    def test_what_a_trainer_and_its_server_refuse_ends_the_sweep(self):
+        self.evenkeel("sweep", "study.toml", "--out", "o")
+        cell = self.path("o", "cells", self.cells("o")[0]["hash"])
+        os.remove(os.path.join(cell, "result.json"))
+        with open(os.path.join(cell, ".lock")) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.assertIn("another process is training", self.error_of("sweep", "study.toml", "--out", "o", code=5))
+        os.remove(os.path.join(cell, "log.txt"))
+        os.mkdir(os.path.join(cell, "log.txt"))
+        self.assertIn("cannot write " + os.path.join("o", "cells"), self.error_of("sweep", "study.toml", "--out", "o", code=5))
 
 
 class Processes(SweepCase):

@@ -15,6 +15,7 @@ namespace evenkeel::sweep {
 namespace {
 
 constexpr const char* kFinish = R"sh(
+[ "$1" = run ] || exit 2
 finish() {
   echo '{"label":"finished","steps":300,"seen_tokens":1,"final_loss":2,"train_loss":2,"l0":5,"digest":{}}' > "$2/result.part"
   mv "$2/result.part" "$2/result.json"
@@ -184,6 +185,19 @@ TEST_F(SchedulerTest, SigtermAsksTheTrainersToStopAndTheNextRunGoesOn) {
   file_ = start_sweep_file(plan_, folder_.path(), read_sweep_file(folder_.path()));
   EXPECT_EQ(run("finish \"$@\""), kExitFinished);
   EXPECT_EQ(file_.cells[0].attempts, 2);
+}
+
+TEST_F(SchedulerTest, ASweepIsStoppedAlsoWhileItsTrainerServerLoads) {
+  write_file(folder_ / "server.sh", "#!/bin/sh\nsleep 100\n");
+  fs::permissions(folder_ / "server.sh", fs::perms::owner_all);
+  Scheduler scheduler(plan_, file_, {folder_.path(), folder_ / "server.sh", 1, 1, 0.05});
+  int ticks = 0;
+  EXPECT_EQ(scheduler.run([&](Scheduler& now) {
+    EXPECT_TRUE(now.running().empty());
+    if (++ticks == 3) ::kill(::getpid(), SIGTERM);
+  }),
+            kExitInterrupted);
+  EXPECT_EQ(scheduler.count(CellState::kPending), 3u);
 }
 
 TEST_F(SchedulerTest, DroppedCellsDoNotRun) {
