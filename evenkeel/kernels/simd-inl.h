@@ -29,7 +29,7 @@ constexpr U32 u32;
 constexpr hn::Rebind<std::uint16_t, F32> u16;
 /// Lanes of a vector of fp32. Fixed on every target we compile for.
 HWY_INLINE constexpr std::int64_t lanes() {
-  return static_cast<std::int64_t>(HWY_MAX_BYTES / sizeof(float));
+  return static_cast<std::int64_t>(HWY_LANES(float));  // of HWY_MAX_BYTES, HWY_SCALAR uses half
 }
 
 HWY_INLINE VF set(float x) {
