@@ -92,7 +92,10 @@ HWY_INLINE float sum(VF v) {
 /// stays NaN.
 HWY_INLINE VF exp2(VF t) {
   const VF clamped = hn::IfThenElse(hn::Lt(t, set(-126.0f)), set(-126.0f), t);
-  const VF n = hn::Round(clamped), f = hn::Sub(clamped, n);
+  // Adding 1.5 2^23 leaves the nearest integer in the low bits. ConvertTo would make 2^31 - 1 of a NaN, and a
+  // finite number of the sum below.
+  const VF shifted = hn::Add(clamped, set(12582912.0f));
+  const VF n = hn::Sub(shifted, set(12582912.0f)), f = hn::Sub(clamped, n);
   // Minimax polynomial of degree 6 on [-1/2, 1/2].
   VF p = set(1.535336188319500e-4f);
   p = hn::MulAdd(p, f, set(1.339887440266574e-3f));
@@ -101,7 +104,7 @@ HWY_INLINE VF exp2(VF t) {
   p = hn::MulAdd(p, f, set(2.402264791363012e-1f));
   p = hn::MulAdd(p, f, set(6.931472028550421e-1f));
   p = hn::MulAdd(p, f, set(1.0f));
-  const auto exponent = hn::ShiftLeft<23>(hn::ConvertTo(I32(), n));
+  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(I32(), shifted));
   return hn::BitCast(f32, hn::Add(hn::BitCast(I32(), p), exponent));
 }
 /// 1 / x for finite x of normal size: the processor's estimate and a Newton step, relative error below 3e-7.
