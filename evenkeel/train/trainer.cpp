@@ -11,52 +11,26 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/data/source.h"
-#include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/ops/memory.h"
 #include "evenkeel/ops/threads.h"
 #include "evenkeel/optim/adamw.h"
-#include "evenkeel/optim/clip.h"
 #include "evenkeel/optim/schedule.h"
 #include "evenkeel/runs/checkpoint.h"
 #include "evenkeel/runs/manifest.h"
 #include "evenkeel/runs/run_writer.h"
 #include "evenkeel/telemetry/detectors.h"
-#include "evenkeel/telemetry/metric_table.h"
 #include "evenkeel/telemetry/recorder.h"
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/environment.h"
 #include "evenkeel/train/evaluate.h"
 #include "evenkeel/train/state.h"
+#include "evenkeel/train/step.h"
 #include "evenkeel/train/timing.h"
 
 namespace evenkeel::train {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-const double kLargestGradient = std::sqrt(static_cast<double>(std::numeric_limits<float>::max()));
-
-/// Carries what modules measure to the recorder, and keeps the entropies for the collapse detector.
-class RecorderSink : public nn::StatSink {
- public:
-  RecorderSink(telemetry::Recorder& recorder, std::int64_t layers)
-      : recorder_(recorder), entropy_norm_(static_cast<std::size_t>(layers)) {}
-
-  void heads(std::string_view key, std::vector<double> values) override {
-    recorder_.heads(std::string(key), std::span<const double>(values));
-    for (std::size_t layer = 0; layer < entropy_norm_.size(); ++layer) {
-      if (key == telemetry::attention_key(static_cast<std::int64_t>(layer), "entropy_norm")) {
-        entropy_norm_[layer] = std::move(values);
-        return;
-      }
-    }
-  }
-  void scalar(std::string_view key, double value) override { recorder_.scalar(std::string(key), value); }
-  const std::vector<std::vector<double>>& entropy_norm() const { return entropy_norm_; }
-
- private:
-  telemetry::Recorder& recorder_;
-  std::vector<std::vector<double>> entropy_norm_;
-};
 
 at::Tensor occurring_ids(const data::Facts& facts) {
   std::vector<std::int64_t> ids;
@@ -91,11 +65,11 @@ class Trainer {
         e_(manifest_.experiment),
         source_(open_same_data(e_, run_)),
         loader_(*source_, e_.arch.context, e_.train.batch, static_cast<std::uint64_t>(e_.train.seed)),
-        occurring_(occurring_ids(source_->facts())),
         model_(build_model(e_)),
         parameters_(model_->parameters()),
         optimiser_(parameters_, e_.optim),
         schedule_(e_),
+        make_step_(e_, *model_, optimiser_, recorder_, occurring_ids(source_->facts())),
         tokens_per_step_(e_.train.tokens_per_step(e_.arch.context)),
         writer_(open(lock)),
         timer_(writer_, tokens_per_step_) {}
@@ -164,68 +138,29 @@ class Trainer {
     const bool last = step == e_.train.steps;
     const TelemetrySpec& t = e_.telemetry;
     const bool record_heads = t.on && (step == 1 || last || step % t.heads_every == 0);
+    const Detail detail = record_heads ? Detail::kFull : t.on ? Detail::kLogits : Detail::kNone;
     timer_.step_begins();
-    recorder_.begin(step, step * tokens_per_step_);
-    RecorderSink sink(recorder_, e_.arch.L());
-
-    nn::Context context;
-    context.training = true;
-    context.seed = static_cast<std::uint64_t>(e_.train.seed);
-    context.step = step_;
-    context.precision = e_.train.precision;
-    context.ops = e_.train.ops;
-    context.stats = record_heads ? &sink : nullptr;
-    const DeviceBatch batch = to_device(loader_.train_batch(step_));
-    optimiser_.zero_grad();
-    const at::Tensor logits = model_->forward(batch.inputs, context);
-    const ops::Loss loss = ops::cross_entropy(logits, batch.targets, model_->objective.z_coefficient);
-    loss.total.backward();
-    const optim::ClipResult clip = optim::clip_global_norm(parameters_, e_.optim.clip_norm);
-    const double lr = schedule_.rate(step);
-    recorder_.scalar("optim/all/lr", lr);
-    recorder_.scalar("loss/train/ce", loss.ce);
-    recorder_.scalar("loss/train/z", loss.z);
-    recorder_.scalar("grad/all/norm", clip.norm);
-    recorder_.scalar("grad/all/norm_clipped", clip.clipped);
-    if (t.on) {
-      recorder_.scalar("logits/out/mean", ops::mean_logit(logits, occurring_));
-      recorder_.scalar("logits/out/logz", loss.mean_log_z);
-    }
-    // The square of such a gradient overflows the second moment, which would freeze its parameter in silence.
-    const double gradient =
-        clip.clipped > kLargestGradient ? std::numeric_limits<double>::infinity() : clip.norm;
-    if (const auto event = telemetry::nonfinite_event(step, loss.ce, gradient)) {
+    const StepResult result = make_step_.make(step, to_device(loader_.train_batch(step_)), detail);
+    if (result.nonfinite) {
       nonfinite_step_ = step;
       write_records(record_heads);
-      writer_.event(*event);
+      writer_.event(*result.nonfinite);
       return false;
     }
-    update(lr, record_heads);
     step_ = step;
     timer_.step_ends(step, last);
-    keep_tail(loss.ce);
+    keep_tail(result.loss);
     if (last || is_due(e_.train.eval_every, step)) recorder_.scalar("loss/valid/ce", validate());
     if (last || step % t.metrics_every == 0 || recorder_.metrics_record().contains("loss/valid/ce") ||
         step == 1) {
       writer_.metrics(recorder_.metrics_record());
     }
     if (record_heads) writer_.heads(*recorder_.heads_record());
-    if (const auto event = spikes_.update(step, loss.ce)) writer_.event(*event);
+    if (const auto event = spikes_.update(step, result.loss)) writer_.event(*event);
     if (record_heads) {
-      for (const Json& event : collapse_.update(step, sink.entropy_norm())) writer_.event(event);
+      for (const Json& event : collapse_.update(step, result.entropy_norm)) writer_.event(event);
     }
     return true;
-  }
-
-  void update(double lr, bool record) {
-    std::vector<optim::UpdateStats> stats;
-    optimiser_.step(lr, record ? &stats : nullptr);
-    for (std::size_t i = 0; i < stats.size(); ++i) {
-      recorder_.scalar(telemetry::tensor_key(parameters_[i]->name, "grad_rms"), stats[i].grad_rms);
-      recorder_.scalar(telemetry::tensor_key(parameters_[i]->name, "param_rms"), stats[i].param_rms);
-      recorder_.scalar(telemetry::tensor_key(parameters_[i]->name, "update_rms"), stats[i].update_rms);
-      recorder_.scalar(telemetry::tensor_key(parameters_[i]->name, "delta_rms"), stats[i].delta_rms);
-    }
   }
 
   void write_records(bool heads) {
@@ -296,13 +231,13 @@ class Trainer {
   const Experiment& e_;
   std::unique_ptr<data::Source> source_;
   data::Loader loader_;
-  at::Tensor occurring_;
   std::unique_ptr<models::Model> model_;
   std::vector<nn::Param*> parameters_;
   optim::AdamW optimiser_;
   optim::Schedule schedule_;
-  std::int64_t tokens_per_step_;
   telemetry::Recorder recorder_;
+  Step make_step_;
+  std::int64_t tokens_per_step_;
   telemetry::SpikeDetector spikes_;
   telemetry::CollapseDetector collapse_;
   std::int64_t step_ = 0;

@@ -1,0 +1,101 @@
+#include "evenkeel/train/step.h"
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "evenkeel/ops/cross_entropy.h"
+#include "evenkeel/optim/clip.h"
+#include "evenkeel/telemetry/detectors.h"
+#include "evenkeel/telemetry/metric_table.h"
+
+namespace evenkeel::train {
+namespace {
+
+const double kLargestGradient = std::sqrt(static_cast<double>(std::numeric_limits<float>::max()));
+
+/// Carries what modules measure to the recorder, and keeps the entropies for the collapse detector.
+class RecorderSink : public nn::StatSink {
+ public:
+  RecorderSink(telemetry::Recorder& recorder, std::int64_t layers)
+      : recorder_(recorder), entropy_norm_(static_cast<std::size_t>(layers)) {}
+
+  void heads(std::string_view key, std::vector<double> values) override {
+    recorder_.heads(std::string(key), std::span<const double>(values));
+    for (std::size_t layer = 0; layer < entropy_norm_.size(); ++layer) {
+      if (key == telemetry::attention_key(static_cast<std::int64_t>(layer), "entropy_norm")) {
+        entropy_norm_[layer] = std::move(values);
+        return;
+      }
+    }
+  }
+  void scalar(std::string_view key, double value) override { recorder_.scalar(std::string(key), value); }
+  std::vector<std::vector<double>> take_entropy_norm() { return std::move(entropy_norm_); }
+
+ private:
+  telemetry::Recorder& recorder_;
+  std::vector<std::vector<double>> entropy_norm_;
+};
+
+}  // namespace
+
+Step::Step(const Experiment& experiment, const models::Model& model, optim::AdamW& optimiser,
+           telemetry::Recorder& recorder, at::Tensor occurring)
+    : e_(experiment),
+      model_(model),
+      optimiser_(optimiser),
+      schedule_(experiment),
+      recorder_(recorder),
+      occurring_(std::move(occurring)) {}
+
+StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail) {
+  recorder_.begin(step, step * e_.train.tokens_per_step(e_.arch.context));
+  RecorderSink sink(recorder_, e_.arch.L());
+  nn::Context context;
+  context.training = true;
+  context.seed = static_cast<std::uint64_t>(e_.train.seed);
+  context.step = step - 1;
+  context.precision = e_.train.precision;
+  context.ops = e_.train.ops;
+  context.stats = detail == Detail::kFull ? &sink : nullptr;
+
+  optimiser_.zero_grad();
+  const at::Tensor logits = model_.forward(batch.inputs, context);
+  const ops::Loss loss = ops::cross_entropy(logits, batch.targets, model_.objective.z_coefficient);
+  loss.total.backward();
+  const optim::ClipResult clip = optim::clip_global_norm(optimiser_.params(), e_.optim.clip_norm);
+  const double lr = schedule_.rate(step);
+  recorder_.scalar("optim/all/lr", lr);
+  recorder_.scalar("loss/train/ce", loss.ce);
+  recorder_.scalar("loss/train/z", loss.z);
+  recorder_.scalar("grad/all/norm", clip.norm);
+  recorder_.scalar("grad/all/norm_clipped", clip.clipped);
+  if (detail != Detail::kNone) {
+    recorder_.scalar("logits/out/mean", ops::mean_logit(logits, occurring_));
+    recorder_.scalar("logits/out/logz", loss.mean_log_z);
+  }
+  StepResult result;
+  result.loss = loss.ce;
+  result.entropy_norm = sink.take_entropy_norm();
+  // The square of such a gradient overflows the second moment, which would freeze its parameter in silence.
+  const double gradient =
+      clip.clipped > kLargestGradient ? std::numeric_limits<double>::infinity() : clip.norm;
+  result.nonfinite = telemetry::nonfinite_event(step, loss.ce, gradient);
+  if (!result.nonfinite) update(lr, detail == Detail::kFull);
+  return result;
+}
+
+void Step::update(double lr, bool record) {
+  std::vector<optim::UpdateStats> stats;
+  optimiser_.step(lr, record ? &stats : nullptr);
+  for (std::size_t i = 0; i < stats.size(); ++i) {
+    const std::string& name = optimiser_.params()[i]->name;
+    recorder_.scalar(telemetry::tensor_key(name, "grad_rms"), stats[i].grad_rms);
+    recorder_.scalar(telemetry::tensor_key(name, "param_rms"), stats[i].param_rms);
+    recorder_.scalar(telemetry::tensor_key(name, "update_rms"), stats[i].update_rms);
+    recorder_.scalar(telemetry::tensor_key(name, "delta_rms"), stats[i].delta_rms);
+  }
+}
+
+}  // namespace evenkeel::train

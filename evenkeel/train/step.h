@@ -1,0 +1,57 @@
+// One training step: loss (cross-entropy + z-loss) -> gradients -> clip -> AdamW, and what it records. The
+// training loop and the benchmark make their steps here, so that what is timed is what trains.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "evenkeel/models/model.h"
+#include "evenkeel/optim/adamw.h"
+#include "evenkeel/optim/schedule.h"
+#include "evenkeel/spec/experiment.h"
+#include "evenkeel/telemetry/recorder.h"
+#include "evenkeel/train/evaluate.h"
+
+namespace evenkeel::train {
+
+/// What is recorded of a step besides loss, learning rate and gradient norm.
+enum class Detail {
+  kNone,    ///< telemetry is off
+  kLogits,  ///< mean and log Z of the output logits
+  kFull,    ///< and every number per head, layer and tensor
+};
+
+/// What a step found out; no number of it depends on the detail.
+struct StepResult {
+  double loss = 0;  ///< cross-entropy, nats per token, before the update
+  std::optional<Json>
+      nonfinite;  ///< the event when loss or gradient was not finite; then nothing was updated
+  /// Normalised entropies per layer and head, for the collapse detector; empty lists unless kFull.
+  std::vector<std::vector<double>> entropy_norm;
+};
+
+class Step {
+ public:
+  /// `experiment` resolved, `occurring` [m] int64 the ids that occur in training (for the mean logit). Keeps
+  /// references to all but the last.
+  Step(const Experiment& experiment, const models::Model& model, optim::AdamW& optimiser,
+       telemetry::Recorder& recorder, at::Tensor occurring);
+
+  /// Makes update number `step` (1 ...) from `batch`. The recorder then holds the record of this step.
+  StepResult make(std::int64_t step, const DeviceBatch& batch, Detail detail);
+
+ private:
+  void update(double lr, bool record);
+
+  const Experiment& e_;
+  const models::Model& model_;
+  optim::AdamW& optimiser_;
+  optim::Schedule schedule_;
+  telemetry::Recorder& recorder_;
+  at::Tensor occurring_;
+};
+
+}  // namespace evenkeel::train
