@@ -176,8 +176,8 @@ class ForkedTrainers(SweepCase):
     def test_a_forked_cell_equals_a_run_of_its_own(self):
         self.same_as_train()
 
-    def test_on_two_threads_too(self):
-        self.same_as_train("--set", "train.threads=2")
+    def test_with_fused_kernels_on_two_threads_too(self):
+        self.same_as_train("--set", "train.threads=2", "--set", "train.ops=fused")
 
     def test_the_server_has_one_thread_and_a_trainer_as_many_as_it_was_told(self):
         _, server, trainers = self.begin("--set", "train.threads=2")
