@@ -17,6 +17,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace evenkeel::kernels {
 namespace HWY_NAMESPACE {
+namespace {
 
 HWY_INLINE VF omega_at(const AddNormCommon& a, std::int64_t i, std::int64_t n) {
   return a.omega_per_channel ? load_n(a.omega + i, n) : set(a.omega[0]);
@@ -243,6 +244,7 @@ void backward_bb(const AddNormBackward<bf16, bf16>& a) {
   backward(a);
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace evenkeel::kernels
 HWY_AFTER_NAMESPACE();

@@ -18,6 +18,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace evenkeel::kernels {
 namespace HWY_NAMESPACE {
+namespace {
 
 constexpr float kLowest = -3.4e38f;
 
@@ -132,6 +133,7 @@ CrossEntropySums run_bf16(const CrossEntropy<bf16>& a) {
   return run(a);
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace evenkeel::kernels
 HWY_AFTER_NAMESPACE();

@@ -129,7 +129,7 @@ void backward_weight(const T* dy, const T* x, std::int64_t m, std::int64_t k, co
       alignas(64) float c[kTile * kTile];
       for (std::int64_t p = panels * group / groups; p < panels * (group + 1) / groups; ++p) {
         const std::int64_t j = p * kTile;
-        tile.multiply(a, right + j * padded, padded, panel_columns(k, j), c, kTile, false);
+        tile.multiply(a, right + j * padded, padded, kTile, panel_columns(k, j), c, kTile, false);
         for_vectors(std::min(kTile, n - row), std::min(kTile, k - j),
                     [&](std::int64_t r, std::int64_t v, std::int64_t count) {
                       float* out = gradient[static_cast<std::size_t>(row + r)] + j + v;

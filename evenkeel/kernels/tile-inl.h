@@ -58,14 +58,16 @@ using Word = std::uint32_t;
 /// to[j * to_row + i] = from[i * from_row + j] for i < rows, j < columns; strides in words.
 inline void transpose_words(const Word* from, std::ptrdiff_t from_row, std::int64_t rows,
                             std::int64_t columns, Word* to, std::ptrdiff_t to_row) {
-  std::int64_t i = 0;
+  // int: GCC warns of overflow in loops it cannot bound.
+  const int n = static_cast<int>(rows), m = static_cast<int>(columns);
+  int i = 0;
 #if HWY_TARGET != HWY_SCALAR
   const hn::CappedTag<Word, 4> four;
   const hn::RepartitionToWide<decltype(four)> two;
-  for (; i + 4 <= rows; i += 4) {
+  for (; i + 4 <= n; i += 4) {
     const Word* f = from + i * from_row;
-    std::int64_t j = 0;
-    for (; j + 4 <= columns; j += 4) {
+    int j = 0;
+    for (; j + 4 <= m; j += 4) {
       const auto r0 = hn::LoadU(four, f + j), r1 = hn::LoadU(four, f + from_row + j),
                  r2 = hn::LoadU(four, f + 2 * from_row + j), r3 = hn::LoadU(four, f + 3 * from_row + j);
       const auto a = hn::BitCast(two, hn::InterleaveLower(four, r0, r1)),
@@ -78,14 +80,12 @@ inline void transpose_words(const Word* from, std::ptrdiff_t from_row, std::int6
       hn::StoreU(hn::BitCast(four, hn::InterleaveLower(two, c, d)), four, t + 2 * to_row);
       hn::StoreU(hn::BitCast(four, hn::InterleaveUpper(two, c, d)), four, t + 3 * to_row);
     }
-    for (; j < columns; ++j)
-      for (std::int64_t u = 0; u < 4; ++u)
-        std::memcpy(to + j * to_row + i + u, f + u * from_row + j, sizeof(Word));
+    for (; j < m; ++j)
+      for (int u = 0; u < 4; ++u) std::memcpy(to + j * to_row + i + u, f + u * from_row + j, sizeof(Word));
   }
 #endif
-  for (; i < rows; ++i)
-    for (std::int64_t j = 0; j < columns; ++j)
-      std::memcpy(to + j * to_row + i, from + i * from_row + j, sizeof(Word));
+  for (; i < n; ++i)
+    for (int j = 0; j < m; ++j) std::memcpy(to + j * to_row + i, from + i * from_row + j, sizeof(Word));
 }
 
 template <class T>
@@ -217,7 +217,7 @@ void multiply_rows(const Tile<T>& tile, const T* a, std::ptrdiff_t lda, std::int
       const std::int64_t part = std::min(kChunk<T>, k_padded - k0);
       for (std::int64_t r = 0; r < rows; r += kTile) {
         float* c = scratch.c + r * kTile;
-        tile.multiply({a + r * lda + k0, lda, kWord<T>}, panel + k0 * columns, part, columns, c, kTile,
+        tile.multiply({a + r * lda + k0, lda, kWord<T>}, panel + k0 * columns, part, kTile, columns, c, kTile,
                       k0 > 0);
         if (k0 + part == k_padded) epilogue(r, j, std::min(kTile, rows - r), std::min(kTile, n - j), c);
       }

@@ -87,26 +87,26 @@ HWY_INLINE void narrow_block(OperandA<T> a, const T* panel, std::int64_t words, 
 }
 
 template <class T>
-HWY_INLINE void multiply(OperandA<T> a, const T* panel, std::int64_t k, std::int64_t columns, float* c,
-                         std::ptrdiff_t c_row, bool accumulate) {
+HWY_INLINE void multiply(OperandA<T> a, const T* panel, std::int64_t k, std::int64_t rows,
+                         std::int64_t columns, float* c, std::ptrdiff_t c_row, bool accumulate) {
   const std::int64_t words = k / kWord<T>;
-  for (std::int64_t r = 0; r < kTile; r += kRows) {
-    const OperandA<T> rows{a.data + r * a.row, a.row, a.word};
+  for (std::int64_t r = 0; r < rows; r += kRows) {
+    const OperandA<T> some{a.data + r * a.row, a.row, a.word};
     float* out = c + r * c_row;
     std::int64_t j = 0;
     for (; j + 2 * lanes() <= columns; j += 2 * lanes())
-      block(rows, panel + j * kWord<T>, words, columns, out + j, c_row, accumulate);
-    if (j < columns) narrow_block(rows, panel + j * kWord<T>, words, columns, out + j, c_row, accumulate);
+      block(some, panel + j * kWord<T>, words, columns, out + j, c_row, accumulate);
+    if (j < columns) narrow_block(some, panel + j * kWord<T>, words, columns, out + j, c_row, accumulate);
   }
 }
 
-void multiply_fp32(OperandA<float> a, const float* panel, std::int64_t k, std::int64_t columns, float* c,
-                   std::ptrdiff_t c_row, bool accumulate) {
-  multiply(a, panel, k, columns, c, c_row, accumulate);
+void multiply_fp32(OperandA<float> a, const float* panel, std::int64_t k, std::int64_t rows,
+                   std::int64_t columns, float* c, std::ptrdiff_t c_row, bool accumulate) {
+  multiply(a, panel, k, rows, columns, c, c_row, accumulate);
 }
-void multiply_bf16(OperandA<bf16> a, const bf16* panel, std::int64_t k, std::int64_t columns, float* c,
-                   std::ptrdiff_t c_row, bool accumulate) {
-  multiply(a, panel, k, columns, c, c_row, accumulate);
+void multiply_bf16(OperandA<bf16> a, const bf16* panel, std::int64_t k, std::int64_t rows,
+                   std::int64_t columns, float* c, std::ptrdiff_t c_row, bool accumulate) {
+  multiply(a, panel, k, rows, columns, c, c_row, accumulate);
 }
 
 }  // namespace
@@ -123,13 +123,13 @@ namespace {
 HWY_EXPORT(multiply_fp32);
 HWY_EXPORT(multiply_bf16);
 
-void dispatch_fp32(OperandA<float> a, const float* panel, std::int64_t k, std::int64_t columns, float* c,
-                   std::ptrdiff_t c_row, bool accumulate) {
-  HWY_DYNAMIC_DISPATCH(multiply_fp32)(a, panel, k, columns, c, c_row, accumulate);
+void dispatch_fp32(OperandA<float> a, const float* panel, std::int64_t k, std::int64_t rows,
+                   std::int64_t columns, float* c, std::ptrdiff_t c_row, bool accumulate) {
+  HWY_DYNAMIC_DISPATCH(multiply_fp32)(a, panel, k, rows, columns, c, c_row, accumulate);
 }
-void dispatch_bf16(OperandA<bf16> a, const bf16* panel, std::int64_t k, std::int64_t columns, float* c,
-                   std::ptrdiff_t c_row, bool accumulate) {
-  HWY_DYNAMIC_DISPATCH(multiply_bf16)(a, panel, k, columns, c, c_row, accumulate);
+void dispatch_bf16(OperandA<bf16> a, const bf16* panel, std::int64_t k, std::int64_t rows,
+                   std::int64_t columns, float* c, std::ptrdiff_t c_row, bool accumulate) {
+  HWY_DYNAMIC_DISPATCH(multiply_bf16)(a, panel, k, rows, columns, c, c_row, accumulate);
 }
 
 }  // namespace

@@ -35,9 +35,10 @@ struct Tile {
   std::int64_t k_step;
   /// Whether a transposed A is a panel like B (else 32 rows of k contiguous values).
   bool transposed_is_panel;
-  /// c[r * c_row + j] (+)= sum over k < `k` of A(r, k) B(k, j), r < 32, j < columns (16 or 32).
-  void (*multiply)(OperandA<T> a, const T* panel, std::int64_t k, std::int64_t columns, float* c,
-                   std::ptrdiff_t c_row, bool accumulate);
+  /// c[r * c_row + j] (+)= sum over k < `k` of A(r, k) B(k, j), r < rows, j < columns; rows and
+  /// columns are 16 or 32.
+  void (*multiply)(OperandA<T> a, const T* panel, std::int64_t k, std::int64_t rows, std::int64_t columns,
+                   float* c, std::ptrdiff_t c_row, bool accumulate);
   /// To be called by each thread before and after a stretch of multiply; may be null.
   void (*begin)();
   void (*end)();

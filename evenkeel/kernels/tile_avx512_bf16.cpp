@@ -48,12 +48,12 @@ EVENKEEL_BF16 inline void block(OperandA<bf16> a, const bf16* panel, std::int64_
     for (int j = 0; j < N; ++j) _mm512_storeu_ps(c + r * c_row + 16 * j, sums[r][j]);
 }
 
-EVENKEEL_BF16 void multiply(OperandA<bf16> a, const bf16* panel, std::int64_t k, std::int64_t columns,
-                            float* c, std::ptrdiff_t c_row, bool accumulate) {
-  for (std::int64_t r = 0; r < kTile; r += kRows) {
-    const OperandA<bf16> rows{a.data + r * a.row, a.row, a.word};
-    if (columns == kTile) block<2>(rows, panel, k / 2, columns, c + r * c_row, c_row, accumulate);
-    else block<1>(rows, panel, k / 2, columns, c + r * c_row, c_row, accumulate);
+EVENKEEL_BF16 void multiply(OperandA<bf16> a, const bf16* panel, std::int64_t k, std::int64_t rows,
+                            std::int64_t columns, float* c, std::ptrdiff_t c_row, bool accumulate) {
+  for (std::int64_t r = 0; r < rows; r += kRows) {
+    const OperandA<bf16> some{a.data + r * a.row, a.row, a.word};
+    if (columns == kTile) block<2>(some, panel, k / 2, columns, c + r * c_row, c_row, accumulate);
+    else block<1>(some, panel, k / 2, columns, c + r * c_row, c_row, accumulate);
   }
 }
 
