@@ -109,7 +109,8 @@ class KillAndRunAgainForReal(KillAndRunAgain):
     test_killed_at_the_start = None
 
 
-LONG = STUDY.replace("steps = 20", "steps = 1000000").replace("eval_every = 10", "eval_every = 1000000")
+SHORT = STUDY.replace("[sweep]", "[data]\nvalid_tokens = 256\n[sweep]").replace("0.03, 0.1, 0.3, 1.0", "0.03, 0.3")
+LONG = SHORT.replace("steps = 20", "steps = 1000000").replace("eval_every = 10", "eval_every = 1000000")
 
 
 @unittest.skipUnless(os.path.exists(TRAINER), "evenkeel-train is not built in " + BIN)
@@ -117,7 +118,7 @@ class ForkedTrainers(SweepCase):
     """Trainers that one server forks: children of the sweep that train as a process of their own would."""
 
     trainer = TRAINER
-    study = STUDY.replace("[sweep]", "[data]\nvalid_tokens = 256\n[sweep]").replace("0.03, 0.1, 0.3, 1.0", "0.03, 0.3")
+    study = SHORT
 
     def children(self, sweep):
         """The server and the trainers of a sweep; the server's input is a socket."""
@@ -180,10 +181,10 @@ class ForkedTrainers(SweepCase):
         self.same_as_train("--set", "train.threads=2", "--set", "train.ops=fused")
 
     def test_the_server_has_one_thread_and_a_trainer_as_many_as_it_was_told(self):
-        _, server, trainers = self.begin("--set", "train.threads=2")
+        # One trainer only: OpenMP's threads wait busily, and two pairs of them on two cores hardly move.
+        _, server, trainers = self.begin("--set", "train.threads=2", trainers=1)
         self.assertEqual(len(os.listdir("/proc/%d/task" % server)), 1)
-        for trainer in trainers:
-            self.assertGreaterEqual(len(os.listdir("/proc/%d/task" % trainer)), 2)
+        self.assertGreaterEqual(len(os.listdir("/proc/%d/task" % trainers[0])), 2)
 
     def test_every_trainer_has_a_process_group_of_its_own(self):
         sweep, server, trainers = self.begin()
