@@ -1,0 +1,65 @@
+// Softmax attention, forward and backward, without ever storing the scores: z_ij = s <q_i, k_j>, a_i =
+// softmax(z_i) over the keys that query i sees, y_i = sum_j a_ij v_j.
+//
+// Vaswani et al. 2017, arXiv 1706.03762; online softmax, Milakov & Gimelshein 2018, arXiv 1805.02867;
+// recomputation in the backward pass, Dao et al. 2022, arXiv 2205.14135. What is done to queries and keys
+// before the product happens while they are loaded: LayerNorm (qk-norm, Dehghani et al. 2023, arXiv
+// 2302.05442), then rotation (Su et al. 2021, arXiv 2104.09864). Per-head statistics fall out of the same
+// pass. Scores are computed with queries in the lanes of a vector, so that no reduction crosses lanes. A key
+// block holds kKeyBlock keys; bits depend on neither threads nor statistics. Cost: 4 (forward) and 10
+// (backward) K flops for each visible pair, rounded up to tiles of 32 x 32.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "evenkeel/kernels/attention_stats.h"
+#include "evenkeel/kernels/types.h"
+
+namespace evenkeel::kernels {
+
+/// LayerNorm of queries and keys: over each head (mean and variance of its K values), or over all heads
+/// together.
+struct QueryKeyNorm {
+  const float *query_gain = nullptr, *key_gain = nullptr;  ///< null: no norm
+  bool own_gains = false;                                  ///< gains [H, K] in place of [K]
+  bool whole = false;                                      ///< statistics over H K values; gains are [H K]
+  double eps = 1e-6;
+};
+
+struct AttentionProblem {
+  std::int64_t batch = 0, heads = 0, queries = 0, keys = 0, width = 0;  ///< B, H, T, S, K
+  bool causal = false;                          ///< query i sees keys j <= i + S - T only
+  const std::int64_t* query_lengths = nullptr;  ///< [B]; queries from here on are left out of statistics
+  const std::int64_t* key_lengths = nullptr;    ///< [B]; keys from here on are seen by nobody
+  double scale = 1;                             ///< s, e.g. 1 / sqrt(K); must be positive
+  double softcap = 0;                           ///< c: z becomes c tanh(z / c); 0 is off
+  QueryKeyNorm norm;
+  const float *cos = nullptr, *sin = nullptr;  ///< [positions, K/2]; null: no rotation
+  /// Dropout of the weights: a_ij is multiplied by 0 or 1 / (1 - p) according to value ((b H + h) T + i) S +
+  /// j of the stream, as ops::dropout_mask has it.
+  double dropout = 0;
+  std::uint64_t dropout_seed = 0, dropout_stream = 0, dropout_step = 0;
+};
+
+/// [B, tokens, H, K] inside a larger array: head h of token t of sequence b at data + b * sequence + t *
+/// token + h * K.
+template <class T>
+struct Heads {
+  T* data = nullptr;
+  std::ptrdiff_t sequence = 0, token = 0;
+};
+
+/// out [B, T, H, K] contiguous; lse [B, H, T], natural log of the softmax's denominator, -inf for a query
+/// that sees nothing (its output is 0); stats [H] or null.
+template <class T>
+void attention_forward(const AttentionProblem& problem, Heads<const T> q, Heads<const T> k, Heads<const T> v,
+                       T* out, float* lse, AttentionStats* stats);
+
+/// Gradients of q, k, v (overwritten) and of the gains (overwritten; null without norm).
+template <class T>
+void attention_backward(const AttentionProblem& problem, Heads<const T> q, Heads<const T> k, Heads<const T> v,
+                        const T* out, const float* lse, const T* d_out, Heads<T> dq, Heads<T> dk, Heads<T> dv,
+                        float* d_query_gain, float* d_key_gain);
+
+}  // namespace evenkeel::kernels

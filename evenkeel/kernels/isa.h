@@ -1,0 +1,19 @@
+// Which instruction sets the kernels may use.
+#pragma once
+
+#include <string>
+
+namespace evenkeel::kernels {
+
+/// Each level includes those before it. kPortable is what every x86-64 processor has.
+enum class Isa { kPortable, kAvx2, kAvx512, kAvx512Bf16, kAmx };
+
+/// The highest level that this processor has and no limit forbids.
+Isa isa();
+/// Forbids everything above `highest`, for tests and for comparing; also the environment variable
+/// EVENKEEL_ISA (portable, avx2, avx512, avx512_bf16 or amx) at the first call of isa(). The processor still
+/// has to have it. Call before any kernel runs.
+void limit_isa(Isa highest);
+std::string isa_name(Isa isa);
+
+}  // namespace evenkeel::kernels
