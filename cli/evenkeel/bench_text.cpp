@@ -137,6 +137,10 @@ std::string bench_text(const Json& answer, const Style& style) {
   for (const Json& set : machine.at("instruction_sets")) sets += fmt::format(" {}", set.get<std::string>());
   std::string text = fmt::format("{};{}; {} cores\n", machine.at("processor").get<std::string>(), sets,
                                  machine.at("cores").get<int>());
+  if (const double load = machine.at("load").get<double>(); load > 0.5) {
+    text += fmt::format("Other programs were running (load {:.1f}): the figures are too slow and uneven.\n",
+                        load);
+  }
   const Json& settings = answer.at("settings");
   text += fmt::format("evenkeel {}, LibTorch {}, {}, {} ops, {} threads, medians of {} rounds\n",
                       machine.at("evenkeel").get<std::string>(), machine.at("libtorch").get<std::string>(),

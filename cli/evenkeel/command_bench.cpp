@@ -18,8 +18,8 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  evenkeel bench                               S, M and L beside PyTorch\n"
     "  evenkeel bench --config S --only telemetry   what recording costs\n"
-    "  evenkeel bench --config tiny,S --peers torch,torch_tanh,torch_fp32\n"
-    "  evenkeel bench --peers 'other=./other --train'   docs/formats/bench.md\n"
+    "  evenkeel bench --config tiny,S --peers torch,torch_tuned,torch_fp32\n"
+    "  evenkeel bench --peers 'other=./other --train'   see docs/formats/bench.md\n"
     "Leave the machine alone meanwhile: about ten minutes on two cores.\n"
     "Exit code 4: the first step differs from plain fp32, so no figure is given.";
 
@@ -78,40 +78,30 @@ void add_bench(CLI::App& app, int& exit_code) {
   bench::Options& o = given->options;
   CLI::App* command = app.add_subcommand("bench", "Measure the speed of training and check its answers");
   command->footer(kExamples);
-  command->add_option("--config", o.configs, "Model sizes, of tiny, S, M, L (S,M,L)")
-      ->type_name("LIST")
-      ->delimiter(',');
-  command
-      ->add_option("--only", o.only,
-                   "Measure only these of throughput, telemetry, memory, processes, threads, start")
+  command->add_option("--config", o.configs, "Of tiny, S, M, L (S,M,L)")->type_name("LIST")->delimiter(',');
+  command->add_option("--only", o.only, "Of throughput, telemetry, memory, processes, threads, start")
       ->type_name("LIST")
       ->delimiter(',')
-      ->check(CLI::IsMember(bench::measurements()));
+      ->check(CLI::IsMember(bench::measurements()).description(""));
   command
       ->add_option("--peers", o.peers,
-                   "Compare with torch, torch_bf16, torch_fp32 (each also with _tanh), NAME=COMMAND, or none "
-                   "(torch: in our precision)")
+                   "torch[_bf16|_fp32][_tanh][_tuned] (torch: in our precision),\nNAME=COMMAND, or none")
       ->type_name("LIST")
       ->delimiter(',');
   command->add_option("--peer-python", o.peer_python, "Python that has torch")->type_name("PROGRAM");
-  command->add_option("--rounds", o.rounds, "Rounds of every measurement (5)")
-      ->type_name("N")
-      ->check(CLI::Range(1, 1000));
-  command->add_option("--threads", o.threads, "Threads of one process (2)")
-      ->type_name("N")
-      ->check(CLI::Range(1, 1024));
-  command->add_option("--precision", given->precision, "auto, fp32 or bf16 (auto)")
+  const auto number = [&](const char* name, int& value, int most, const char* doc) {
+    command->add_option(name, value, doc)->type_name("N")->check(CLI::Range(1, most).description(""));
+  };
+  number("--rounds", o.rounds, 1000, "Rounds of every measurement (5)");
+  number("--threads", o.threads, 1024, "Threads of one process (2)");
+  number("--steps", o.steps, 100000, "Timed steps of a round (by config)");
+  number("--pairs", o.pairs, 100000, "Steps with and without telemetry (by config)");
+  command->add_option("--precision", given->precision, "Of matrix products (auto)")
       ->type_name("PRECISION")
       ->check(CLI::IsMember({"auto", "fp32", "bf16"}));
-  command->add_option("--ops", given->ops, "fused or plain (fused)")
+  command->add_option("--ops", given->ops, "Which implementation (fused)")
       ->type_name("PATH")
       ->check(CLI::IsMember({"fused", "plain"}));
-  command->add_option("--steps", o.steps, "Timed steps of a round, in place of the config's own")
-      ->type_name("N")
-      ->check(CLI::Range(1, 100000));
-  command->add_option("--pairs", o.pairs, "Pairs of steps with and without telemetry, likewise")
-      ->type_name("N")
-      ->check(CLI::Range(1, 100000));
   add_json_flag(*command, given->json);
   command->callback([given, &exit_code] { exit_code = run(*given); });
 }

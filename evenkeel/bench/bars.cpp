@@ -71,12 +71,15 @@ Json machine() {
                                "EVENKEEL_", "GLIBC_TUNABLES", "MALLOC_"})
       if (name.rfind(prefix, 0) == 0) environment[name] = text.substr(std::min(name.size() + 1, text.size()));
   }
+  double load = 0;  // stays 0 where it is not known
+  ::getloadavg(&load, 1);
   utsname system{};
   ::uname(&system);
   return {{"processor", processor_name()},
           {"instruction_sets", sets},
           {"amx", has("amx_bf16")},
           {"cores", sweep::usable_cores()},
+          {"load", load},
           {"system", std::string(system.sysname) + " " + system.release},
           {"evenkeel", kVersion},
           {"environment", environment}};

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <string_view>
 
 #include "evenkeel/base/error.h"
 
@@ -10,21 +10,27 @@ namespace evenkeel::bench {
 namespace {
 
 struct TorchPeer {
-  const char* name;
-  Precision precision;  ///< kAuto: ours
-  const char* gelu;
+  Precision precision = Precision::kAuto;  ///< kAuto: ours
+  std::string variant;                     ///< "", "_tanh", "_tuned" or both
+  std::vector<std::string> arguments;
 };
 
-constexpr TorchPeer kTorch[] = {
-    {"torch", Precision::kAuto, "erf"},      {"torch_tanh", Precision::kAuto, "tanh"},
-    {"torch_bf16", Precision::kBf16, "erf"}, {"torch_bf16_tanh", Precision::kBf16, "tanh"},
-    {"torch_fp32", Precision::kFp32, "erf"}, {"torch_fp32_tanh", Precision::kFp32, "tanh"},
-};
-
-const TorchPeer* find_torch(const std::string& word) {
-  const auto found = std::find_if(std::begin(kTorch), std::end(kTorch),
-                                  [&](const TorchPeer& peer) { return word == peer.name; });
-  return found == std::end(kTorch) ? nullptr : found;
+/// torch[_bf16|_fp32][_tanh][_tuned]
+std::optional<TorchPeer> parse_torch(std::string_view word) {
+  const auto take = [&](std::string_view part) {
+    if (!word.starts_with(part)) return false;
+    word.remove_prefix(part.size());
+    return true;
+  };
+  TorchPeer peer;
+  if (!take("torch")) return std::nullopt;
+  if (take("_bf16")) peer.precision = Precision::kBf16;
+  else if (take("_fp32")) peer.precision = Precision::kFp32;
+  peer.variant = word;
+  if (take("_tanh")) peer.arguments = {"--gelu", "tanh"};
+  if (take("_tuned")) peer.arguments.push_back("--tuned");
+  if (!word.empty()) return std::nullopt;
+  return peer;
 }
 
 /// "1.13" of "1.13.0a0+gitunknown".
@@ -37,26 +43,26 @@ Json request_of(const Experiment& experiment) {
   return {{"experiment", to_json(experiment)}};
 }
 
-Peer start_torch(const TorchPeer& torch, Experiment experiment, const std::vector<std::string>& pythons) {
+Peer start_torch(const std::string& word, const TorchPeer& torch, Experiment experiment,
+                 const std::vector<std::string>& pythons) {
   if (torch.precision != Precision::kAuto) experiment.train.precision = torch.precision;
   std::string reasons;
   for (const std::string& python : pythons) {
     try {
-      Contestant process({{python, "-c", torch_script(), "--gelu", torch.gelu},
-                          thread_environment(experiment.train.threads),
-                          {}});
+      std::vector<std::string> words{python, "-c", torch_script()};
+      words.insert(words.end(), torch.arguments.begin(), torch.arguments.end());
+      Contestant process({std::move(words), thread_environment(experiment.train.threads), {}});
       Json about = process.ask(request_of(experiment));
-      about["gelu"] = torch.gelu;
       about["python"] = python;
-      const std::string name = fmt::format(
-          "torch_{}_{}{}", short_version(about.at("version").get<std::string>()),
-          enum_name(experiment.train.precision), torch.gelu == std::string("tanh") ? "_tanh" : "");
+      const std::string version = short_version(about.at("version").get<std::string>());
+      const std::string name =
+          fmt::format("torch_{}_{}{}", version, enum_name(experiment.train.precision), torch.variant);
       return {name, std::move(about), std::move(process)};
     } catch (const ContestantError& error) {
       reasons += (reasons.empty() ? "" : "; ") + std::string(error.what());
     }
   }
-  return {torch.name,
+  return {word,
           {{"why", fmt::format("{}; there is no ratio: name a Python that has it with --peer-python, or "
                                "leave it out with --peers none",
                                reasons)}},
@@ -71,10 +77,10 @@ std::map<std::string, std::string> thread_environment(std::int64_t threads) {
 }
 
 Peer start_peer(const std::string& word, const Experiment& experiment, const Options& options) {
-  if (const TorchPeer* torch = find_torch(word)) {
+  if (const auto torch = parse_torch(word)) {
     std::vector<std::string> pythons{"python3", "/usr/bin/python3"};
     if (!options.peer_python.empty()) pythons = {options.peer_python};
-    return start_torch(*torch, experiment, pythons);
+    return start_torch(word, *torch, experiment, pythons);
   }
   const std::size_t equals = word.find('=');
   Peer peer{word.substr(0, equals), Json::object(), std::nullopt};
@@ -91,15 +97,13 @@ Peer start_peer(const std::string& word, const Experiment& experiment, const Opt
 }
 
 std::vector<std::string> checked_peers(const std::vector<std::string>& words) {
-  std::string known;
-  for (const TorchPeer& torch : kTorch) known += std::string(torch.name) + ", ";
   for (const std::string& word : words) {
     if (word == "none") return {};
-    if (find_torch(word)) continue;
+    if (parse_torch(word)) continue;
     const std::size_t equals = word.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == word.size()) {
-      throw InputError(
-          fmt::format("--peers must name some of {}none, or NAME=COMMAND, got \"{}\"", known, word));
+      throw InputError(fmt::format(
+          "--peers must hold torch[_bf16|_fp32][_tanh][_tuned], NAME=COMMAND or none, got \"{}\"", word));
     }
   }
   return words;

@@ -18,8 +18,8 @@ struct Peer {
   std::optional<Contestant> process;
 };
 
-/// Starts the peer called `word`: torch (in our precision), torch_bf16, torch_fp32, each with an optional
-/// _tanh, or NAME=COMMAND for a shell. Never throws for a peer that does not start.
+/// Starts the peer called `word`: torch[_bf16|_fp32][_tanh][_tuned] (without a precision: ours), or
+/// NAME=COMMAND for a shell. Never throws for a peer that does not start.
 Peer start_peer(const std::string& word, const Experiment& experiment, const Options& options);
 
 /// Throws InputError for words that are none of these; "none" removes all peers.
