@@ -1,11 +1,8 @@
 #include "evenkeel/kernels/attention.h"
 
-#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
-
-#include "evenkeel/base/rng.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "evenkeel/kernels/attention.cpp"
@@ -104,22 +101,10 @@ struct Problem {
 /// Multipliers of dropout for one tile: to[key * 32 + query].
 void fill_dropout(const AttentionProblem& p, std::int64_t site, std::int64_t query, std::int64_t key,
                   float* to) {
-  constexpr int kIndexBits = 36;
-  const double threshold = p.dropout * 4294967296.0;
-  const float kept = static_cast<float>(1 / (1 - p.dropout));
   for (std::int64_t i = 0; i < kTile; ++i) {
-    std::int64_t block = -1;
-    std::array<std::uint32_t, 4> drawn{};
-    for (std::int64_t j = 0; j < kTile; ++j) {
-      const std::int64_t index = (site * p.queries + query + i) * p.keys + key + j;
-      if (index / 4 != block) {
-        block = index / 4;
-        drawn = philox(p.dropout_seed, p.dropout_stream,
-                       (p.dropout_step << kIndexBits) + static_cast<std::uint64_t>(block));
-      }
-      to[j * kTile + i] =
-          static_cast<double>(drawn[static_cast<std::size_t>(index % 4)]) < threshold ? 0.0f : kept;
-    }
+    float row[kTile];
+    dropout_multipliers(p.dropout, (site * p.queries + query + i) * p.keys + key, kTile, row);
+    for (std::int64_t j = 0; j < kTile; ++j) to[j * kTile + i] = row[j];
   }
 }
 
@@ -377,7 +362,7 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
   float *scores = scratch.scores.get(kKeyBlock * kTile),
         *sum_out = scratch.out.get(round_up(width, kTile) * kTile);
   T* weights = scratch.weights.get(kKeyBlock * kTile);
-  float* dropout = p.dropout > 0 ? scratch.dropout.get(kKeyBlock * kTile) : nullptr;
+  float* dropout = p.dropout.on() ? scratch.dropout.get(kKeyBlock * kTile) : nullptr;
   Running& run = scratch.running;
   const bool capped = p.softcap > 0;
   const float scale = static_cast<float>(p.scale), unit = capped ? kLog2E : scale * kLog2E;
@@ -568,7 +553,7 @@ void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t 
     *d_out_rows = scratch.d_out.get(kTile * padded), *d_out_panel = scratch.d_out_panel.get(kTile * padded),
     *d_out_rows_panel = scratch.d_out_rows_panel.get(kTile * room),
     *d_score_panel = scratch.d_score_panel.get(keys * kTile);
-  float* dropout = p.dropout > 0 ? scratch.dropout.get(kTile * kTile) : nullptr;
+  float* dropout = p.dropout.on() ? scratch.dropout.get(kTile * kTile) : nullptr;
   const auto head_offset = site.head * width;
   const std::ptrdiff_t out_row = p.heads * width;
 

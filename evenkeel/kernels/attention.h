@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "evenkeel/kernels/attention_stats.h"
+#include "evenkeel/kernels/dropout.h"
 #include "evenkeel/kernels/types.h"
 
 namespace evenkeel::kernels {
@@ -36,10 +37,7 @@ struct AttentionProblem {
   double softcap = 0;                           ///< c: z becomes c tanh(z / c); 0 is off
   QueryKeyNorm norm;
   const float *cos = nullptr, *sin = nullptr;  ///< [positions, K/2]; null: no rotation
-  /// Dropout of the weights: a_ij is multiplied by 0 or 1 / (1 - p) according to value ((b H + h) T + i) S +
-  /// j of the stream, as ops::dropout_mask has it.
-  double dropout = 0;
-  std::uint64_t dropout_seed = 0, dropout_stream = 0, dropout_step = 0;
+  Dropout dropout;  ///< of the weights; value ((b H + h) T + i) S + j multiplies a_ij
 };
 
 /// [B, tokens, H, K] inside a larger array: head h of token t of sequence b at data + b * sequence + t *

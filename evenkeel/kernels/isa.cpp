@@ -36,11 +36,13 @@ bool has_avx512_bf16() {
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1u << 5)) != 0;
 }
 
+/// What Highway's targets, less those that were switched off, and the processor's flags amount to.
 Isa detect() {
+  static const bool bf16 = has_avx512_bf16(), amx = has_amx_bf16();
   const std::int64_t targets = hwy::SupportedTargets();
   if ((targets & HWY_AVX3) != 0) {
-    if (!has_avx512_bf16()) return Isa::kAvx512;
-    return has_amx_bf16() ? Isa::kAmx : Isa::kAvx512Bf16;
+    if (!bf16) return Isa::kAvx512;
+    return amx ? Isa::kAmx : Isa::kAvx512Bf16;
   }
   return (targets & HWY_AVX2) != 0 ? Isa::kAvx2 : Isa::kPortable;
 }
@@ -57,18 +59,13 @@ Isa from_environment() {
   return Isa::kAmx;
 }
 
-struct State {
-  Isa machine = detect();
-  Isa limit = Isa::kAmx;
-};
-State& state() {
-  static State s;
-  return s;
+Isa& limit() {
+  static Isa highest = Isa::kAmx;
+  return highest;
 }
 
 void forbid_above(Isa highest) {
-  State& s = state();
-  s.limit = highest;
+  limit() = highest;
 #if defined(__x86_64__)
   const std::int64_t above = (highest < Isa::kAvx512 ? HWY_AVX3 : 0) | (highest < Isa::kAvx2 ? HWY_AVX2 : 0);
   hwy::DisableTargets(above);
@@ -79,9 +76,9 @@ void forbid_above(Isa highest) {
 }  // namespace
 
 Isa isa() {
-  static const bool once = (forbid_above(std::min(from_environment(), state().limit)), true);
+  static const bool once = (forbid_above(from_environment()), true);
   static_cast<void>(once);
-  return std::min(state().machine, state().limit);
+  return std::min(detect(), limit());
 }
 
 void limit_isa(Isa highest) {

@@ -51,8 +51,10 @@ struct SquareSum {
 #else
   using F64 = hn::Repartition<double, F32>;
   using Half = hn::Half<F32>;
-  hn::Vec<F64> low = hn::Zero(F64()), high = hn::Zero(F64());
+  hn::Vec<F64> low, high;
 
+  // Written out: an implicit constructor is not compiled for the target.
+  HWY_INLINE SquareSum() : low(hn::Zero(F64())), high(hn::Zero(F64())) {}
   HWY_INLINE void add(VF v) {
     const auto a = hn::PromoteTo(F64(), hn::LowerHalf(Half(), v));
     const auto b = hn::PromoteTo(F64(), hn::UpperHalf(Half(), v));

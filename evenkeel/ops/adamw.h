@@ -1,7 +1,9 @@
-// One AdamW update of one tensor, in place; the equation is in kernels/adamw.h.
+// AdamW updates in place, of one tensor or of all in one pass; the equations are in kernels/adamw.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
+
+#include <vector>
 
 #include "evenkeel/kernels/adamw.h"
 
@@ -10,8 +12,18 @@ namespace evenkeel::ops {
 using AdamWStep = kernels::AdamWStep;
 using AdamWSquares = kernels::AdamWSquares;
 
-/// All four tensors contiguous, of one shape and dtype (fp32 or double). What was done is added to
-/// `squares` when given.
+/// A parameter with its gradient (undefined: zero) and moments; contiguous but for the gradient, of one shape
+/// and dtype (fp32 or double).
+struct AdamWTensors {
+  at::Tensor param, gradient, exp_avg, exp_avg_sq;
+  bool decays = true;
+};
+
+/// Updates all, which share one dtype. `squares`, when given, gets one entry per parameter. Asking changes no
+/// bit of the update.
+void adamw_(const std::vector<AdamWTensors>& all, const AdamWStep& step, std::vector<AdamWSquares>* squares);
+
+/// One tensor. What was done is added to `squares` when given.
 void adamw_(const at::Tensor& param, const at::Tensor& gradient, const at::Tensor& exp_avg,
             const at::Tensor& exp_avg_sq, const AdamWStep& step, AdamWSquares* squares);
 

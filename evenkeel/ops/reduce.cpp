@@ -1,15 +1,33 @@
 #include "evenkeel/ops/reduce.h"
 
 #include <cmath>
+#include <span>
 
 #include "evenkeel/kernels/reduce.h"
 
 namespace evenkeel::ops {
+namespace {
+
+template <class T>
+std::vector<double> run(const std::vector<at::Tensor>& tensors) {
+  std::vector<at::Tensor> flat;  // keeps contiguous copies alive
+  std::vector<std::span<const T>> arrays;
+  for (const at::Tensor& x : tensors) {
+    const at::Tensor& kept = flat.emplace_back(x.detach().contiguous());
+    arrays.emplace_back(kept.data_ptr<T>(), static_cast<std::size_t>(kept.numel()));
+  }
+  return kernels::sum_squares(arrays);
+}
+
+}  // namespace
 
 double sum_squares(const at::Tensor& x) {
-  const at::Tensor flat = x.detach().contiguous();
-  if (flat.scalar_type() == at::kDouble) return kernels::sum_squares(flat.data_ptr<double>(), flat.numel());
-  return kernels::sum_squares(flat.data_ptr<float>(), flat.numel());
+  return sum_squares(std::vector<at::Tensor>{x})[0];
+}
+
+std::vector<double> sum_squares(const std::vector<at::Tensor>& tensors) {
+  if (tensors.empty()) return {};
+  return tensors.front().scalar_type() == at::kDouble ? run<double>(tensors) : run<float>(tensors);
 }
 
 double rms(const at::Tensor& x) {

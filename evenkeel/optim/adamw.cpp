@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "evenkeel/ops/adamw.h"
-#include "evenkeel/ops/reduce.h"
 
 namespace evenkeel::optim {
 
@@ -19,36 +18,33 @@ AdamW::AdamW(std::vector<nn::Param*> params, const OptimSpec& spec)
   }
 }
 
-void AdamW::step(double lr, std::vector<UpdateStats>* stats) {
+void AdamW::step(double lr, std::vector<UpdateStats>* stats, double gradient_factor) {
   c10::AutoGradMode no_grad(false);
   ++steps_;
   const double t = static_cast<double>(steps_), lambda = *spec_.weight_decay;
   const double decay = spec_.decay_form == DecayForm::kIndependent ? lr / spec_.lr * lambda : lr * lambda;
-  ops::AdamWStep step{lr,
-                      decay,
-                      spec_.beta1,
-                      spec_.beta2,
-                      spec_.eps,
-                      1 - std::pow(spec_.beta1, t),
-                      1 - std::pow(spec_.beta2, t)};
-  if (stats != nullptr) stats->assign(params_.size(), {});
+  const ops::AdamWStep step{lr,
+                            decay,
+                            spec_.beta1,
+                            spec_.beta2,
+                            spec_.eps,
+                            1 - std::pow(spec_.beta1, t),
+                            1 - std::pow(spec_.beta2, t),
+                            gradient_factor};
+  std::vector<ops::AdamWTensors> tensors;
   for (std::size_t i = 0; i < params_.size(); ++i) {
     const nn::Param& param = *params_[i];
-    at::Tensor gradient = param.value.grad();
-    if (!gradient.defined()) gradient = at::zeros_like(param.value);
-    step.decay = param.is_matrix() || spec_.decay_gains ? decay : 0;
-    if (stats == nullptr) {
-      ops::adamw_(param.value, gradient, exp_avg_[i], exp_avg_sq_[i], step, nullptr);
-      continue;
-    }
-    UpdateStats& entry = (*stats)[i];
-    entry.grad_rms = ops::rms(gradient);
-    entry.param_rms = ops::rms(param.value);
-    ops::AdamWSquares squares;
-    ops::adamw_(param.value, gradient, exp_avg_[i], exp_avg_sq_[i], step, &squares);
-    const auto n = static_cast<double>(param.value.numel());
-    entry.update_rms = std::sqrt(squares.update / n);
-    entry.delta_rms = std::sqrt(squares.delta / n);
+    tensors.push_back({param.value, param.value.grad(), exp_avg_[i], exp_avg_sq_[i],
+                       param.is_matrix() || spec_.decay_gains});
+  }
+  if (stats == nullptr) return ops::adamw_(tensors, step, nullptr);
+  std::vector<ops::AdamWSquares> squares;
+  ops::adamw_(tensors, step, &squares);
+  stats->clear();
+  for (std::size_t i = 0; i < params_.size(); ++i) {
+    const auto n = static_cast<double>(params_[i]->value.numel());
+    stats->push_back({std::sqrt(squares[i].gradient / n), std::sqrt(squares[i].param / n),
+                      std::sqrt(squares[i].update / n), std::sqrt(squares[i].delta / n)});
   }
 }
 

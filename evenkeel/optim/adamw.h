@@ -32,9 +32,9 @@ class AdamW {
   AdamW(std::vector<nn::Param*> params, const OptimSpec& spec);
 
   /// One update at learning rate `lr` (warm-up and cosine included). A parameter without gradient counts as
-  /// having a zero one. `stats`, when given, gets one entry per parameter, in order; asking changes no bit of
-  /// the update.
-  void step(double lr, std::vector<UpdateStats>* stats = nullptr);
+  /// having a zero one; the others count times `gradient_factor` (ClipResult::factor of measure_clip).
+  /// `stats`, when given, gets one entry per parameter, in order; asking changes no bit of the update.
+  void step(double lr, std::vector<UpdateStats>* stats = nullptr, double gradient_factor = 1);
   /// Drops all gradients.
   void zero_grad();
 

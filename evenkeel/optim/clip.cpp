@@ -8,16 +8,25 @@
 
 namespace evenkeel::optim {
 
-ClipResult clip_global_norm(const std::vector<nn::Param*>& params, double max_norm) {
+ClipResult measure_clip(const std::vector<nn::Param*>& params, double max_norm) {
   c10::AutoGradMode no_grad(false);
-  double squares = 0;
+  std::vector<at::Tensor> gradients;
   for (const nn::Param* param : params)
-    if (param->value.grad().defined()) squares += ops::sum_squares(param->value.grad());
+    if (param->value.grad().defined()) gradients.push_back(param->value.grad());
+  double squares = 0;
+  for (const double part : ops::sum_squares(gradients)) squares += part;
   const double norm = std::sqrt(squares);
   if (max_norm == 0 || !std::isfinite(norm) || norm <= max_norm) return {norm, norm};
+  return {norm, max_norm, max_norm / norm};
+}
+
+ClipResult clip_global_norm(const std::vector<nn::Param*>& params, double max_norm) {
+  c10::AutoGradMode no_grad(false);
+  const ClipResult result = measure_clip(params, max_norm);
+  if (result.factor == 1) return result;
   for (const nn::Param* param : params)
-    if (param->value.grad().defined()) param->value.mutable_grad().mul_(max_norm / norm);
-  return {norm, max_norm};
+    if (param->value.grad().defined()) param->value.mutable_grad().mul_(result.factor);
+  return result;
 }
 
 }  // namespace evenkeel::optim

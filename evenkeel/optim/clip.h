@@ -13,9 +13,14 @@ namespace evenkeel::optim {
 struct ClipResult {
   double norm = 0;     ///< before clipping; NaN or infinite when a gradient is
   double clipped = 0;  ///< after it
+  double factor = 1;   ///< of the gradients; 1 when they stay
 };
 
-/// Scales the gradients in place; max_norm 0 is off. Parameters without gradient count as zero.
+/// Only measures; max_norm 0 is off. Parameters without gradient count as zero. The factor is for
+/// AdamW::step, which applies it as it reads the gradients: the same bits as scaling them first.
+ClipResult measure_clip(const std::vector<nn::Param*>& params, double max_norm);
+
+/// The same, and scales the gradients in place.
 ClipResult clip_global_norm(const std::vector<nn::Param*>& params, double max_norm);
 
 }  // namespace evenkeel::optim

@@ -64,7 +64,7 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
   const at::Tensor logits = model_.forward(batch.inputs, context);
   const ops::Loss loss = ops::cross_entropy(logits, batch.targets, model_.objective.z_coefficient);
   loss.total.backward();
-  const optim::ClipResult clip = optim::clip_global_norm(optimiser_.params(), e_.optim.clip_norm);
+  const optim::ClipResult clip = optim::measure_clip(optimiser_.params(), e_.optim.clip_norm);
   const double lr = schedule_.rate(step);
   recorder_.scalar("optim/all/lr", lr);
   recorder_.scalar("loss/train/ce", loss.ce);
@@ -82,13 +82,13 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
   const double gradient =
       clip.clipped > kLargestGradient ? std::numeric_limits<double>::infinity() : clip.norm;
   result.nonfinite = telemetry::nonfinite_event(step, loss.ce, gradient);
-  if (!result.nonfinite) update(lr, detail == Detail::kFull);
+  if (!result.nonfinite) update(lr, clip.factor, detail == Detail::kFull);
   return result;
 }
 
-void Step::update(double lr, bool record) {
+void Step::update(double lr, double gradient_factor, bool record) {
   std::vector<optim::UpdateStats> stats;
-  optimiser_.step(lr, record ? &stats : nullptr);
+  optimiser_.step(lr, record ? &stats : nullptr, gradient_factor);
   for (std::size_t i = 0; i < stats.size(); ++i) {
     const std::string& name = optimiser_.params()[i]->name;
     recorder_.scalar(telemetry::tensor_key(name, "grad_rms"), stats[i].grad_rms);

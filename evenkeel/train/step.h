@@ -44,7 +44,7 @@ class Step {
   StepResult make(std::int64_t step, const DeviceBatch& batch, Detail detail);
 
  private:
-  void update(double lr, bool record);
+  void update(double lr, double gradient_factor, bool record);
 
   const Experiment& e_;
   const models::Model& model_;

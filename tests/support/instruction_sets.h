@@ -2,24 +2,23 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
-#include <array>
-#include <cstdint>
 #include <functional>
+
+#include "evenkeel/kernels/isa.h"
 
 namespace evenkeel::test {
 
-/// Calls `check` with everything on, without AVX-512, and without AVX2; everything is on again afterwards.
+/// Calls `check` with everything on, then with one level less at a time; everything is on again afterwards.
 inline void with_each_instruction_set(const std::function<void()>& check) {
-  const std::int64_t all = hwy::SupportedTargets();
-  const std::int64_t no_avx512 = all & ~(HWY_AVX3 | HWY_AVX3_DL);
-  for (const std::int64_t targets : std::array<std::int64_t, 3>{all, no_avx512, no_avx512 & ~HWY_AVX2}) {
-    SCOPED_TRACE(hwy::TargetName(targets & -targets));
-    hwy::SetSupportedTargetsForTest(targets);
+  using kernels::Isa;
+  const Isa best = kernels::isa();
+  for (int level = static_cast<int>(best); level >= 0; --level) {
+    SCOPED_TRACE(kernels::isa_name(static_cast<Isa>(level)));
+    kernels::limit_isa(static_cast<Isa>(level));
     check();
-    hwy::SetSupportedTargetsForTest(0);
   }
+  kernels::limit_isa(best);
 }
 
 }  // namespace evenkeel::test

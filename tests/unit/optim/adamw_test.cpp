@@ -8,6 +8,9 @@
 
 #include "evenkeel/ops/adamw.h"
 #include "evenkeel/ops/reduce.h"
+#include "evenkeel/ops/threads.h"
+#include "evenkeel/optim/clip.h"
+#include "tests/support/instruction_sets.h"
 #include "tests/support/small_model.h"
 
 namespace evenkeel::optim {
@@ -170,6 +173,107 @@ TEST(AdamW, StatisticsAreRightAndChangeNothing) {
     EXPECT_NEAR(stats[0].update_rms, ops::rms(before.sub(measured.value.detach())), 1e-7);
     EXPECT_TRUE(plain.value.detach().equal(measured.value.detach()));
   }
+}
+
+/// Parameters around the chunk size of the parallel pass, one of them without gradient.
+struct Several {
+  explicit Several(at::ScalarType type = at::kFloat) {
+    std::uint64_t seed = 0;
+    for (const std::int64_t n : {1, 17, 16383, 16384, 16385, 40000, 5}) {
+      params.push_back(make_param(test::random_normal({n}, ++seed, type)));
+      if (n != 17) params.back().value.mutable_grad() = test::random_normal({n}, 100 + seed, type);
+    }
+  }
+  std::vector<nn::Param*> pointers() {
+    std::vector<nn::Param*> all;
+    for (nn::Param& param : params) all.push_back(&param);
+    return all;
+  }
+  bool equals(const Several& other) const {
+    for (std::size_t i = 0; i < params.size(); ++i)
+      if (!params[i].value.detach().equal(other.params[i].value.detach())) return false;
+    return true;
+  }
+  std::vector<nn::Param> params;
+};
+
+const OptimSpec kSpec = spec_with(0.05, DecayForm::kIndependent, 0.1);
+
+TEST(AdamW, ClipsAsItReadsToTheBit) {
+  Several scaled, on_the_fly;
+  const ClipResult first = clip_global_norm(scaled.pointers(), 1),
+                   second = measure_clip(on_the_fly.pointers(), 1);
+  EXPECT_EQ(first.norm, second.norm);
+  EXPECT_EQ(first.clipped, second.clipped);
+  EXPECT_LT(second.factor, 0.01);
+  std::vector<UpdateStats> one, two;
+  AdamW(scaled.pointers(), kSpec).step(0.05, &one);
+  AdamW(on_the_fly.pointers(), kSpec).step(0.05, &two, second.factor);
+  EXPECT_TRUE(scaled.equals(on_the_fly));
+  for (std::size_t i = 0; i < one.size(); ++i) EXPECT_EQ(one[i].grad_rms, two[i].grad_rms);
+}
+
+TEST(AdamW, BitsDependNeitherOnThreadsNorOnStatistics) {
+  struct Run {
+    double norm;
+    Several several;
+    std::vector<UpdateStats> stats;
+  };
+  const auto run = [](int threads, bool record) {
+    ops::set_threads(threads);
+    Run r;
+    r.norm = measure_clip(r.several.pointers(), 1).norm;
+    AdamW optimiser(r.several.pointers(), kSpec);
+    for (int t = 0; t < 3; ++t) optimiser.step(0.05, record ? &r.stats : nullptr, 0.5);
+    ops::set_threads(1);
+    return r;
+  };
+  test::with_each_instruction_set([&] {
+    const Run one = run(1, true);
+    for (const Run& other : {run(2, true), run(3, true), run(1, false)}) {
+      EXPECT_EQ(one.norm, other.norm);
+      EXPECT_TRUE(one.several.equals(other.several));
+      for (std::size_t i = 0; i < other.stats.size(); ++i) {
+        EXPECT_EQ(one.stats[i].grad_rms, other.stats[i].grad_rms);
+        EXPECT_EQ(one.stats[i].param_rms, other.stats[i].param_rms);
+        EXPECT_EQ(one.stats[i].update_rms, other.stats[i].update_rms);
+        EXPECT_EQ(one.stats[i].delta_rms, other.stats[i].delta_rms);
+      }
+    }
+  });
+}
+
+TEST(AdamW, EveryInstructionSetEqualsDouble) {
+  test::with_each_instruction_set([] {
+    Several fast, exact(at::kDouble);
+    std::vector<UpdateStats> one, two;
+    AdamW a(fast.pointers(), kSpec), b(exact.pointers(), kSpec);
+    for (int t = 0; t < 3; ++t) {
+      a.step(0.05, &one, 0.7);
+      b.step(0.05, &two, 0.7);
+    }
+    for (std::size_t i = 0; i < fast.params.size(); ++i) {
+      const at::Tensor error =
+          fast.params[i].value.detach().to(at::kDouble).sub(exact.params[i].value.detach());
+      EXPECT_LT(error.abs().max().item<double>(), 1e-6);  // weights up to 4, rounded in each of 3 steps
+      EXPECT_NEAR(one[i].grad_rms, two[i].grad_rms, 1e-6);
+      EXPECT_NEAR(one[i].update_rms, two[i].update_rms, 1e-6);
+      EXPECT_NEAR(one[i].delta_rms, two[i].delta_rms, 1e-6);
+    }
+  });
+}
+
+TEST(AdamW, NonFiniteGradientGivesANonFiniteWeight) {
+  test::with_each_instruction_set([] {
+    Several several;
+    several.params[4].value.mutable_grad()[16384] = std::nan("");
+    EXPECT_TRUE(std::isnan(measure_clip(several.pointers(), 1).norm));
+    std::vector<UpdateStats> stats;
+    AdamW(several.pointers(), kSpec).step(0.05, &stats);
+    EXPECT_TRUE(std::isnan(several.params[4].value[16384].item<double>()));
+    EXPECT_TRUE(std::isnan(stats[4].grad_rms));
+    EXPECT_TRUE(std::isfinite(stats[3].grad_rms));
+  });
 }
 
 TEST(AdamW, GoesOnFromSavedState) {

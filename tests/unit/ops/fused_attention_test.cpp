@@ -1,0 +1,259 @@
+#include "evenkeel/ops/fused_attention.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/tensor.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "evenkeel/ops/attention.h"
+#include "evenkeel/ops/rotary.h"
+#include "evenkeel/ops/threads.h"
+#include "tests/support/compare.h"
+#include "tests/support/gradcheck.h"
+#include "tests/support/instruction_sets.h"
+#include "tests/support/small_model.h"
+
+namespace evenkeel::ops {
+namespace {
+
+using test::distance;
+using test::random_normal;
+using test::tolerance;
+
+enum class Norm { kOff, kShared, kOwn, kWhole };
+
+struct Case {
+  std::int64_t batch, heads, queries, width;
+  bool causal = true;
+  std::int64_t keys = 0;  ///< cross-attention when positive
+  Norm norm = Norm::kOff;
+  bool rotary = false, padding = false;
+  double softcap = 0, dropout = 0, temperature = 1;
+};
+
+std::string name(const Case& c) {
+  return testing::PrintToString(std::vector<std::int64_t>{c.batch, c.heads, c.queries, c.width, c.keys}) +
+         (c.causal ? " causal" : "") + " norm " + std::to_string(static_cast<int>(c.norm)) +
+         (c.rotary ? " rotary" : "") + (c.padding ? " padding" : "") + " cap " + std::to_string(c.softcap) +
+         " dropout " + std::to_string(c.dropout);
+}
+
+at::Tensor leaf(at::IntArrayRef sizes, std::uint64_t seed, at::ScalarType type) {
+  return random_normal(sizes.vec(), seed, at::kFloat).to(at::kBFloat16).to(type).requires_grad_(true);
+}
+
+struct Arranged {
+  FusedAttentionInputs in;
+  FusedAttentionOptions options;
+};
+
+Arranged make(const Case& c, at::ScalarType type) {
+  const std::int64_t d = c.heads * c.width;
+  Arranged s;
+  if (c.keys > 0) {
+    s.in.x = leaf({c.batch * c.queries, d}, 1, type);
+    s.in.memory = leaf({c.batch * c.keys, 2 * d}, 2, type);
+  } else {
+    s.in.x = leaf({c.batch * c.queries, 3 * d}, 1, type);
+  }
+  if (c.norm != Norm::kOff) {
+    const std::vector<std::int64_t> shape = c.norm == Norm::kShared ? std::vector<std::int64_t>{c.width}
+                                            : c.norm == Norm::kOwn
+                                                ? std::vector<std::int64_t>{c.heads, c.width}
+                                                : std::vector<std::int64_t>{d};
+    const at::ScalarType gain_type = type == at::kDouble ? at::kDouble : at::kFloat;
+    s.in.query_gain = leaf(shape, 3, gain_type);
+    s.in.key_gain = leaf(shape, 4, gain_type);
+  }
+  if (c.rotary) {
+    const auto [cos, sin] = rotary_table(std::max(c.queries, c.keys), c.width, 10000);
+    s.in.cos = cos.to(type == at::kDouble ? at::kDouble : at::kFloat);
+    s.in.sin = sin.to(s.in.cos.scalar_type());
+  }
+  if (c.padding) {
+    const std::int64_t keys = c.keys > 0 ? c.keys : c.queries;
+    std::vector<std::int64_t> q, k;
+    for (std::int64_t b = 0; b < c.batch; ++b) {
+      k.push_back(std::max<std::int64_t>(1, keys - 3 * b));
+      q.push_back(c.keys > 0 ? std::max<std::int64_t>(1, c.queries - b) : k.back());
+    }
+    s.in.query_lengths = at::tensor(q);
+    s.in.key_lengths = at::tensor(k);
+  }
+  s.options.batch = c.batch;
+  s.options.heads = c.heads;
+  s.options.causal = c.causal;
+  s.options.scale = 1 / (c.temperature * std::sqrt(static_cast<double>(c.width)));
+  s.options.softcap = c.softcap;
+  s.options.own_gains = c.norm == Norm::kOwn;
+  s.options.whole = c.norm == Norm::kWhole;
+  s.options.dropout = {c.dropout, 11, 22, 3};
+  return s;
+}
+
+std::vector<at::Tensor> leaves(const Arranged& s) {
+  std::vector<at::Tensor> all;
+  for (const at::Tensor& t : {s.in.x, s.in.memory, s.in.query_gain, s.in.key_gain})
+    if (t.defined()) all.push_back(t);
+  return all;
+}
+
+const std::vector<Case> kCases{
+    {1, 1, 1, 8},
+    {2, 1, 2, 16},
+    {1, 2, 7, 16},
+    {2, 2, 33, 8},
+    {1, 1, 64, 128},
+    {2, 3, 40, 32, true, 0, Norm::kOff, true},
+    {1, 2, 50, 24, true, 0, Norm::kOff, true},
+    {2, 2, 37, 16, true, 0, Norm::kShared, true},
+    {2, 2, 37, 16, true, 0, Norm::kOwn, true},
+    {2, 2, 37, 16, true, 0, Norm::kWhole, true},
+    {2, 2, 21, 48, false},
+    {1, 1, 300, 16},
+    {1, 1, 530, 8, false},
+    {2, 2, 35, 16, false, 0, Norm::kOff, false, true},
+    {2, 2, 35, 16, true, 0, Norm::kOff, true, true},
+    {2, 2, 9, 16, false, 41, Norm::kOff, false, true},
+    {2, 2, 9, 16, false, 1},
+    {1, 2, 12, 16, true, 20, Norm::kShared, true},
+    {2, 2, 33, 16, true, 0, Norm::kOff, false, false, 2.0},
+    {2, 2, 33, 16, true, 0, Norm::kOff, false, false, 0, 0.3},
+    {1, 2, 45, 16, true, 0, Norm::kShared, true, true, 3.0, 0.2, 0.7},
+};
+
+void check(const Case& c, at::ScalarType type) {
+  const Arranged fused = make(c, type), plain = make(c, at::kDouble);
+  const at::Tensor y = fused_attention(fused.in, fused.options),
+                   y2 = fused_attention_plain(plain.in, plain.options);
+  ASSERT_EQ(y.scalar_type(), type);
+  EXPECT_LT(distance(y, y2), tolerance(type));
+  const at::Tensor dy = leaf(y2.sizes(), 9, at::kDouble).detach();
+  (y.to(at::kDouble) * dy).sum().backward();
+  (y2 * dy).sum().backward();
+  const auto a = leaves(fused), b = leaves(plain);
+  for (std::size_t i = 0; i < a.size(); ++i)
+    EXPECT_LT(distance(a[i].grad(), b[i].grad()), 2 * tolerance(type)) << "leaf " << i;
+}
+
+TEST(FusedAttention, EqualsThePlainFormInDoubleOnEveryInstructionSet) {
+  test::with_each_instruction_set([] {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
+      for (const Case& c : kCases) {
+        SCOPED_TRACE(testing::Message() << type << " " << name(c));
+        check(c, type);
+      }
+  });
+}
+
+TEST(FusedAttention, PlainFormPassesAGradientCheck) {
+  for (const Norm norm : {Norm::kOff, Norm::kShared, Norm::kOwn, Norm::kWhole}) {
+    const Arranged s = make({2, 2, 4, 4, true, 0, norm, true, false, 2.0, 0.2}, at::kDouble);
+    EXPECT_LT(test::gradient_error([&] { return fused_attention_plain(s.in, s.options).square().sum(); },
+                                   leaves(s)),
+              1e-7);
+  }
+}
+
+TEST(FusedAttention, StatisticsEqualThoseOfThePlainScores) {
+  test::with_each_instruction_set([] {
+    const Case c{2, 3, 45, 16, true, 0, Norm::kOff, true};
+    const Arranged s = make(c, at::kFloat);
+    std::vector<kernels::AttentionStats> fused;
+    fused_attention(s.in, s.options, &fused);
+    const auto part = [&](std::int64_t i) {
+      return s.in.x.detach().narrow(1, i * 48, 48).reshape({2, 45, 3, 16});
+    };
+    const at::Tensor q = rotary(part(0), s.in.cos, s.in.sin), k = rotary(part(1), s.in.cos, s.in.sin),
+                     v = part(2).transpose(1, 2).contiguous();
+    const auto plain =
+        attention_stats(q, k, causal_attention(q, k, v, causal_mask(45, at::kFloat), Rounding::kNone));
+    for (std::size_t h = 0; h < 3; ++h) {
+      const auto &a = fused[h], &b = plain[h];
+      // Sums of some thousand fp32 terms.
+      EXPECT_NEAR(a.logit_max, b.logit_max, 1e-5);
+      EXPECT_NEAR(a.logit_absmax, b.logit_absmax, 1e-5);
+      EXPECT_NEAR(a.logit_rms, b.logit_rms, 1e-5);
+      EXPECT_NEAR(a.entropy, b.entropy, 1e-5);
+      EXPECT_NEAR(a.entropy_norm, b.entropy_norm, 1e-5);
+      EXPECT_NEAR(a.q_norm, b.q_norm, 1e-5);
+      EXPECT_NEAR(a.k_norm, b.k_norm, 1e-5);
+      EXPECT_NEAR(a.qk_cosine, b.qk_cosine, 1e-5);
+    }
+  });
+}
+
+TEST(FusedAttention, StatisticsLeavePaddingOutAndSurviveSeveralKeyBlocks) {
+  // One sequence of 300 keys against the same one padded to 340: equal numbers.
+  Arranged s = make({1, 1, 300, 16}, at::kFloat);
+  std::vector<kernels::AttentionStats> alone, padded;
+  fused_attention(s.in, s.options, &alone);
+  at::Tensor longer = random_normal({340, 48}, 77, at::kFloat) * 100;
+  longer.narrow(0, 0, 300).copy_(s.in.x.detach());
+  s.in.x = longer;
+  s.in.query_lengths = s.in.key_lengths = at::tensor(std::vector<std::int64_t>{300});
+  fused_attention(s.in, s.options, &padded);
+  EXPECT_EQ(alone[0].entropy, padded[0].entropy);
+  EXPECT_EQ(alone[0].logit_max, padded[0].logit_max);
+  EXPECT_EQ(alone[0].logit_rms, padded[0].logit_rms);
+  EXPECT_EQ(alone[0].k_norm, padded[0].k_norm);
+  EXPECT_EQ(alone[0].qk_cosine, padded[0].qk_cosine);
+}
+
+TEST(FusedAttention, SaturatedRowsHaveEntropyZeroAndExactMaxima) {
+  Arranged s = make({1, 1, 8, 8}, at::kFloat);
+  s.in.x = s.in.x.detach() * 1000;
+  std::vector<kernels::AttentionStats> stats;
+  const at::Tensor y = fused_attention(s.in, s.options, &stats);
+  EXPECT_TRUE(y.isfinite().all().item<bool>());
+  EXPECT_GT(stats[0].logit_max, 1e5);
+  EXPECT_LT(stats[0].entropy, 1e-6);
+}
+
+TEST(FusedAttention, BitsDoNotDependOnThreadsOrStatistics) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const auto run = [&](int threads, bool measured) {
+      set_threads(threads);
+      const Arranged s = make({3, 2, 70, 16, true, 0, Norm::kWhole, true}, type);
+      std::vector<kernels::AttentionStats> stats;
+      const at::Tensor y = fused_attention(s.in, s.options, measured ? &stats : nullptr);
+      y.to(at::kFloat).square().sum().backward();
+      set_threads(1);
+      std::vector<at::Tensor> all{y};
+      for (const at::Tensor& t : leaves(s)) all.push_back(t.grad());
+      return all;
+    };
+    const auto base = run(1, false);
+    for (const auto& other : {run(1, true), run(2, false), run(3, true)})
+      for (std::size_t i = 0; i < base.size(); ++i) EXPECT_TRUE(base[i].equal(other[i])) << i;
+  }
+}
+
+TEST(FusedAttention, NonFiniteInGivesNonFiniteOut) {
+  test::with_each_instruction_set([] {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
+      for (const double bad :
+           {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()})
+        for (const std::int64_t column : {3, 19, 35}) {  // a query, a key, a value
+          Arranged s = make({1, 1, 40, 16}, type);
+          at::Tensor x = s.in.x.detach().clone();
+          x[20][column] = bad;
+          s.in.x = x;
+          std::vector<kernels::AttentionStats> stats;
+          const at::Tensor y = fused_attention(s.in, s.options, &stats);
+          SCOPED_TRACE(testing::Message() << type << " " << bad << " column " << column);
+          // An infinite key may be as far below as above: some of those who see it turn non-finite.
+          EXPECT_FALSE(y.narrow(0, 20, 20).isfinite().all().item<bool>());
+          // A weight of zero times a value that is not finite is NaN, here as in the plain form.
+          if (column >= 32) continue;
+          EXPECT_TRUE(y.narrow(0, 0, 20).isfinite().all().item<bool>());
+          EXPECT_FALSE(std::isfinite(stats[0].logit_rms));
+          EXPECT_FALSE(std::isfinite(stats[0].entropy));
+        }
+  });
+}
+
+}  // namespace
+}  // namespace evenkeel::ops
