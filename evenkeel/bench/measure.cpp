@@ -85,8 +85,12 @@ void check_answers(const Experiment& experiment, Json& result) {
 /// Median step time of one round.
 double round_of(Contestant& contestant, const Config& config, Json& losses) {
   const Json answer = contestant.ask(steps_request(config.warm, config.steps));
-  losses = answer.at("losses");
-  return median(answer.at("step_s").get<Numbers>());
+  for (const char* key : {"step_s", "losses"}) {
+    if (!answer.contains(key) || !answer[key].is_array() || answer[key].empty())
+      throw ContestantError(fmt::format("its answer holds no list \"{}\"", key));
+  }
+  losses = answer["losses"];
+  return median(answer["step_s"].get<Numbers>());
 }
 
 Json rate(const Config& config, const Numbers& step_s) {

@@ -74,6 +74,14 @@ class Judges(ProgramTest):
             self.assertIn("the first step differs from plain fp32", config["why"])
             self.assertIn("wrong numbers", stderr)
 
+    def test_a_peer_that_fails_on_the_way_has_no_figure(self):
+        peer = self.write("peer.sh", "read x; echo '{}'; read x; echo '{\"step_s\": []}'; read x\n")
+        os.environ["FAKE_CONTESTANT"] = "{}"
+        stdout, _ = self.evenkeel("bench", *QUICK, "--only", "throughput", "--peers", "p=sh " + peer, "--json")
+        config = json.loads(stdout)["configs"]["tiny"]
+        self.assertEqual(config["peers"]["p"]["why"], 'it failed in round 1: its answer holds no list "step_s"')
+        self.assertEqual(config["ratio"], {})
+
     def test_a_table_under_80_columns(self):
         stdout, _ = self.bench({})
         self.assertIn("128", stdout)
