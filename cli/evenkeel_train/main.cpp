@@ -5,12 +5,14 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <iostream>
 #include <new>
 #include <string>
 #include <string_view>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/version.h"
+#include "evenkeel/train/bench_worker.h"
 #include "evenkeel/train/trainer.h"
 
 namespace {
@@ -59,6 +61,8 @@ int main(int argc, char** argv) {
   CLI::App* command = app.add_subcommand("run", "Start or go on with the run in DIR");
   command->add_option("DIR", directory, "Run directory with a manifest.json")->required();
   command->callback([&] { code = run(directory); });
+  app.add_subcommand("bench", "Answer `evenkeel bench` (docs/formats/bench.md) on standard input and output")
+      ->callback([] { evenkeel::train::serve_bench(std::cin, std::cout); });
   try {
     app.parse(argc, argv);
     return code;
