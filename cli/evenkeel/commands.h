@@ -21,6 +21,7 @@ void add_report(CLI::App& app, int& exit_code);
 void add_import(CLI::App& app, int& exit_code);
 void add_data(CLI::App& app, int& exit_code);
 void add_config(CLI::App& app, int& exit_code);
+void add_bench(CLI::App& app, int& exit_code);
 
 /// Options that commands share; each takes the same name everywhere.
 struct SpecOptions {

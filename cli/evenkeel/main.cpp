@@ -95,6 +95,7 @@ int run(int argc, char** argv) {
   cli::add_import(app, exit_code);
   cli::add_data(app, exit_code);
   cli::add_config(app, exit_code);
+  cli::add_bench(app, exit_code);
   const auto narrow = std::make_shared<CLI::Formatter>();
   narrow->column_width(12);
   app.formatter(narrow);

@@ -6,6 +6,7 @@
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <iostream>
 #include <new>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 #include "cli/evenkeel_train/serve.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/version.h"
+#include "evenkeel/train/bench_worker.h"
 #include "evenkeel/train/trainer.h"
 
 namespace {
@@ -79,12 +81,20 @@ int main(int argc, char** argv) {
   CLI::App* train = app.add_subcommand("run", "Start or go on with the run in DIR");
   train->add_option("DIR", directory, "Run directory with a manifest.json")->required();
   app.add_subcommand("serve", "Load once and fork a process per run; for `evenkeel sweep`");
+  CLI::App* bench = app.add_subcommand(
+      "bench", "Answer `evenkeel bench` (docs/formats/bench.md) on standard input and output");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? evenkeel::kExitFinished : evenkeel::kExitBadInput;
   }
   if (train->parsed()) return exit_code_of([&] { return run(directory); });
+  if (bench->parsed()) {
+    return exit_code_of([] {
+      evenkeel::train::serve_bench(std::cin, std::cout);
+      return static_cast<int>(evenkeel::kExitFinished);
+    });
+  }
   return exit_code_of([] {
     return evenkeel::cli::serve(
         [](const std::string& forked) { return exit_code_of([&] { return run(forked); }); });

@@ -28,6 +28,10 @@ class QkLayerNorm : public nn::HeadTransform {
     }
   }
 
+  std::optional<nn::FusedNorm> as_norm() const override {
+    return nn::FusedNorm{gain_.value, kind_ == QkNorm::kPerHeadOwn, kind_ == QkNorm::kWholeDim, eps_};
+  }
+
  private:
   static std::vector<std::int64_t> gain_shape(QkNorm kind, const nn::AttentionShape& shape) {
     if (kind == QkNorm::kPerHeadOwn) return {shape.heads, shape.head_width()};

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "evenkeel/base/error.h"
-#include "evenkeel/ops/gelu.h"
+#include "evenkeel/ops/linear.h"
 #include "evenkeel/ops/reduce.h"
 
 namespace evenkeel::models {
@@ -14,10 +14,22 @@ nn::AttentionShape attention_shape(const ArchSpec& arch) {
   return {arch.D(), arch.H(), arch.context, arch.rope_base, arch.bias};
 }
 
+ops::Activation activation_of(const ArchSpec& arch) {
+  switch (arch.activation) {
+    case ActivationKind::kGeluErf:
+      return ops::Activation::kGeluErf;
+    case ActivationKind::kRelu:
+      return ops::Activation::kRelu;
+    default:
+      return ops::Activation::kGeluTanh;
+  }
+}
+
 }  // namespace
 
 Block::Block(const ArchSpec& arch, std::int64_t layer)
     : site_(fmt::format("layer{:02}", layer)),
+      activation_(activation_of(arch)),
       attn_norm_(add_child("attn_norm", std::make_unique<nn::LayerNorm>(arch.D(), arch.norm_eps, arch.bias))),
       attn_(add_child("attn", std::make_unique<nn::Attention>(attention_shape(arch), site_))),
       attn_dropout_(add_child("attn_dropout", std::make_unique<nn::Dropout>(arch.dropout))),
@@ -29,10 +41,27 @@ Block::Block(const ArchSpec& arch, std::int64_t layer)
 at::Tensor Block::forward(const at::Tensor& x, std::int64_t batch, const nn::Context& context) const {
   const at::Tensor attended = attn_.forward(attn_norm_.forward(x), batch, context);
   const at::Tensor middle = x + attn_dropout_.forward(attended, context);
-  const at::Tensor hidden = ops::gelu(fc1_.forward(mlp_norm_.forward(middle), context));
-  const at::Tensor out = middle + mlp_dropout_.forward(fc2_.forward(hidden, context), context);
+  const at::Tensor out = middle + mlp_dropout_.forward(mlp(mlp_norm_.forward(middle), context), context);
   if (context.stats != nullptr) context.stats->scalar("block/" + site_ + "/out_rms", ops::rms(out));
   return out;
+}
+
+nn::Stream Block::forward(const nn::Stream& in, std::int64_t batch, const nn::Context& context) const {
+  const ops::AddNormResult first = attn_norm_.forward(in, context);
+  const at::Tensor attended = attn_.forward(first.y, batch, context);
+  const ops::AddNormResult second =
+      mlp_norm_.forward(nn::Stream{first.x, attended, attn_dropout_.at(context), ""}, context);
+  return {second.x, mlp(second.y, context), mlp_dropout_.at(context), site_};
+}
+
+at::Tensor Block::mlp(const at::Tensor& x, const nn::Context& context) const {
+  if (!context.fused()) return fc2_.forward(ops::activation(fc1_.forward(x, context), activation_), context);
+  ops::MlpWeights weights{fc1_.weight.value, {}, fc2_.weight.value, {}, activation_};
+  if (fc1_.bias != nullptr) {
+    weights.b1 = fc1_.bias->value;
+    weights.b2 = fc2_.bias->value;
+  }
+  return ops::fused_mlp(x, weights);
 }
 
 DecoderLm::DecoderLm(const ArchSpec& arch, std::int64_t vocab)
@@ -52,7 +81,12 @@ at::Tensor DecoderLm::forward(const at::Tensor& inputs, const nn::Context& conte
         fmt::format("[arch.context] must be at least the sequence length, got {} for sequences of {}; raise "
                     "arch.context",
                     context_, time));
-  at::Tensor h = dropout_.forward(embed_.forward(inputs.reshape({batch * time})), context);
+  at::Tensor h = dropout_.forward(embed_.forward(inputs.reshape({batch * time}), context), context);
+  if (context.fused()) {
+    nn::Stream stream{h, {}, {}, ""};
+    for (const Block* block : blocks_) stream = block->forward(stream, batch, context);
+    return head_->forward(final_norm_->forward(stream, context).y, context);
+  }
   for (const Block* block : blocks_) h = block->forward(h, batch, context);
   return head_->forward(final_norm_->forward(h), context);
 }

@@ -18,6 +18,7 @@
 #include "evenkeel/nn/embedding.h"
 #include "evenkeel/nn/linear.h"
 #include "evenkeel/nn/norm.h"
+#include "evenkeel/ops/activation.h"
 #include "evenkeel/spec/arch.h"
 
 namespace evenkeel::models {
@@ -27,9 +28,14 @@ class Block : public nn::Module {
  public:
   Block(const ArchSpec& arch, std::int64_t layer);
   at::Tensor forward(const at::Tensor& x, std::int64_t batch, const nn::Context& context) const;
+  /// The fused path: what comes out still has the MLP's branch to add.
+  nn::Stream forward(const nn::Stream& in, std::int64_t batch, const nn::Context& context) const;
 
  private:
+  at::Tensor mlp(const at::Tensor& x, const nn::Context& context) const;
+
   std::string site_;  ///< "layer00"
+  ops::Activation activation_;
   nn::LayerNorm& attn_norm_;
   nn::Attention& attn_;
   nn::Dropout& attn_dropout_;

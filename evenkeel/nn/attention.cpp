@@ -1,8 +1,13 @@
 #include "evenkeel/nn/attention.h"
 
+#include <ATen/ops/cat.h>
+
+#include <cmath>
 #include <tuple>
 
 #include "evenkeel/ops/attention.h"
+#include "evenkeel/ops/fused_attention.h"
+#include "evenkeel/ops/linear.h"
 #include "evenkeel/ops/rotary.h"
 
 namespace evenkeel::nn {
@@ -39,6 +44,7 @@ Attention::Attention(const AttentionShape& shape, std::string site)
 }
 
 at::Tensor Attention::forward(const at::Tensor& x, std::int64_t batch, const Context& context) const {
+  if (context.fused()) return fused(x, batch, context);
   const std::int64_t time = x.size(0) / batch;
   const auto split = [&](const at::Tensor& y) {
     return y.view({batch, time, shape_.heads, shape_.head_width()});
@@ -53,6 +59,41 @@ at::Tensor Attention::forward(const at::Tensor& x, std::int64_t batch, const Con
   const ops::AttentionResult result = ops::causal_attention(query, key, value, mask, context.rounding());
   if (context.stats != nullptr) report(ops::attention_stats(query, key, result), site_, *context.stats);
   return o.forward(result.out.transpose(1, 2).reshape({batch * time, shape_.width}), context);
+}
+
+at::Tensor Attention::fused(const at::Tensor& x, std::int64_t batch, const Context& context) const {
+  ops::LinearWeights weights{{q.weight.value, k.weight.value, v.weight.value}, {}};
+  if (q.bias != nullptr) weights.biases = {q.bias->value, k.bias->value, v.bias->value};
+  ops::FusedAttentionInputs in;
+  in.x = ops::fused_linear(x, weights);
+  in.cos = cos_;
+  in.sin = sin_;
+  ops::FusedAttentionOptions options;
+  options.batch = batch;
+  options.heads = shape_.heads;
+  options.scale = 1 / std::sqrt(static_cast<double>(shape_.head_width()));
+  const auto query = query_transform_ != nullptr ? query_transform_->as_norm() : std::nullopt;
+  const auto key = key_transform_ != nullptr ? key_transform_->as_norm() : std::nullopt;
+  if (query && key) {
+    in.query_gain = query->gain;
+    in.key_gain = key->gain;
+    options.own_gains = query->own_gains;
+    options.whole = query->whole;
+    options.eps = query->eps;
+  } else if (query_transform_ != nullptr) {
+    // A treatment without fused form works on the queries and keys as tensors.
+    const std::int64_t width = shape_.width;
+    const auto part = [&](std::int64_t i) { return in.x.narrow(1, i * width, width); };
+    const auto transformed = [&](std::int64_t i, const HeadTransform& transform) {
+      const at::Tensor heads = part(i).to(at::kFloat).reshape({batch, -1, shape_.heads, shape_.head_width()});
+      return transform.forward(heads).reshape({-1, width}).to(in.x.scalar_type());
+    };
+    in.x = at::cat({transformed(0, *query_transform_), transformed(1, *key_transform_), part(2)}, 1);
+  }
+  std::vector<kernels::AttentionStats> stats;
+  const at::Tensor out = ops::fused_attention(in, options, context.stats != nullptr ? &stats : nullptr);
+  if (context.stats != nullptr) report(stats, site_, *context.stats);
+  return o.forward(out, context);
 }
 
 void Attention::convert_buffers(at::ScalarType type) {

@@ -3,12 +3,13 @@
 //
 // Vaswani et al. 2017, arXiv 1706.03762; rotary positions, Su et al. 2021, arXiv 2104.09864. Queries and keys
 // pass through an optional transform before the rotation: the slot by which treatments such as qk-norm reach
-// the product. Cost: B H T^2 scores are stored per layer.
+// the product. Cost of the plain path: B H T^2 scores are stored per layer; the fused path stores none.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "evenkeel/nn/context.h"
@@ -17,11 +18,20 @@
 
 namespace evenkeel::nn {
 
+/// LayerNorm of queries or keys, as data for the fused attention (kernels/attention.h).
+struct FusedNorm {
+  at::Tensor gain;  ///< [K], [H, K] (own_gains) or [D] (whole)
+  bool own_gains = false, whole = false;
+  double eps = 0;
+};
+
 /// What may be done to queries or keys. Off is no transform at all.
 class HeadTransform : public Module {
  public:
   /// x [B, T, H, K] -> same shape.
   virtual at::Tensor forward(const at::Tensor& x) const = 0;
+  /// What the transform is, if it is a norm that the fused attention can do while it loads.
+  virtual std::optional<FusedNorm> as_norm() const { return std::nullopt; }
 };
 
 struct AttentionShape {
@@ -49,6 +59,8 @@ class Attention : public Module {
   void convert_buffers(at::ScalarType type) override;
 
  private:
+  at::Tensor fused(const at::Tensor& x, std::int64_t batch, const Context& context) const;
+
   AttentionShape shape_;
   std::string site_;
   at::Tensor cos_, sin_;  ///< [context, K/2]

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include <c10/core/ScalarType.h>
+
 #include "evenkeel/ops/matmul.h"
 #include "evenkeel/spec/train.h"
 
@@ -28,6 +30,9 @@ struct Context {
   OpPath ops = OpPath::kPlain;             ///< fused kernels or elementary operations
   StatSink* stats = nullptr;               ///< null: measure nothing. Measuring changes no bit of the result.
 
+  bool fused() const { return ops == OpPath::kFused; }
+  /// What the fused path stores activations in; the residual stream is fp32 on both.
+  at::ScalarType storage() const { return precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat; }
   ops::Rounding rounding() const {
     return precision == Precision::kBf16 ? ops::Rounding::kBf16 : ops::Rounding::kNone;
   }

@@ -8,6 +8,7 @@
 
 #include "evenkeel/nn/context.h"
 #include "evenkeel/nn/module.h"
+#include "evenkeel/ops/dropout.h"
 
 namespace evenkeel::nn {
 
@@ -16,6 +17,8 @@ class Dropout : public Module {
   explicit Dropout(double p) : p_(p) {}
   /// Returns x itself when p is 0 or context.training is false.
   at::Tensor forward(const at::Tensor& x, const Context& context) const;
+  /// The same, for an op that applies it itself.
+  kernels::Dropout at(const Context& context) const;
 
  private:
   double p_;

@@ -1,12 +1,12 @@
 #include "evenkeel/nn/embedding.h"
 
-#include <ATen/ops/embedding.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/ops/embedding.h"
 
 namespace evenkeel::nn {
 
@@ -17,7 +17,7 @@ Embedding::Embedding(std::int64_t vocab, std::int64_t width)
   weight.fan_out = width;
 }
 
-at::Tensor Embedding::forward(const at::Tensor& ids) const {
+at::Tensor Embedding::forward(const at::Tensor& ids, const Context& context) const {
   const at::Tensor flat = ids.contiguous();
   const std::int64_t *begin = flat.data_ptr<std::int64_t>(), *end = begin + flat.numel();
   const std::int64_t vocab = weight.value.size(0);
@@ -27,7 +27,7 @@ at::Tensor Embedding::forward(const at::Tensor& ids) const {
         fmt::format("[data.vocab] must be above every token id, got id {} with vocab {}; raise data.vocab "
                     "or check the data",
                     *bad, vocab));
-  return at::embedding(weight.value, flat);
+  return context.fused() ? ops::embedding(weight.value, flat) : ops::embedding_plain(weight.value, flat);
 }
 
 }  // namespace evenkeel::nn

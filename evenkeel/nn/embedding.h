@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "evenkeel/nn/context.h"
 #include "evenkeel/nn/module.h"
 
 namespace evenkeel::nn {
@@ -12,7 +13,7 @@ class Embedding : public Module {
   /// Weight: normal with std 1 / sqrt(width).
   Embedding(std::int64_t vocab, std::int64_t width);
   /// ids [N] int64 -> [N, D]. Throws InputError for an id outside [0, V).
-  at::Tensor forward(const at::Tensor& ids) const;
+  at::Tensor forward(const at::Tensor& ids, const Context& context) const;
 
   Param& weight;
 };

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "evenkeel/ops/linear.h"
 #include "evenkeel/ops/matmul.h"
 
 namespace evenkeel::nn {
@@ -13,6 +14,11 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias, Role role)
 }
 
 at::Tensor Linear::forward(const at::Tensor& x, const Context& context) const {
+  if (context.fused()) {
+    ops::LinearWeights weights{{weight.value}, {}};
+    if (bias != nullptr) weights.biases = {bias->value};
+    return ops::fused_linear(x, weights);
+  }
   return ops::linear(x, weight.value, bias != nullptr ? bias->value : at::Tensor(), context.rounding());
 }
 

@@ -12,7 +12,8 @@ class Linear : public Module {
  public:
   /// Weight: truncated normal with std 1 / sqrt(in); bias: zeros.
   Linear(std::int64_t in, std::int64_t out, bool bias, Role role = Role::kMatrix);
-  /// x [N, in] -> [N, out], in the dtype of x; the product itself in context.precision.
+  /// x [N, in] -> [N, out], in the dtype of x. On the plain path the product itself is in context.precision;
+  /// the fused path goes by the dtype of x.
   at::Tensor forward(const at::Tensor& x, const Context& context) const;
 
   Param& weight;

@@ -1,5 +1,7 @@
 #include "evenkeel/nn/norm.h"
 
+#include <cmath>
+
 #include "evenkeel/ops/layer_norm.h"
 
 namespace evenkeel::nn {
@@ -11,6 +13,20 @@ LayerNorm::LayerNorm(std::int64_t width, double eps, bool with_bias)
 
 at::Tensor LayerNorm::forward(const at::Tensor& x) const {
   return ops::layer_norm(x, gain.value, bias != nullptr ? bias->value : at::Tensor(), eps_);
+}
+
+ops::AddNormResult LayerNorm::forward(const Stream& stream, const Context& context) const {
+  ops::AddNormInputs in;
+  in.x = stream.x;
+  in.f = stream.branch;
+  in.gain = gain.value;
+  if (bias != nullptr) in.norm_bias = bias->value;
+  ops::AddNormResult out =
+      ops::add_norm(in, {ops::NormKind::kLayerNorm, eps_}, stream.dropout, context.storage());
+  if (context.stats != nullptr && !stream.site.empty())
+    context.stats->scalar("block/" + stream.site + "/out_rms",
+                          std::sqrt(out.sum_squares / static_cast<double>(out.x.numel())));
+  return out;
 }
 
 }  // namespace evenkeel::nn

@@ -4,15 +4,9 @@
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/erf.h>
 #include <ATen/ops/mm.h>
-#include <ATen/ops/relu.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cmath>
-#include <numbers>
-
-#include "evenkeel/ops/gelu.h"
 #include "evenkeel/ops/storage.h"
 
 namespace evenkeel::ops {
@@ -186,19 +180,7 @@ at::Tensor fused_mlp(const at::Tensor& x, const MlpWeights& in) {
 }
 
 at::Tensor fused_mlp_plain(const at::Tensor& x, const MlpWeights& in) {
-  return product_plain(activation_plain(product_plain(x, in.w1, in.b1), in.activation), in.w2, in.b2);
-}
-
-at::Tensor activation_plain(const at::Tensor& x, Activation activation) {
-  switch (activation) {
-    case Activation::kGeluTanh:
-      return gelu_plain(x);
-    case Activation::kGeluErf:
-      return x * 0.5 * (x * std::numbers::sqrt2 * 0.5).erf().add(1);
-    case Activation::kRelu:
-      return x.relu();
-  }
-  return {};
+  return product_plain(activation(product_plain(x, in.w1, in.b1), in.activation), in.w2, in.b2);
 }
 
 }  // namespace evenkeel::ops

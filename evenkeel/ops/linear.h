@@ -9,11 +9,9 @@
 
 #include <vector>
 
-#include "evenkeel/kernels/matmul.h"
+#include "evenkeel/ops/activation.h"
 
 namespace evenkeel::ops {
-
-using kernels::Activation;
 
 /// One to three matrices applied to the same input, their outputs side by side: queries, keys and values.
 struct LinearWeights {
@@ -34,8 +32,5 @@ struct MlpWeights {
 /// and nothing else. Differentiable once.
 at::Tensor fused_mlp(const at::Tensor& x, const MlpWeights& weights);
 at::Tensor fused_mlp_plain(const at::Tensor& x, const MlpWeights& weights);
-
-/// The activation from elementary operations.
-at::Tensor activation_plain(const at::Tensor& x, Activation activation);
 
 }  // namespace evenkeel::ops

@@ -17,6 +17,15 @@ struct EnumNames<Family> {
   static constexpr std::array names{std::pair{Family::kDecoderLm, "decoder_lm"}};
 };
 
+/// What the MLP does between its two matrices: GELU in tanh form or exact, or ReLU.
+enum class ActivationKind { kGeluTanh, kGeluErf, kRelu };
+template <>
+struct EnumNames<ActivationKind> {
+  static constexpr std::array names{std::pair{ActivationKind::kGeluTanh, "gelu_tanh"},
+                                    std::pair{ActivationKind::kGeluErf, "gelu_erf"},
+                                    std::pair{ActivationKind::kRelu, "relu"}};
+};
+
 /// One rung of a size ladder. Heads grow with the width, so the head width K = width / heads stays constant.
 struct Rung {
   std::string name;
@@ -33,6 +42,7 @@ struct ArchSpec {
   std::optional<std::string> size;  ///< after resolve: always set
   std::optional<std::int64_t> width, depth, heads, ffn_width;
   std::int64_t context = 128;
+  ActivationKind activation = ActivationKind::kGeluTanh;
   bool bias = false;
   double dropout = 0;
   double norm_eps = 1e-6;
@@ -52,6 +62,8 @@ struct ArchSpec {
           {.doc = "H, attention heads per block; must divide width into an even head width.", .min = 1});
     visit("ffn_width", self.ffn_width, {.doc = "F, hidden width of the MLP. auto: 4 * width.", .min = 1});
     visit("context", self.context, {.doc = "T, tokens per sequence.", .min = 2});
+    visit("activation", self.activation,
+          {.doc = "Of the MLP: gelu_tanh, gelu_erf (PyTorch's default GELU) or relu."});
     visit("bias", self.bias, {.doc = "Biases in linear layers and norms."});
     visit("dropout", self.dropout,
           {.doc = "Dropout probability after attention, MLP and embedding; 0 is off.", .min = 0, .max = 0.9});

@@ -34,7 +34,7 @@ struct TrainSpec {
   std::int64_t batch = 16;
   std::int64_t seed = 1;
   Precision precision = Precision::kAuto;  ///< after resolve: fp32 or bf16
-  OpPath ops = OpPath::kPlain;
+  OpPath ops = OpPath::kFused;
   Device device = Device::kCpu;
   std::int64_t threads = 1;
   std::optional<Duration> eval_every;        ///< after resolve: always set; 0 means only first and last

@@ -30,7 +30,9 @@ double validation_loss(const models::Model& model, const data::Loader& loader, s
   for (std::int64_t i = 0; i < loader.valid_batches(valid_tokens); ++i) {
     const data::HostBatch host = loader.valid_batch(i, valid_tokens);
     const DeviceBatch batch = to_device(host);
-    const auto loss = ops::cross_entropy(model.forward(batch.inputs, context), batch.targets, 0);
+    const at::Tensor logits = model.forward(batch.inputs, context);
+    const auto loss = context.fused() ? ops::cross_entropy_(logits, batch.targets, {})
+                                      : ops::cross_entropy(logits, batch.targets, 0);
     const std::int64_t n = host.rows * host.cols;
     sum += loss.ce * static_cast<double>(n);
     tokens += n;

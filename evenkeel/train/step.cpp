@@ -1,5 +1,7 @@
 #include "evenkeel/train/step.h"
 
+#include <ATen/ops/zeros.h>
+
 #include <cmath>
 #include <limits>
 #include <string>
@@ -47,7 +49,10 @@ Step::Step(const Experiment& experiment, const models::Model& model, optim::Adam
       optimiser_(optimiser),
       schedule_(experiment),
       recorder_(recorder),
-      occurring_(std::move(occurring)) {}
+      occurring_(std::move(occurring)),
+      occurs_(at::zeros({*experiment.data.vocab}, at::kBool)) {
+  occurs_.index_fill_(0, occurring_, true);
+}
 
 StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail) {
   recorder_.begin(step, step * e_.train.tokens_per_step(e_.arch.context));
@@ -62,7 +67,10 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
 
   optimiser_.zero_grad();
   const at::Tensor logits = model_.forward(batch.inputs, context);
-  const ops::Loss loss = ops::cross_entropy(logits, batch.targets, model_.objective.z_coefficient);
+  const ops::Loss loss =
+      context.fused()
+          ? ops::cross_entropy_(logits, batch.targets, {model_.objective.z_coefficient, 0, occurs_})
+          : ops::cross_entropy(logits, batch.targets, model_.objective.z_coefficient);
   loss.total.backward();
   const optim::ClipResult clip = optim::measure_clip(optimiser_.params(), e_.optim.clip_norm);
   const double lr = schedule_.rate(step);
@@ -72,7 +80,8 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
   recorder_.scalar("grad/all/norm", clip.norm);
   recorder_.scalar("grad/all/norm_clipped", clip.clipped);
   if (detail != Detail::kNone) {
-    recorder_.scalar("logits/out/mean", ops::mean_logit(logits, occurring_));
+    recorder_.scalar("logits/out/mean",
+                     context.fused() ? loss.mean_logit : ops::mean_logit(logits, occurring_));
     recorder_.scalar("logits/out/logz", loss.mean_log_z);
   }
   StepResult result;

@@ -51,7 +51,8 @@ class Step {
   optim::AdamW& optimiser_;
   optim::Schedule schedule_;
   telemetry::Recorder& recorder_;
-  at::Tensor occurring_;
+  at::Tensor occurring_;  ///< ids
+  at::Tensor occurs_;     ///< [V] bool: the same as a mask
 };
 
 }  // namespace evenkeel::train

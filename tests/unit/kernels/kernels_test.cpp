@@ -10,8 +10,6 @@
 #include "evenkeel/base/rng.h"
 #include "evenkeel/kernels/adamw.h"
 #include "evenkeel/kernels/attention_stats.h"
-#include "evenkeel/kernels/exp.h"
-#include "evenkeel/kernels/gelu.h"
 #include "evenkeel/kernels/reduce.h"
 
 namespace evenkeel::kernels {
@@ -22,33 +20,6 @@ std::vector<float> normals(std::size_t n, std::uint64_t seed) {
   std::vector<float> x(n);
   for (float& v : x) v = static_cast<float>(rng.normal());
   return x;
-}
-
-TEST(FastExp, IsGoodTo3e7) {
-  for (int i = -87000; i <= 88000; i += 7) {
-    const float x = static_cast<float>(i) / 1000;
-    const double exact = std::exp(static_cast<double>(x));
-    ASSERT_NEAR(static_cast<double>(fast_exp(x)) / exact, 1, 3e-7) << x;
-  }
-  EXPECT_EQ(fast_exp(0), 1);
-  EXPECT_EQ(fast_exp(1000), fast_exp(88));
-  EXPECT_EQ(fast_exp(-1000), fast_exp(-87));
-}
-
-TEST(GeluKernel, EveryLength) {
-  for (const std::size_t n : {0u, 1u, 7u, 16u, 31u, 1000u}) {
-    const std::vector<float> x = normals(n, 1), dy = normals(n, 2);
-    std::vector<float> y(n), dx(n);
-    gelu_forward(x.data(), y.data(), static_cast<std::int64_t>(n));
-    gelu_backward(x.data(), dy.data(), dx.data(), static_cast<std::int64_t>(n));
-    for (std::size_t i = 0; i < n; ++i) {
-      const double v = static_cast<double>(x[i]), c = std::sqrt(2 / M_PI);
-      const double t = std::tanh(c * (v + 0.044715 * v * v * v));
-      ASSERT_NEAR(static_cast<double>(y[i]), 0.5 * v * (1 + t), 2e-6);
-      const double slope = 0.5 * (1 + t) + 0.5 * v * (1 - t * t) * c * (1 + 3 * 0.044715 * v * v);
-      ASSERT_NEAR(static_cast<double>(dx[i]), static_cast<double>(dy[i]) * slope, 4e-6);
-    }
-  }
 }
 
 TEST(SumSquares, EveryLengthAndNonFinite) {

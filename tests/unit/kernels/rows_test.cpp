@@ -178,15 +178,25 @@ TEST(EmbeddingKernel, StaysInItsBuffers) {
   });
 }
 
-TEST(DropoutKernel, AnyRangeIsAPartOfTheWhole) {
-  const Dropout dropout{0.3, 1, 2, 3};
-  std::vector<float> whole(50), part(50);
-  dropout_multipliers(dropout, 0, 50, whole.data());
-  for (std::int64_t first = 0; first < 9; ++first)
-    for (std::int64_t n = 0; n < 9; ++n) {
-      dropout_multipliers(dropout, first, n, part.data());
-      EXPECT_TRUE(std::equal(part.begin(), part.begin() + n, whole.begin() + first));
-    }
+TEST(DropoutKernel, AnyRangeIsAPartOfTheWholeOnEveryInstructionSet) {
+  // The words above 32 bits of seed, stream and index take part.
+  const Dropout dropout{0.3, 0x123456789abcdef0u, 0xfedcba9876543210u, (std::int64_t{1} << 28) - 1};
+  const std::int64_t offset = (std::int64_t{1} << 38) - 200;
+  std::vector<float> whole, part(150);
+  for (std::int64_t i = 0; i < 150; ++i) {
+    const auto index = static_cast<std::uint64_t>(offset + i);
+    const auto words =
+        philox(dropout.seed, dropout.stream, (static_cast<std::uint64_t>(dropout.step) << 36) + index / 4);
+    whole.push_back(words[index % 4] < 0.3 * 4294967296.0 ? 0 : static_cast<float>(1 / 0.7));
+  }
+  EXPECT_GT(std::count(whole.begin(), whole.end(), 0.0f), 20);
+  test::with_each_instruction_set([&] {
+    for (std::int64_t first = 0; first < 9; ++first)
+      for (const std::int64_t n : {0, 1, 3, 8, 33, 64, 141}) {
+        dropout_multipliers(dropout, offset + first, n, part.data());
+        EXPECT_TRUE(std::equal(part.begin(), part.begin() + n, whole.begin() + first)) << first << " " << n;
+      }
+  });
 }
 
 }  // namespace

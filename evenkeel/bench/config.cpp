@@ -1,0 +1,68 @@
+#include "evenkeel/bench/config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "evenkeel/base/error.h"
+
+namespace evenkeel::bench {
+
+const std::vector<Config>& configs() {
+  static const std::vector<Config> all{
+      // name, L, D, H, T, B, V, warm, steps, pairs, small
+      {"tiny", 3, 128, 4, 64, 1, 512, 10, 200, 400, true},
+      {"S", 3, 128, 4, 256, 16, 512, 3, 20, 200, true},
+      {"M", 6, 256, 8, 256, 16, 4096, 2, 8, 60, false},
+      {"L", 8, 512, 8, 512, 8, 8192, 1, 4, 0, false},
+  };
+  return all;
+}
+
+const Config& find_config(const std::string& name) {
+  std::string known;
+  for (const Config& config : configs()) {
+    if (config.name == name) return config;
+    known += (known.empty() ? "" : ", ") + config.name;
+  }
+  throw InputError(fmt::format("--config must name some of {}, got \"{}\"", known, name));
+}
+
+const std::vector<std::string>& measurements() {
+  static const std::vector<std::string> all{"throughput", "telemetry", "memory",
+                                            "processes",  "threads",   "start"};
+  return all;
+}
+
+bool Options::asks_for(const std::string& measurement) const {
+  return std::find(only.begin(), only.end(), measurement) != only.end();
+}
+
+Experiment experiment_of(const Config& config, const Options& options) {
+  const Json document{
+      {"arch",
+       {{"width", config.width},
+        {"depth", config.layers},
+        {"heads", config.heads},
+        {"context", config.context}}},
+      {"interventions", {{"z_loss", 1e-4}}},
+      {"data", {{"vocab", config.vocab}}},
+      {"optim",
+       {{"lr", 3e-4},
+        {"lr_floor", 3e-4},
+        {"warmup", "0step"},
+        {"decay_form", "coupled"},
+        {"weight_decay", 0.1},
+        {"clip_norm", 1.0}}},
+      {"train",
+       {{"batch", config.batch},
+        {"precision", std::string(enum_name(options.precision))},
+        {"ops", std::string(enum_name(options.ops))},
+        {"threads", options.threads}}},
+  };
+  Experiment experiment = experiment_from_json(document, "bench");
+  resolve(experiment, {DataKind::kSynthetic, config.vocab, "random tokens"}, machine_has_fast_bf16());
+  return experiment;
+}
+
+}  // namespace evenkeel::bench

@@ -1,0 +1,48 @@
+// What `evenkeel bench` is asked to measure: the model sizes it knows and its options.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "evenkeel/spec/experiment.h"
+
+namespace evenkeel::bench {
+
+/// A model size, and how much of it fills a few seconds.
+struct Config {
+  std::string name;
+  std::int64_t layers, width, heads, context, batch, vocab;
+  int warm;    ///< untimed steps that begin every round
+  int steps;   ///< timed steps of a round
+  int pairs;   ///< of steps with and without telemetry; 0: measured only when asked for
+  bool small;  ///< bits, processes and start are measured without being asked for
+  std::int64_t tokens() const { return batch * context; }
+};
+
+/// tiny (one sequence of S), S, M, L.
+const std::vector<Config>& configs();
+/// Throws InputError for a name that is not there.
+const Config& find_config(const std::string& name);
+
+/// What can be measured: throughput, telemetry, memory, processes, threads, start.
+const std::vector<std::string>& measurements();
+
+struct Options {
+  std::vector<std::string> configs{"S", "M", "L"};
+  std::vector<std::string> only;  ///< measurements; empty: all that the config has by default
+  std::vector<std::string> peers{"torch"};
+  std::string peer_python;  ///< empty: python3, then /usr/bin/python3
+  int rounds = 5;
+  int threads = 2;
+  int steps = 0, pairs = 0;  ///< 0: the config's own
+  Precision precision = Precision::kAuto;
+  OpPath ops = OpPath::kFused;
+
+  bool asks_for(const std::string& measurement) const;
+};
+
+/// The config as a resolved experiment: z-loss 1e-4, AdamW, clip 1, constant learning rate. Throws InputError
+/// for bf16 where the processor has none.
+Experiment experiment_of(const Config& config, const Options& options);
+
+}  // namespace evenkeel::bench

@@ -1,0 +1,270 @@
+#include "evenkeel/bench/measure.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "evenkeel/bench/contestant.h"
+#include "evenkeel/bench/peers.h"
+#include "evenkeel/bench/statistics.h"
+#include "evenkeel/sweep/process.h"
+
+namespace evenkeel::bench {
+namespace {
+
+using Numbers = std::vector<double>;
+constexpr int kReplayed = 20;    // pairs whose losses are computed again without telemetry
+constexpr int kMemorySteps = 3;  // the third has every buffer of the ones before
+constexpr int kBitSteps = 8;
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+Contestant start_ours(const Experiment& experiment, const std::vector<int>& cores = {}) {
+  return Contestant(
+      {{sweep::find_trainer().string(), "bench"}, thread_environment(experiment.train.threads), cores});
+}
+
+/// Ours, ready to make steps.
+Contestant open_ours(const Experiment& experiment, const std::vector<int>& cores = {}) {
+  Contestant ours = start_ours(experiment, cores);
+  ours.ask({{"experiment", to_json(experiment)}});
+  return ours;
+}
+
+Json steps_request(int warm, int steps, bool telemetry = true) {
+  return {{"do", "steps"}, {"warm", warm}, {"steps", steps}, {"telemetry", telemetry}};
+}
+
+Json range_of(const Numbers& values) {
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  return {*low, *high};
+}
+
+/// How far the first step may be from the plain path in fp32.
+///
+/// bf16 keeps 8 bits, so each rounded input is off by up to 2^-9 = 0.2 %, in both directions: a gradient
+/// keeps its direction (cosine 0.99996 was seen) and its norm to a third of a percent, the loss its fourth
+/// digit. In fp32 only the order of sums differs, and an exp good to 3e-6. Each limit leaves a factor of
+/// three to ten; a wrong kernel is off by far more.
+struct Limits {
+  double loss, cosine, norm;
+};
+
+Limits limits_of(Precision precision) {
+  return precision == Precision::kBf16 ? Limits{1e-3, 0.999, 0.01} : Limits{1e-5, 0.999999, 1e-4};
+}
+
+/// Fills "libtorch", "parameters", "answers", "answers_checked" and perhaps "why".
+void check_answers(const Experiment& experiment, Json& result) {
+  Contestant ours = start_ours(experiment);
+  const Json about = ours.ask({{"experiment", to_json(experiment)}});
+  for (const char* key : {"libtorch", "parameters"}) result[key] = about.at(key);
+  Json answers = ours.ask({{"do", "check"}});
+  const Limits limits = limits_of(experiment.train.precision);
+  answers["limits"] = {{"loss", limits.loss}, {"min_cosine", limits.cosine}, {"max_norm_error", limits.norm}};
+  const auto number = [&](const char* key) { return number_from_json(answers.at(key), key); };
+  const double error = std::abs(number("loss") - number("reference_loss"));
+  // Written so that NaN fails.
+  const bool right = error <= limits.loss && number("min_cosine") >= limits.cosine &&
+                     number("max_norm_error") <= limits.norm;
+  result["answers_checked"] = right;
+  if (!right) {
+    result["why"] = fmt::format(
+        "the first step differs from plain fp32: loss by {:.2g} (limit {:g}), cosine of a gradient {:.6f} at "
+        "{} (limit {:g}), its norm by {:.2g} at {} (limit {:g})",
+        error, limits.loss, number("min_cosine"), answers.value("min_cosine_at", "none"), limits.cosine,
+        number("max_norm_error"), answers.value("max_norm_error_at", "none"), limits.norm);
+  }
+  result["answers"] = std::move(answers);
+}
+
+/// Median step time of one round.
+double round_of(Contestant& contestant, const Config& config, Json& losses) {
+  const Json answer = contestant.ask(steps_request(config.warm, config.steps));
+  for (const char* key : {"step_s", "losses"}) {
+    if (!answer.contains(key) || !answer[key].is_array() || answer[key].empty())
+      throw ContestantError(fmt::format("its answer holds no list \"{}\"", key));
+  }
+  losses = answer["losses"];
+  return median(answer["step_s"].get<Numbers>());
+}
+
+Json rate(const Config& config, const Numbers& step_s) {
+  const auto tokens = static_cast<double>(config.tokens());
+  Numbers rates;
+  for (const double s : step_s) rates.push_back(tokens / s);
+  return {{"tokens_per_s", median(rates)}, {"tokens_per_s_range", range_of(rates)}, {"step_s", step_s}};
+}
+
+void throughput(const Config& config, const Experiment& experiment, const Options& options, Json& result,
+                const Say& say) {
+  Contestant ours = open_ours(experiment);
+  std::vector<Peer> peers;
+  for (const std::string& word : options.peers) peers.push_back(start_peer(word, experiment, options));
+  Numbers our_steps;
+  std::vector<Numbers> peer_steps(peers.size());
+  Json losses;
+  for (int round = 1; round <= options.rounds; ++round) {
+    say(fmt::format("{}: throughput, round {} of {}", config.name, round, options.rounds));
+    our_steps.push_back(round_of(ours, config, losses));
+    for (std::size_t i = 0; i < peers.size(); ++i) {
+      if (!peers[i].process) continue;
+      try {
+        peer_steps[i].push_back(round_of(*peers[i].process, config, peers[i].about["losses"]));
+      } catch (const ContestantError& error) {
+        peers[i].about = {{"why", fmt::format("it failed in round {}: {}", round, error.what())}};
+        peers[i].process.reset();
+      }
+    }
+  }
+  result.update(rate(config, our_steps));
+  result["last_loss"] = losses.back();
+  result["peers"] = result["ratio"] = result["ratio_range"] = Json::object();
+  for (std::size_t i = 0; i < peers.size(); ++i) {
+    Json& entry = result["peers"][peers[i].name] = peers[i].about;
+    if (!peers[i].process) continue;
+    entry["last_loss"] = entry["losses"].back();
+    entry.erase("losses");
+    entry.update(rate(config, peer_steps[i]));
+    Numbers ratios;
+    for (std::size_t r = 0; r < our_steps.size(); ++r) ratios.push_back(peer_steps[i][r] / our_steps[r]);
+    result["ratio"][peers[i].name] = median(ratios);
+    result["ratio_range"][peers[i].name] = range_of(ratios);
+  }
+}
+
+Json telemetry(const Config& config, const Experiment& experiment, const Options& options) {
+  const int fallback = config.pairs > 0 ? config.pairs : 20;
+  const int pairs = options.pairs > 0 ? options.pairs : fallback;
+  Json answer = open_ours(experiment).ask({{"do", "pairs"}, {"warm", 2 * config.warm}, {"pairs", pairs}});
+  const auto on = answer.at("on_s").get<Numbers>(), off = answer.at("off_s").get<Numbers>();
+  Numbers ratios;
+  for (std::size_t i = 0; i < on.size(); ++i) ratios.push_back(on[i] / off[i]);
+  const int replayed = 2 * config.warm + 2 * std::min(pairs, kReplayed);
+  const Json plain = open_ours(experiment).ask(steps_request(0, replayed, false)).at("losses");
+  const Json& losses = answer.at("losses");
+  Json result{{"median", median(ratios)},
+              {"upper95", nullptr},
+              {"pairs", pairs},
+              {"on_s", median(on)},
+              {"off_s", median(off)},
+              {"method", "one-sided sign-test bound of the median of paired ratios"},
+              {"same_losses", std::equal(plain.begin(), plain.end(), losses.begin())},
+              {"losses_compared", replayed}};
+  if (const auto upper = median_upper95(ratios)) result["upper95"] = *upper;
+  else result["why"] = "upper95: fewer than 5 pairs";
+  return result;
+}
+
+void memory(const Experiment& experiment, Json& result) {
+  Contestant ours = start_ours(experiment);
+  const Json about = ours.ask({{"experiment", to_json(experiment)}});
+  ours.ask(steps_request(0, kMemorySteps));
+  result["baseline_bytes"] = about.at("baseline_bytes");
+  result["peak_bytes"] = ours.ask({{"do", "memory"}}).at("peak_bytes");
+}
+
+/// Seconds from the request until every contestant has made its steps.
+double together(std::vector<Contestant>& all, int steps) {
+  const auto begin = std::chrono::steady_clock::now();
+  for (Contestant& one : all) one.send(steps_request(0, steps));
+  for (Contestant& one : all) one.receive();
+  return seconds_since(begin);
+}
+
+Json processes(const Config& config, Experiment experiment, const Options& options) {
+  const std::vector<int> cores = first_cores(2);
+  if (cores.size() < 2) return {{"ratio", nullptr}, {"why", "it needs two processors"}};
+  std::vector<Contestant> one, two;
+  experiment.train.threads = 2;
+  one.push_back(open_ours(experiment, cores));
+  experiment.train.threads = 1;
+  for (const int core : cores) two.push_back(open_ours(experiment, {core}));
+  Numbers ratios, one_rate, two_rate;
+  const double tokens = 2.0 * config.steps * static_cast<double>(config.tokens());
+  for (int round = 0; round < options.rounds; ++round) {
+    together(one, config.warm);
+    const double alone = together(one, 2 * config.steps);
+    together(two, config.warm);
+    const double both = together(two, config.steps);
+    one_rate.push_back(tokens / alone);
+    two_rate.push_back(tokens / both);
+    ratios.push_back(alone / both);
+  }
+  return {{"ratio", median(ratios)},
+          {"ratio_range", range_of(ratios)},
+          {"one_of_two_threads", median(one_rate)},
+          {"two_of_one_thread", median(two_rate)},
+          {"cores", cores}};
+}
+
+Json weights_after(Experiment experiment, int threads, bool telemetry) {
+  experiment.train.threads = threads;
+  Contestant ours = open_ours(experiment);
+  ours.ask(steps_request(0, kBitSteps, telemetry));
+  return ours.ask({{"do", "weights"}}).at("hash");
+}
+
+/// Whether the bits of all weights depend on threads or telemetry, for each path of the ops.
+Json bits(Experiment experiment) {
+  Json result{{"steps", kBitSteps}};
+  for (const auto& [path, name] : EnumNames<OpPath>::names) {
+    experiment.train.ops = path;
+    const Json base = weights_after(experiment, 2, true);
+    result[std::string(name)] = {{"threads", weights_after(experiment, 1, true) == base},
+                                 {"telemetry", weights_after(experiment, 2, false) == base}};
+  }
+  return result;
+}
+
+Json first_step(const Experiment& experiment, const Options& options) {
+  Numbers seconds;
+  for (int round = 0; round < options.rounds; ++round) {
+    const auto begin = std::chrono::steady_clock::now();
+    Contestant ours = open_ours(experiment);
+    ours.ask(steps_request(0, 1));
+    seconds.push_back(seconds_since(begin));
+  }
+  return {{"median", median(seconds)}, {"range", range_of(seconds)}};
+}
+
+}  // namespace
+
+Json measure(const Config& given, const Options& options, const Say& say) {
+  Config config = given;
+  if (options.steps > 0) config.steps = options.steps;
+  const Experiment experiment = experiment_of(config, options);
+  const auto wants = [&](const std::string& measurement, bool by_default) {
+    const bool yes = options.only.empty() ? by_default : options.asks_for(measurement);
+    if (yes) say(fmt::format("{}: {}", config.name, measurement));
+    return yes;
+  };
+  Json result{{"model",
+               {{"layers", config.layers},
+                {"width", config.width},
+                {"heads", config.heads},
+                {"context", config.context},
+                {"batch", config.batch},
+                {"vocab", config.vocab}}},
+              {"tokens_per_step", config.tokens()},
+              {"precision", std::string(enum_name(experiment.train.precision))},
+              {"ops", std::string(enum_name(experiment.train.ops))},
+              {"threads", experiment.train.threads}};
+  say(fmt::format("{}: checking the answers", config.name));
+  check_answers(experiment, result);
+  if (!result["answers_checked"].get<bool>()) return result;
+  if (wants("throughput", true)) throughput(config, experiment, options, result, say);
+  if (wants("telemetry", config.pairs > 0))
+    result["telemetry_overhead"] = telemetry(config, experiment, options);
+  if (wants("memory", true)) memory(experiment, result);
+  if (wants("processes", config.small)) result["processes"] = processes(config, experiment, options);
+  if (wants("threads", config.small)) result["bits"] = bits(experiment);
+  if (wants("start", config.small)) result["first_step_s"] = first_step(experiment, options);
+  return result;
+}
+
+}  // namespace evenkeel::bench

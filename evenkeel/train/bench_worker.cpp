@@ -1,0 +1,208 @@
+#include "evenkeel/train/bench_worker.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <fmt/format.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "evenkeel/base/error.h"
+#include "evenkeel/base/hash.h"
+#include "evenkeel/base/rng.h"
+#include "evenkeel/base/version.h"
+#include "evenkeel/ops/memory.h"
+#include "evenkeel/ops/threads.h"
+#include "evenkeel/train/build_model.h"
+#include "evenkeel/train/state.h"
+#include "evenkeel/train/step.h"
+
+namespace evenkeel::train {
+namespace {
+
+/// A line of /proc/self/status such as VmHWM, in bytes; 0 where there is none.
+std::int64_t process_bytes(const std::string& key) {
+  std::ifstream in("/proc/self/status");
+  for (std::string line; std::getline(in, line);)
+    if (line.rfind(key + ":", 0) == 0) return std::stoll(line.substr(key.size() + 1)) * 1024;
+  return 0;
+}
+
+DeviceBatch random_batch(const Experiment& e) {
+  Rng rng(static_cast<std::uint64_t>(e.train.seed), "bench/batch");
+  DeviceBatch batch{at::empty({e.train.batch, e.arch.context}, at::kLong),
+                    at::empty({e.train.batch * e.arch.context}, at::kLong)};
+  for (const at::Tensor& ids : {batch.inputs, batch.targets}) {
+    auto* out = ids.data_ptr<std::int64_t>();
+    for (std::int64_t i = 0; i < ids.numel(); ++i)
+      out[i] = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(*e.data.vocab)));
+  }
+  return batch;
+}
+
+/// An experiment that makes steps on one batch of random tokens.
+class Session {
+ public:
+  explicit Session(Experiment experiment)
+      : e_(std::move(experiment)),
+        model_(build_model(e_)),
+        optimiser_(model_->parameters(), e_.optim),
+        step_(e_, *model_, optimiser_, recorder_, at::arange(*e_.data.vocab)),
+        batch_(random_batch(e_)) {}
+
+  /// Makes one step, appends its loss to `losses` and returns its duration in seconds.
+  double step(bool telemetry, Json& losses) {
+    const auto begin = std::chrono::steady_clock::now();
+    const StepResult result = step_.make(++steps_, batch_, telemetry ? Detail::kFull : Detail::kNone);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    if (result.nonfinite) throw std::runtime_error(fmt::format("step {} became non-finite", steps_));
+    losses.push_back(result.loss);
+    return took.count();
+  }
+  const Experiment& experiment() const { return e_; }
+  const std::vector<nn::Param*>& parameters() const { return optimiser_.params(); }
+  std::int64_t count() { return model_->count(); }
+
+ private:
+  Experiment e_;
+  std::unique_ptr<models::Model> model_;
+  optim::AdamW optimiser_;
+  telemetry::Recorder recorder_;
+  Step step_;
+  DeviceBatch batch_;
+  std::int64_t steps_ = 0;
+};
+
+Json steps(Session& session, const Json& request) {
+  const bool telemetry = request.value("telemetry", true);
+  Json losses = Json::array(), step_s = Json::array();
+  for (int i = request.value("warm", 0); i > 0; --i) session.step(telemetry, losses);
+  for (int i = request.value("steps", 0); i > 0; --i) step_s.push_back(session.step(telemetry, losses));
+  return {{"step_s", step_s}, {"losses", losses}};
+}
+
+/// Pairs of one step with and one without telemetry, in an order drawn for each pair: whatever disturbs the
+/// machine for longer than a step falls on both alike.
+Json pairs(Session& session, const Json& request) {
+  Rng order(1, "bench/pairs");
+  Json losses = Json::array(), on = Json::array(), off = Json::array();
+  for (int i = request.value("warm", 0); i > 0; --i) session.step(i % 2 == 0, losses);
+  for (int i = request.value("pairs", 0); i > 0; --i) {
+    const bool on_first = order.below(2) == 0;
+    for (const bool telemetry : {on_first, !on_first})
+      (telemetry ? on : off).push_back(session.step(telemetry, losses));
+  }
+  return {{"on_s", on}, {"off_s", off}, {"losses", losses}};
+}
+
+/// Hash of every weight's bits.
+Json weights(const Session& session) {
+  std::string hashes;
+  for (const runs::TensorBytes& tensor : model_bytes(session.parameters()))
+    hashes += content_hash({tensor.data.data(), tensor.data.size()});
+  return {{"hash", content_hash(hashes)}};
+}
+
+struct Comparison {
+  double cosine = 1, norm_error = 0;
+};
+
+Comparison compare(const at::Tensor& measured, const at::Tensor& reference) {
+  const at::Tensor a = measured.contiguous(), b = reference.contiguous();
+  const float *x = a.data_ptr<float>(), *y = b.data_ptr<float>();
+  double xx = 0, yy = 0, xy = 0;
+  for (std::int64_t i = 0; i < a.numel(); ++i) {
+    const double u = static_cast<double>(x[i]), v = static_cast<double>(y[i]);
+    xx += u * u;
+    yy += v * v;
+    xy += u * v;
+  }
+  if (xx == 0 && yy == 0) return {};
+  return {xy / std::sqrt(xx * yy), std::abs(std::sqrt(xx / yy) - 1)};
+}
+
+/// The first step of the measured path against the plain path in fp32: loss and the gradient of every
+/// parameter.
+Json check(Experiment experiment) {
+  experiment.optim.clip_norm = 0;  // the gradients as they were computed
+  Session measured(experiment);
+  experiment.train.ops = OpPath::kPlain;
+  experiment.train.precision = Precision::kFp32;
+  Session reference(experiment);
+  Json loss = Json::array(), reference_loss = Json::array();
+  measured.step(true, loss);
+  reference.step(true, reference_loss);
+  Json answer{{"loss", loss[0]},
+              {"reference_loss", reference_loss[0]},
+              {"tensors", measured.parameters().size()},
+              {"min_cosine", 1.0},
+              {"max_norm_error", 0.0}};
+  for (std::size_t i = 0; i < measured.parameters().size(); ++i) {
+    const nn::Param& param = *measured.parameters()[i];
+    const Comparison c = compare(param.value.grad(), reference.parameters()[i]->value.grad());
+    // Written so that NaN is kept.
+    if (!(c.cosine >= answer["min_cosine"].get<double>())) {
+      answer["min_cosine"] = json_number(c.cosine);
+      answer["min_cosine_at"] = param.name;
+    }
+    if (!(c.norm_error <= answer["max_norm_error"].get<double>())) {
+      answer["max_norm_error"] = json_number(c.norm_error);
+      answer["max_norm_error_at"] = param.name;
+    }
+    if (!std::isfinite(c.cosine) || !std::isfinite(c.norm_error)) break;
+  }
+  return answer;
+}
+
+std::unique_ptr<Session> open(const Json& request, Json& answer) {
+  Experiment e = experiment_from_json(request.at("experiment"), "bench request");
+  ops::set_threads(static_cast<int>(e.train.threads));
+  answer = {{"name", "evenkeel"},
+            {"version", kVersion},
+            {"libtorch", TORCH_VERSION},
+            {"baseline_bytes", process_bytes("VmRSS")}};
+  auto session = std::make_unique<Session>(std::move(e));
+  answer["parameters"] = session->count();
+  return session;
+}
+
+Json answer_to(const Json& request, std::unique_ptr<Session>& session) {
+  if (request.contains("experiment")) {
+    Json answer;
+    session = open(request, answer);
+    return answer;
+  }
+  if (!session) throw InputError("the first request must hold an experiment");
+  const std::string what = request.value("do", "");
+  if (what == "steps") return steps(*session, request);
+  if (what == "pairs") return pairs(*session, request);
+  if (what == "check") return check(session->experiment());
+  if (what == "weights") return weights(*session);
+  if (what == "memory") return {{"peak_bytes", process_bytes("VmHWM")}};
+  throw InputError(fmt::format("unknown request \"{}\"; docs/formats/bench.md lists them", what));
+}
+
+}  // namespace
+
+void serve_bench(std::istream& in, std::ostream& out) {
+  ops::keep_freed_memory();
+  std::unique_ptr<Session> session;
+  for (std::string line; std::getline(in, line);) {
+    Json answer;
+    try {
+      answer = answer_to(parse_json(line, "bench request"), session);
+    } catch (const std::exception& error) {
+      answer = {{"error", error.what()}};
+    }
+    out << json_text(answer) << std::endl;
+  }
+}
+
+}  // namespace evenkeel::train

@@ -1,0 +1,97 @@
+"""`evenkeel bench`: the document it answers with, and what it says when something is missing or wrong. No times are
+asserted."""
+import json
+import os
+import unittest
+
+from program import ROOT, TRAINER, ProgramTest
+
+FAKE = os.path.join(ROOT, "tests", "support", "fake_contestant.py")
+QUICK = ["--config", "tiny", "--rounds", "1", "--steps", "2", "--pairs", "5"]
+# Other programs may be running: threads that wait must not spin.
+os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
+class Measures(ProgramTest):
+    trainer = TRAINER
+
+    def bench(self, *words):
+        stdout, _ = self.evenkeel("bench", *QUICK, *words, "--json")
+        return json.loads(stdout)
+
+    def test_one_document_with_everything(self):
+        answer = self.bench("--peers", f"other={FAKE},torch", "--peer-python", "/nowhere/python")
+        self.assertLessEqual({"processor", "instruction_sets", "amx", "cores", "evenkeel", "libtorch", "environment"},
+                             set(answer["machine"]))
+        config = answer["configs"]["tiny"]
+        self.assertIs(config["answers_checked"], True, config.get("why"))
+        for key in ("tokens_per_s", "peak_bytes", "baseline_bytes"):
+            self.assertGreater(config[key], 0, key)
+        self.assertGreater(config["peak_bytes"], config["baseline_bytes"])
+        overhead = config["telemetry_overhead"]
+        self.assertGreaterEqual(overhead["upper95"], overhead["median"])
+        self.assertEqual((overhead["pairs"], overhead["same_losses"]), (5, True))
+        for path in ("fused", "plain"):
+            self.assertIs(config["bits"][path]["telemetry"], True, path)
+        self.assertGreater(config["first_step_s"]["median"], 0)
+        self.assertTrue(config["processes"]["ratio"] or config["processes"]["why"])
+        # The peer that is there, and the one that is not.
+        self.assertEqual(list(config["ratio"]), ["other"])
+        self.assertEqual(config["peers"]["other"]["tokens_per_s"], 64 / 0.5)
+        self.assertEqual(config["peers"]["torch"]["why"],
+                         "cannot execute /nowhere/python: No such file or directory; there is no ratio: name a Python "
+                         "that has it with --peer-python, or leave it out with --peers none")
+        self.assertEqual(answer["bars"], [], "none of the bars is for this peer")
+
+    def test_a_python_without_torch_is_named(self):
+        empty = self.write("torch.py", "raise ImportError\n")
+        os.environ["PYTHONPATH"] = os.path.dirname(empty)
+        self.addCleanup(os.environ.pop, "PYTHONPATH")
+        stdout, _ = self.evenkeel("bench", *QUICK, "--only", "throughput", "--peer-python", "/usr/bin/python3")
+        self.assertIn("tiny: no figure for torch: /usr/bin/python3 has no module torch", stdout)
+
+    def test_fp32(self):
+        answer = self.bench("--precision", "fp32", "--peers", "none", "--only", "throughput")
+        self.assertIs(answer["configs"]["tiny"]["answers_checked"], True)
+        self.assertEqual(answer["configs"]["tiny"]["peers"], {})
+
+
+class Judges(ProgramTest):
+    trainer = FAKE
+
+    def bench(self, answers, *words, code=0):
+        os.environ["FAKE_CONTESTANT"] = json.dumps(answers)
+        self.addCleanup(os.environ.pop, "FAKE_CONTESTANT", None)
+        return self.evenkeel("bench", *QUICK, "--only", "throughput", "--peers", "none", *words, code=code)
+
+    def test_wrong_answers_are_given_no_speed(self):
+        for wrong in ({"min_cosine": 0.99, "min_cosine_at": "head.weight"}, {"loss": 6.1}, {"max_norm_error": 0.1},
+                      {"min_cosine": "nan"}, {"loss": "nan"}):
+            stdout, stderr = self.bench({"check": wrong}, "--json", code=4)
+            config = json.loads(stdout)["configs"]["tiny"]
+            self.assertIs(config["answers_checked"], False)
+            self.assertNotIn("tokens_per_s", config)
+            self.assertIn("the first step differs from plain fp32", config["why"])
+            self.assertIn("wrong numbers", stderr)
+
+    def test_a_peer_that_fails_on_the_way_has_no_figure(self):
+        peer = self.write("peer.sh", "read x; echo '{}'; read x; echo '{\"step_s\": []}'; read x\n")
+        os.environ["FAKE_CONTESTANT"] = "{}"
+        stdout, _ = self.evenkeel("bench", *QUICK, "--only", "throughput", "--peers", "p=sh " + peer, "--json")
+        config = json.loads(stdout)["configs"]["tiny"]
+        self.assertEqual(config["peers"]["p"]["why"], 'it failed in round 1: its answer holds no list "step_s"')
+        self.assertEqual(config["ratio"], {})
+
+    def test_a_table_under_80_columns(self):
+        stdout, _ = self.bench({})
+        self.assertIn("128", stdout)
+        self.assertLess(max(map(len, stdout.splitlines())), 80)
+
+    def test_wrong_words(self):
+        self.assertIn("tiny, S, M, L", self.error_of("bench", "--config", "XL", code=2))
+        self.assertIn("NAME=COMMAND", self.error_of("bench", "--peers", "trch", code=2))
+        self.assertIn("--only", self.error_of("bench", "--only", "speed", code=2))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,82 @@
+#include <gtest/gtest.h>
+
+#include "evenkeel/base/error.h"
+#include "evenkeel/bench/bars.h"
+#include "evenkeel/bench/config.h"
+#include "evenkeel/bench/contestant.h"
+#include "evenkeel/bench/peers.h"
+
+namespace evenkeel::bench {
+namespace {
+
+TEST(BenchConfig, EveryOneIsAnExperiment) {
+  Options options;
+  options.precision = Precision::kFp32;
+  for (const Config& config : configs()) {
+    const Experiment e = experiment_of(config, options);
+    EXPECT_EQ(e.arch.L(), config.layers);
+    EXPECT_EQ(e.train.tokens_per_step(e.arch.context), config.tokens());
+    EXPECT_EQ(*e.data.vocab, config.vocab);
+    EXPECT_EQ(e.train.ops, OpPath::kFused);
+    // What a contestant gets is the same experiment.
+    EXPECT_EQ(config_hash(experiment_from_json(to_json(e), "test")), config_hash(e));
+  }
+  EXPECT_THROW(find_config("XL"), InputError);
+}
+
+TEST(BenchBars, PassMissAndWhereTheyApply) {
+  const Json configs{{"S",
+                      {{"precision", "bf16"},
+                       {"ops", "fused"},
+                       {"ratio", {{"torch_1.13_bf16", 2.5}, {"torch_1.13_fp32", 9.0}}},
+                       {"telemetry_overhead", {{"upper95", 1.04}}},
+                       {"bits", {{"fused", {{"threads", false}, {"telemetry", true}}}}}}}};
+  const auto find = [](const Json& all, const std::string& what) {
+    for (const Json& bar : all)
+      if (bar.at("what") == what) return bar;
+    return Json();
+  };
+  const Json here = bars(configs, {{"amx", true}}), elsewhere = bars(configs, {{"amx", false}});
+  EXPECT_EQ(here.size(), 4u);
+  EXPECT_EQ(find(here, "throughput / torch_1.13_bf16").at("pass"), true);
+  EXPECT_EQ(find(here, "throughput / torch_1.13_bf16").at("applies"), true);
+  EXPECT_EQ(find(elsewhere, "throughput / torch_1.13_bf16").at("applies"), false);
+  EXPECT_EQ(find(here, "telemetry, upper 95 %").at("pass"), false);
+  EXPECT_EQ(find(elsewhere, "same bits, 1 and 2 threads").at("pass"), false);
+  EXPECT_EQ(find(elsewhere, "same bits, 1 and 2 threads").at("applies"), true);
+}
+
+TEST(BenchPeers, WordsAreChecked) {
+  EXPECT_EQ(checked_peers({"torch", "torch_fp32_tanh_tuned", "x=./x --fast"}).size(), 3u);
+  EXPECT_TRUE(checked_peers({"none"}).empty());
+  EXPECT_THROW(checked_peers({"torhc"}), InputError);
+  EXPECT_THROW(checked_peers({"torch_tuned_tanh"}), InputError);
+  EXPECT_THROW(checked_peers({"=x"}), InputError);
+}
+
+TEST(Contestant, AnswersLineByLine) {
+  Contestant echo({{"cat"}, {}, {}});
+  const Json request{{"do", "steps"}, {"text", std::string(20000, 'x')}};
+  EXPECT_EQ(echo.ask(request), request);
+  EXPECT_EQ(echo.ask({{"a", 1}}), Json({{"a", 1}}));
+}
+
+TEST(Contestant, SaysWhyItCannot) {
+  const auto why = [](std::vector<std::string> words) -> std::string {
+    try {
+      Contestant(Command{std::move(words), {{"EVENKEEL_TEST", "value"}}, {}}).ask({{"a", 1}});
+    } catch (const ContestantError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(why({"/nowhere/program"}), "cannot execute /nowhere/program: No such file or directory");
+  EXPECT_EQ(why({"/bin/sh", "-c", "echo first >&2; echo \"last $EVENKEEL_TEST\" >&2"}), "last value");
+  EXPECT_EQ(why({"/bin/sh", "-c", "exit 3"}), "/bin/sh ended with code 3 and said nothing");
+  EXPECT_EQ(why({"/bin/sh", "-c", "echo '{\"error\": \"no luck\"}'; read x"}), "no luck");
+  EXPECT_NE(why({"/bin/sh", "-c", "echo hello; read x"}).find("no JSON object"), std::string::npos);
+  EXPECT_NE(why({"/bin/sh", "-c", "kill -9 $$"}).find("signal 9"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace evenkeel::bench
