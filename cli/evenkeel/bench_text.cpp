@@ -106,7 +106,7 @@ std::string sentences(const Configs& configs) {
 std::string value_text(const Json& value) {
   if (value.is_boolean()) return value == true ? "yes" : "no";
   const double x = value.get<double>();
-  return x >= 1e6 ? fmt::format("{:.2f} GB", x / 1e9) : fmt::format("{:.4g}", x);
+  return x >= 1e6 ? fmt::format("{:.2f} GB", x / 1e9) : fmt::format("{:.5g}", x);
 }
 
 std::string bar_table(const Json& bars, const Style& style) {
