@@ -5,8 +5,6 @@
 #include <limits>
 #include <vector>
 
-#include "evenkeel/kernels/dispatch.h"
-
 namespace evenkeel::kernels {
 namespace {
 
@@ -61,11 +59,10 @@ template <class T>
   return row;
 }
 
-EVENKEEL_KERNEL Row<float> scan_row(const float* z, const float* p, const float* k_inverse, std::int64_t n) {
+Row<float> scan_row(const float* z, const float* p, const float* k_inverse, std::int64_t n) {
   return scan(z, p, k_inverse, n);
 }
-EVENKEEL_KERNEL Row<double> scan_row(const double* z, const double* p, const double* k_inverse,
-                                     std::int64_t n) {
+Row<double> scan_row(const double* z, const double* p, const double* k_inverse, std::int64_t n) {
   return scan(z, p, k_inverse, n);
 }
 

@@ -132,6 +132,11 @@ void dispatch_bf16(OperandA<bf16> a, const bf16* panel, std::int64_t k, std::int
   HWY_DYNAMIC_DISPATCH(multiply_bf16)(a, panel, k, rows, columns, c, c_row, accumulate);
 }
 
+const Tile<bf16>*& replaced() {
+  static const Tile<bf16>* replacement = nullptr;
+  return replacement;
+}
+
 }  // namespace
 
 const Tile<float>& tile_highway_fp32() {
@@ -149,8 +154,13 @@ const Tile<float>& tile<float>() {
   return tile_highway_fp32();
 }
 
+void replace_tile_for_test(const Tile<bf16>* replacement) {
+  replaced() = replacement;
+}
+
 template <>
 const Tile<bf16>& tile<bf16>() {
+  if (replaced() != nullptr) return *replaced();
   switch (isa()) {
     case Isa::kAmx:
       return tile_amx();

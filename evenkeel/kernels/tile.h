@@ -75,4 +75,8 @@ const Tile<bf16>& tile_highway_bf16();
 const Tile<bf16>& tile_avx512_bf16();
 const Tile<bf16>& tile_amx();
 
+/// Makes tile<bf16>() return `replacement` (null: its own choice again), so that tests can run every kernel
+/// on emulated AMX registers.
+void replace_tile_for_test(const Tile<bf16>* replacement);
+
 }  // namespace evenkeel::kernels
