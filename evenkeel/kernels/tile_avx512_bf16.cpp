@@ -15,16 +15,17 @@ constexpr int kRows = 8;
 
 /// Eight rows against N vectors of 16 columns: 8 N accumulators stay in registers.
 template <int N>
-EVENKEEL_BF16 inline void block(OperandA<bf16> a, const bf16* panel, std::int64_t words, std::int64_t columns,
-                                float* c, std::ptrdiff_t c_row, bool accumulate) {
+EVENKEEL_BF16 [[gnu::always_inline]] inline void block(const bf16* left, std::ptrdiff_t a_row,
+                                                       std::ptrdiff_t a_word, const bf16* panel,
+                                                       std::int64_t words, std::int64_t columns, float* c,
+                                                       std::ptrdiff_t c_row, bool accumulate) {
   __m512 sums[kRows][N];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 2
     for (int j = 0; j < N; ++j)
       sums[r][j] = accumulate ? _mm512_loadu_ps(c + r * c_row + 16 * j) : _mm512_setzero_ps();
-  const bf16* left = a.data;
-  for (std::int64_t k = 0; k < words; ++k, left += a.word, panel += columns * 2) {
+  for (std::int64_t k = 0; k < words; ++k, left += a_word, panel += columns * 2) {
     __m512bh right[N];
 #pragma GCC unroll 2
     for (int j = 0; j < N; ++j) {
@@ -34,7 +35,7 @@ EVENKEEL_BF16 inline void block(OperandA<bf16> a, const bf16* panel, std::int64_
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       std::int32_t word;
-      std::memcpy(&word, left + r * a.row, sizeof word);
+      std::memcpy(&word, left + r * a_row, sizeof word);
       const __m512i spread = _mm512_set1_epi32(word);
       __m512bh pair;
       std::memcpy(&pair, &spread, sizeof spread);
@@ -50,10 +51,12 @@ EVENKEEL_BF16 inline void block(OperandA<bf16> a, const bf16* panel, std::int64_
 
 EVENKEEL_BF16 void multiply(OperandA<bf16> a, const bf16* panel, std::int64_t k, std::int64_t rows,
                             std::int64_t columns, float* c, std::ptrdiff_t c_row, bool accumulate) {
+  const std::int64_t words = k / 2;
   for (std::int64_t r = 0; r < rows; r += kRows) {
-    const OperandA<bf16> some{a.data + r * a.row, a.row, a.word};
-    if (columns == kTile) block<2>(some, panel, k / 2, columns, c + r * c_row, c_row, accumulate);
-    else block<1>(some, panel, k / 2, columns, c + r * c_row, c_row, accumulate);
+    const bf16* left = a.data + r * a.row;
+    if (columns == kTile)
+      block<2>(left, a.row, a.word, panel, words, columns, c + r * c_row, c_row, accumulate);
+    else block<1>(left, a.row, a.word, panel, words, columns, c + r * c_row, c_row, accumulate);
   }
 }
 
