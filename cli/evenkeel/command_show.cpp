@@ -108,6 +108,20 @@ void print_rows(const char* heading, const std::vector<std::pair<std::string, st
   for (const auto& [key, value] : rows) fmt::print("  {:{}}  {}\n", key, width, value);
 }
 
+// How the run computes, in one line; "" when the manifest does not say.
+std::string ops_text(const Json& environment) {
+  if (!environment.is_object() || !environment.contains("ops")) return "";
+  const Json& ops = environment.at("ops");
+  std::string text = ops.value("path", "");
+  const bool fused = text == "fused";
+  if (ops.contains("tile")) text += fmt::format(" ({})", text_of(ops.at("tile")));
+  if (fused && ops.contains("each")) {
+    for (const auto& [op, use] : ops.at("each").items())
+      if (use.value("path", "") == "plain") text += fmt::format(", {} plain: {}", op, use.value("why", ""));
+  }
+  return text + (ops.value("thread_invariant", false) ? "; the same bits for any number of threads" : "");
+}
+
 std::string standing_text(const Shown& s) {
   const runs::Progress& p = s.progress;
   if (s.cell.result)
@@ -131,6 +145,7 @@ void print_shown(const Shown& s) {
       {"loss at start l0", nat_or_dash(s.cell.l0)},
       {"unigram entropy H1", nat_or_dash(s.cell.h1)},
       {"known floor", nat_or_dash(s.cell.floor)}};
+  if (const std::string ops = ops_text(s.manifest.environment); !ops.empty()) facts.emplace_back("ops", ops);
   if (s.manifest.imported) facts.emplace_back("imported from", s.manifest.imported->source);
   print_rows("Run", facts, style);
   print_rows("Settings not at their default", chosen_settings(s.cell.config), style);

@@ -64,6 +64,10 @@ at::Tensor Block::mlp(const at::Tensor& x, const nn::Context& context) const {
   return ops::fused_mlp(x, weights);
 }
 
+std::vector<nn::OpUse> Block::op_uses(const nn::Context& context) const {
+  return {context.use("mlp", fc1_.weight.value.scalar_type())};
+}
+
 DecoderLm::DecoderLm(const ArchSpec& arch, std::int64_t vocab)
     : context_(arch.context),
       embed_(add_child("embed", std::make_unique<nn::Embedding>(vocab, arch.D()))),
@@ -89,6 +93,12 @@ at::Tensor DecoderLm::forward(const at::Tensor& inputs, const nn::Context& conte
   }
   for (const Block* block : blocks_) h = block->forward(h, batch, context);
   return head_->forward(final_norm_->forward(h), context);
+}
+
+std::vector<nn::OpUse> DecoderLm::op_uses(const nn::Context&) const {
+  if (!dropout_.on()) return {};
+  // That of the branches is part of the norms.
+  return {{"embedding_dropout", OpPath::kPlain, "one product per value", true}};
 }
 
 }  // namespace evenkeel::models

@@ -30,6 +30,7 @@ class Block : public nn::Module {
   at::Tensor forward(const at::Tensor& x, std::int64_t batch, const nn::Context& context) const;
   /// The fused path: what comes out still has the MLP's branch to add.
   nn::Stream forward(const nn::Stream& in, std::int64_t batch, const nn::Context& context) const;
+  std::vector<nn::OpUse> op_uses(const nn::Context& context) const override;
 
  private:
   at::Tensor mlp(const at::Tensor& x, const nn::Context& context) const;
@@ -49,6 +50,7 @@ class DecoderLm : public Model {
   /// `arch` resolved; vocab = V.
   DecoderLm(const ArchSpec& arch, std::int64_t vocab);
   at::Tensor forward(const at::Tensor& inputs, const nn::Context& context) const override;
+  std::vector<nn::OpUse> op_uses(const nn::Context& context) const override;
 
  private:
   std::int64_t context_;

@@ -96,6 +96,17 @@ at::Tensor Attention::fused(const at::Tensor& x, std::int64_t batch, const Conte
   return o.forward(out, context);
 }
 
+std::vector<OpUse> Attention::op_uses(const Context& context) const {
+  std::vector<OpUse> uses{context.use("attention", q.weight.value.scalar_type())};
+  if (query_transform_ == nullptr) return uses;
+  OpUse transform = uses.front();
+  transform.op = "query_key_transform";
+  if (transform.path == OpPath::kFused && !(query_transform_->as_norm() && key_transform_->as_norm()))
+    transform = {transform.op, OpPath::kPlain, "the treatment has no fused form", false};
+  uses.push_back(std::move(transform));
+  return uses;
+}
+
 void Attention::convert_buffers(at::ScalarType type) {
   std::tie(cos_, sin_) = ops::rotary_table(shape_.context, shape_.head_width(), shape_.rope_base);
   cos_ = cos_.to(type);

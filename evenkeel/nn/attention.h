@@ -48,6 +48,8 @@ class Attention : public Module {
   /// x [B*T, D] of B sequences -> [B*T, D].
   at::Tensor forward(const at::Tensor& x, std::int64_t batch, const Context& context) const;
 
+  std::vector<OpUse> op_uses(const Context& context) const override;
+
   /// Fills the slots; their parameters become "<path>.q_norm.*" and "<path>.k_norm.*" for name = "norm".
   void set_transforms(const std::string& name, std::unique_ptr<HeadTransform> query,
                       std::unique_ptr<HeadTransform> key);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,6 +23,14 @@ class StatSink {
   virtual void scalar(std::string_view key, double value) = 0;
 };
 
+/// Which implementation of an op a module uses, and why: for the manifest.
+struct OpUse {
+  std::string op;  ///< "attention"
+  OpPath path = OpPath::kPlain;
+  std::string why;
+  bool thread_invariant = false;  ///< no bit of what it computes depends on the number of threads
+};
+
 struct Context {
   bool training = false;                   ///< dropout acts only when true
   std::uint64_t seed = 0;                  ///< of dropout, together with step and module path
@@ -36,6 +45,8 @@ struct Context {
   ops::Rounding rounding() const {
     return precision == Precision::kBf16 ? ops::Rounding::kBf16 : ops::Rounding::kNone;
   }
+  /// How an op runs that has kernels for every storage type, on parameters of `type`.
+  OpUse use(std::string op, c10::ScalarType type) const;
 };
 
 }  // namespace evenkeel::nn

@@ -17,6 +17,7 @@ class Dropout : public Module {
   explicit Dropout(double p) : p_(p) {}
   /// Returns x itself when p is 0 or context.training is false.
   at::Tensor forward(const at::Tensor& x, const Context& context) const;
+  bool on() const { return p_ > 0; }
   /// The same, for an op that applies it itself.
   kernels::Dropout at(const Context& context) const;
 

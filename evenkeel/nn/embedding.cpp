@@ -30,4 +30,8 @@ at::Tensor Embedding::forward(const at::Tensor& ids, const Context& context) con
   return context.fused() ? ops::embedding(weight.value, flat) : ops::embedding_plain(weight.value, flat);
 }
 
+std::vector<OpUse> Embedding::op_uses(const Context& context) const {
+  return {context.use("embedding", weight.value.scalar_type())};
+}
+
 }  // namespace evenkeel::nn

@@ -14,6 +14,7 @@ class Embedding : public Module {
   Embedding(std::int64_t vocab, std::int64_t width);
   /// ids [N] int64 -> [N, D]. Throws InputError for an id outside [0, V).
   at::Tensor forward(const at::Tensor& ids, const Context& context) const;
+  std::vector<OpUse> op_uses(const Context& context) const override;
 
   Param& weight;
 };

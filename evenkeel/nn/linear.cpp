@@ -22,4 +22,8 @@ at::Tensor Linear::forward(const at::Tensor& x, const Context& context) const {
   return ops::linear(x, weight.value, bias != nullptr ? bias->value : at::Tensor(), context.rounding());
 }
 
+std::vector<OpUse> Linear::op_uses(const Context& context) const {
+  return {context.use("linear", weight.value.scalar_type())};
+}
+
 }  // namespace evenkeel::nn

@@ -15,6 +15,7 @@ class Linear : public Module {
   /// x [N, in] -> [N, out], in the dtype of x. On the plain path the product itself is in context.precision;
   /// the fused path goes by the dtype of x.
   at::Tensor forward(const at::Tensor& x, const Context& context) const;
+  std::vector<OpUse> op_uses(const Context& context) const override;
 
   Param& weight;
   Param* bias = nullptr;  ///< null without bias

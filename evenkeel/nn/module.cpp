@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 
 #include "evenkeel/base/rng.h"
+#include "evenkeel/nn/context.h"
 
 namespace evenkeel::nn {
 namespace {
@@ -55,6 +56,10 @@ std::int64_t Module::count() {
   std::int64_t n = 0;
   for (const Param* param : parameters()) n += param->value.numel();
   return n;
+}
+
+std::vector<OpUse> Module::op_uses(const Context&) const {
+  return {};
 }
 
 void Module::visit(const std::function<void(Module&)>& visitor) {

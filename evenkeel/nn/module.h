@@ -17,6 +17,9 @@
 
 namespace evenkeel::nn {
 
+struct Context;
+struct OpUse;
+
 enum class Role { kEmbedding, kHead, kMatrix, kGain, kBias };
 enum class Init { kNormal, kTruncatedNormal, kOnes, kZeros };
 
@@ -45,6 +48,8 @@ class Module {
   std::int64_t count();
   /// Calls `visitor` on this module and then on every module below, in order of declaration.
   void visit(const std::function<void(Module&)>& visitor);
+  /// The ops that this module itself (not its children) would run in `context`.
+  virtual std::vector<OpUse> op_uses(const Context& context) const;
   /// Converts every parameter (dropping gradients) and constant table, for checks in double precision.
   void convert(at::ScalarType type);
   /// Sets the path of this module, of everything below it and of every parameter. The root's path is "".

@@ -29,4 +29,8 @@ ops::AddNormResult LayerNorm::forward(const Stream& stream, const Context& conte
   return out;
 }
 
+std::vector<OpUse> LayerNorm::op_uses(const Context& context) const {
+  return {context.use("norm", gain.value.scalar_type())};
+}
+
 }  // namespace evenkeel::nn

@@ -29,6 +29,7 @@ class LayerNorm : public Module {
   /// Adds the stream's branch and normalises the sum, in one pass: the sum [N, width] fp32, and its norm in
   /// context.storage(). Reports the rms of the sum as "block/<site>/out_rms" when the stream names a site.
   ops::AddNormResult forward(const Stream& stream, const Context& context) const;
+  std::vector<OpUse> op_uses(const Context& context) const override;
 
   Param& gain;
   Param* bias = nullptr;  ///< null without bias

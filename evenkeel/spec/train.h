@@ -56,8 +56,8 @@ struct TrainSpec {
                 "elementary tensor operations, their specification."});
     visit("device", self.device, {.doc = "cpu; cuda is refused by this version."});
     visit("threads", self.threads,
-          {.doc = "Threads of one trainer; results may differ in the last bits between counts. Sweeps run "
-                  "one single-threaded cell per core.",
+          {.doc = "Threads of one trainer. With ops = fused no bit of the results depends on the count; with "
+                  "plain the last bits may. Sweeps run one single-threaded cell per core.",
            .min = 1,
            .max = 1024});
     visit("eval_every", self.eval_every,

@@ -19,12 +19,17 @@ DeviceBatch to_device(const data::HostBatch& batch) {
   return {ids(batch.inputs, {batch.rows, batch.cols}), ids(batch.targets, {batch.rows * batch.cols})};
 }
 
-double validation_loss(const models::Model& model, const data::Loader& loader, std::int64_t valid_tokens,
-                       const TrainSpec& train) {
-  const c10::AutoGradMode no_grad(false);
+nn::Context pass_context(const TrainSpec& train) {
   nn::Context context;
   context.precision = train.precision;
   context.ops = train.ops;
+  return context;
+}
+
+double validation_loss(const models::Model& model, const data::Loader& loader, std::int64_t valid_tokens,
+                       const TrainSpec& train) {
+  const c10::AutoGradMode no_grad(false);
+  const nn::Context context = pass_context(train);
   double sum = 0;
   std::int64_t tokens = 0;
   for (std::int64_t i = 0; i < loader.valid_batches(valid_tokens); ++i) {

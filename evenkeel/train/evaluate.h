@@ -15,6 +15,9 @@ struct DeviceBatch {
 };
 DeviceBatch to_device(const data::HostBatch& batch);
 
+/// How every pass of a run computes; what a training step needs on top is left at its default.
+nn::Context pass_context(const TrainSpec& train);
+
 /// Nats per token (the z-loss term excluded) over the first `valid_tokens` of the validation split. The same
 /// set, in the same order, for every seed, arm and step.
 double validation_loss(const models::Model& model, const data::Loader& loader, std::int64_t valid_tokens,

@@ -57,12 +57,10 @@ Step::Step(const Experiment& experiment, const models::Model& model, optim::Adam
 StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail) {
   recorder_.begin(step, step * e_.train.tokens_per_step(e_.arch.context));
   RecorderSink sink(recorder_, e_.arch.L());
-  nn::Context context;
+  nn::Context context = pass_context(e_.train);
   context.training = true;
   context.seed = static_cast<std::uint64_t>(e_.train.seed);
   context.step = step - 1;
-  context.precision = e_.train.precision;
-  context.ops = e_.train.ops;
   context.stats = detail == Detail::kFull ? &sink : nullptr;
 
   optimiser_.zero_grad();

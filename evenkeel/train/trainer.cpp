@@ -23,6 +23,7 @@
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/environment.h"
 #include "evenkeel/train/evaluate.h"
+#include "evenkeel/train/op_paths.h"
 #include "evenkeel/train/state.h"
 #include "evenkeel/train/step.h"
 #include "evenkeel/train/timing.h"
@@ -95,6 +96,7 @@ class Trainer {
     const auto found = runs::find_latest_checkpoint(run_, warnings);
     for (const std::string& sentence : warnings) options_.warn(sentence);
     manifest_.environment = environment(manifest_.environment);
+    manifest_.environment["ops"] = op_paths(*model_, e_.train);
     if (!found) return runs::RunWriter::start(lock, manifest_);
     if (found->state.config_hash != manifest_.config_hash) {
       throw InputError(

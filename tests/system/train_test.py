@@ -14,6 +14,9 @@ BIN = pathlib.Path(os.environ.get("EVENKEEL_BIN", "build/release")).resolve()
 EVENKEEL = str(BIN / "evenkeel")
 TRAIN = str(BIN / "evenkeel-train")
 
+# Where there is neither AVX512-BF16 nor AMX, runs refuse bf16.
+FAST_BF16 = any(flag in pathlib.Path("/proc/cpuinfo").read_text().split() for flag in ("avx512_bf16", "amx_bf16"))
+
 # A model small enough that 40 steps take a second, with everything on that has a state of its own.
 SMALL = ["--set", "arch.width=32", "--set", "arch.depth=2", "--set", "arch.heads=2", "--set", "arch.context=64",
          "--set", "train.batch=8", "--set", "train.steps=40", "--set", "optim.warmup=10step", "--set", "optim.lr=0.03",
@@ -41,6 +44,10 @@ def files(run):
     del manifest["environment"]
     content["manifest.json"] = json.dumps(manifest, sort_keys=True).encode()
     return content
+
+
+def ops_of(run):
+    return json.loads((pathlib.Path(run) / "manifest.json").read_text())["environment"]["ops"]
 
 
 def records(file):
@@ -207,6 +214,39 @@ class TrainTest(unittest.TestCase):
         for name in ("model.safetensors", "optim.safetensors"):
             self.assertEqual((self.folder / "on" / step / name).read_bytes(),
                              (self.folder / "off" / step / name).read_bytes())
+
+    def test_fused_kernels_give_the_same_bits_for_one_and_two_threads(self):
+        for precision in ("fp32", *(["bf16"] if FAST_BF16 else [])):
+            bytes_of = []
+            for threads in (1, 2):
+                run = self.folder / f"{precision}{threads}"
+                train(run, "--set", f"train.threads={threads}", "--set", f"train.precision={precision}")
+                self.assertTrue(ops_of(run)["thread_invariant"])
+                bytes_of.append([(run / name).read_bytes() for name in
+                                 ("metrics.jsonl", "heads.jsonl", "checkpoints/step00000040/model.safetensors",
+                                  "checkpoints/step00000040/optim.safetensors")])
+            self.assertEqual(*bytes_of)
+
+    def test_the_manifest_says_which_path_every_op_took(self):
+        short = ["--set", "train.steps=1", "--set", "optim.warmup=1step", "--set", "optim.weight_decay=0.1"]
+        train(self.folder / "fused", *short)
+        train(self.folder / "plain", *short, "--ops", "plain")
+        fused, plain = ops_of(self.folder / "fused"), ops_of(self.folder / "plain")
+        self.assertEqual((fused["path"], plain["path"]), ("fused", "plain"))
+        self.assertEqual((fused["tile"], plain.get("tile")), ("highway_fp32", None))
+        self.assertEqual((fused["thread_invariant"], plain["thread_invariant"]), (True, False))
+        ops = {"embedding", "embedding_dropout", "linear", "norm", "attention", "query_key_transform", "mlp",
+               "cross_entropy", "adamw"}
+        self.assertEqual(set(fused["each"]), ops)
+        self.assertEqual({op for op, use in fused["each"].items() if use["path"] == "plain"}, {"embedding_dropout"})
+        self.assertEqual({op for op, use in plain["each"].items() if use["path"] == "fused"}, {"adamw"})
+        self.assertEqual(plain["each"]["mlp"]["why"], "train.ops is plain")
+        shown = subprocess.run([EVENKEEL, "show", str(self.folder / "fused")], capture_output=True, text=True, check=True)
+        self.assertRegex(shown.stdout, r"ops +fused \(highway_fp32\), embedding_dropout plain: .*any number of threads")
+        limited = self.folder / "limited"
+        subprocess.run([EVENKEEL, "train", *SMALL, *short, "--out", str(limited)], check=True, capture_output=True,
+                       env=dict(os.environ, EVENKEEL_ISA="portable"))
+        self.assertEqual(ops_of(limited)["isa"], "portable")
 
     def test_a_full_disk_is_exit_5_and_the_run_goes_on_when_there_is_space(self):
         mount = self.folder / "small"
