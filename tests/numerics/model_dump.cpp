@@ -1,7 +1,7 @@
 // Writes what one small model computes, for comparison with an independently written twin
 // (torch_twin_test.py).
 //
-//   model_dump FOLDER QK_NORM BIAS Z_LOSS DTYPE DECAY_FORM
+//   model_dump FOLDER QK_NORM BIAS Z_LOSS DTYPE DECAY_FORM ACTIVATION OPS
 //
 // FOLDER/data.bin holds float64 arrays back to back; FOLDER/index.json gives the configuration, numbers, and
 // for each array "shape" and "start" (in values). Arrays: tokens, targets, logits, param/<name>, grad/<name>
@@ -67,6 +67,8 @@ void run(char** argv) {
   e.interventions.qk_norm = by_name<QkNorm>(argv[2]);
   e.arch.bias = std::string(argv[3]) == "true";
   e.interventions.z_loss = std::stod(argv[4]);
+  e.arch.activation = by_name<ActivationKind>(argv[7]);
+  e.train.ops = by_name<OpPath>(argv[8]);
   e.optim.decay_form = by_name<DecayForm>(argv[6]);
   e.optim.weight_decay = 0.3;
   e.optim.lr = 0.02;
@@ -85,11 +87,14 @@ void run(char** argv) {
   const optim::Schedule schedule(e);
   Json steps = Json::array();
   for (std::int64_t n = 1; n <= 6; ++n) {
-    const at::Tensor logits = model->forward(inputs, {.training = true, .step = n - 1});
-    const ops::Loss loss = ops::cross_entropy(logits, targets, model->objective.z_coefficient);
+    const nn::Context context{.training = true, .step = n - 1, .ops = e.train.ops};
+    const at::Tensor logits = model->forward(inputs, context);
+    if (n == 1) dump.add("logits", logits);  // before the loss, which may turn them into their gradient
+    const double z = model->objective.z_coefficient;
+    const ops::Loss loss = context.fused() ? ops::cross_entropy_(logits, targets, {z, 0, {}})
+                                           : ops::cross_entropy(logits, targets, z);
     loss.total.backward();
     if (n == 1) {
-      dump.add("logits", logits);
       for (const nn::Param* p : params) dump.add("grad/" + p->name, p->value.grad());
     }
     const double norm = optim::clip_global_norm(params, 0.5).norm, rate = schedule.rate(n);
@@ -104,6 +109,7 @@ void run(char** argv) {
                        {"bias", e.arch.bias},
                        {"z_loss", e.interventions.z_loss},
                        {"decay_form", argv[6]},
+                       {"activation", argv[7]},
                        {"weight_decay", 0.3},
                        {"lr", 0.02},
                        {"clip_norm", 0.5},
@@ -120,8 +126,8 @@ void run(char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 7) {
-    std::fputs("usage: model_dump FOLDER QK_NORM BIAS Z_LOSS DTYPE DECAY_FORM\n", stderr);
+  if (argc != 9) {
+    std::fputs("usage: model_dump FOLDER QK_NORM BIAS Z_LOSS DTYPE DECAY_FORM ACTIVATION OPS\n", stderr);
     return 2;
   }
   try {
