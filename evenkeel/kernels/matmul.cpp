@@ -93,7 +93,7 @@ void backward_input(const T* dy, std::int64_t m, std::int64_t k, const WeightRow
 }
 
 /// Tokens whose products are summed in one tile before they are added to the gradient.
-constexpr std::int64_t kTokens = 512;
+constexpr std::int64_t kTokens = 1024;
 constexpr std::int64_t kFewTokens = 64;  ///< what a thread packs at a time
 
 template <class T>
