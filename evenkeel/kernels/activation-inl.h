@@ -22,7 +22,8 @@ struct Activated {
   VF value, slope;
 };
 
-template <Activation A>
+/// T: what the results are stored as.
+template <Activation A, class T>
 HWY_INLINE Activated activate(VF x) {
   if constexpr (A == Activation::kRelu) {
     const auto positive = hn::Not(hn::Le(x, hn::Zero(f32)));  // NaN counts as positive and passes
@@ -32,7 +33,7 @@ HWY_INLINE Activated activate(VF x) {
     const VF squared = hn::Mul(x, x);
     VF t = hn::Mul(x, hn::MulAdd(squared, set(-kTwiceRoot * kCubic * kLog2E), set(-kTwiceRoot * kLog2E)));
     t = hn::IfThenElse(hn::Gt(t, set(126)), set(126), t);
-    const VF logistic = reciprocal(hn::Add(set(1), exp2(t)));
+    const VF logistic = reciprocal(hn::Add(set(1), exp2<T>(t)));
     const VF y = hn::Mul(x, logistic);
     const VF du = hn::MulAdd(squared, set(3 * kTwiceRoot * kCubic), set(kTwiceRoot));
     return {y, hn::MulAdd(hn::NegMulAdd(y, logistic, y), du, logistic)};
@@ -44,7 +45,7 @@ HWY_INLINE Activated activate(VF x) {
     p = hn::MulAdd(p, t, set(1.421413741f));
     p = hn::MulAdd(p, t, set(-0.284496736f));
     p = hn::MulAdd(p, t, set(0.254829592f));
-    const VF bell = exp2(hn::Mul(hn::Mul(size, size), set(-1.44269504f)));
+    const VF bell = exp2<T>(hn::Mul(hn::Mul(size, size), set(-1.44269504f)));
     const VF tail = hn::Mul(hn::Mul(set(0.5f), hn::Mul(p, t)), bell);
     const VF phi = hn::IfThenElse(hn::Lt(x, hn::Zero(f32)), tail, hn::Sub(set(1), tail));
     return {hn::Mul(x, phi), hn::MulAdd(x, hn::Mul(bell, set(0.39894228f)), phi)};

@@ -136,6 +136,9 @@ HWY_INLINE void store_quick(VF v, float* to) {
   store(v, to);
 }
 HWY_INLINE void store_quick(VF v, bf16* to) {
+#if HWY_TARGET == HWY_AVX3
+  if (HWY_LIKELY(use_bf16_instructions)) return store(v, to);
+#endif
   hn::StoreU(hn::TruncateTo(u16, quick_bf16_bits(v)), u16, reinterpret_cast<std::uint16_t*>(to));
 }
 
@@ -143,15 +146,14 @@ HWY_INLINE void store_quick(VF v, bf16* to) {
 /// zeros.
 template <class T>
 void load_rows(const HeadLoad& load, const Heads<const T>& x, std::int64_t first, std::int64_t count,
-               std::int64_t padded, float* row, T* to) {
+               std::int64_t padded, T* to) {
   for (std::int64_t r = 0; r < round_up(count, kTile); ++r) {
     T* out = to + r * padded;
     if (r >= count) {
       clear(out, padded);
       continue;
     }
-    load_row(load, x.data + (first + r) * x.token, first + r, row);
-    copy_row(row, load.width, out);
+    load_row(load, x.data + (first + r) * x.token, first + r, out);
     clear(out + load.width, padded - load.width);
   }
 }
@@ -183,7 +185,7 @@ Strips<T> pack_strips(const Tile<T>& tile, const T* rows, std::ptrdiff_t row, st
   for (std::int64_t c = 0; c < width; c += kTile) {
     pack_transposed(
         tile, [&](std::int64_t i) { return rows + i * row + c; }, count, std::min(kTile, width - c), padded,
-        to + c * padded);
+        padded, to + c * padded);
   }
   return {to, padded};
 }
@@ -263,7 +265,7 @@ void softmax_block(const Limits& limits, std::int64_t key, std::int64_t keys, fl
       const auto shown = visible(j);
       if (masked) x = hn::IfThenElseZero(shown, x);
       const VF t = hn::Mul(hn::Sub(x, top), set(unit));
-      VF e = exp2(t);
+      VF e = exp2<T>(t);
       if (masked) e = hn::IfThenElseZero(shown, e);
       sum = hn::Add(sum, e);
       if constexpr (Stats) {
@@ -309,7 +311,7 @@ void cap_scores(const Limits& limits, std::int64_t key, std::int64_t keys, float
 template <class T>
 struct ForwardScratch {
   Scratch<T> keys, values, queries, query_panel, weights;
-  Scratch<float> row, scores, out, dropout, inverse_key_norm;
+  Scratch<float> scores, out, dropout, inverse_key_norm;
   Running running;
 };
 
@@ -342,17 +344,16 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
   const Site<T> site = problem.site(index);
   const std::int64_t width = p.width, padded = round_up(width, tile.k_step), out_rows = round_up(width, 16);
   const std::int64_t keys = round_up(site.key_count, kTile);
-  float* row = scratch.row.get(round_up(width, lanes()));
   T* key_rows = scratch.keys.get(keys * padded);
-  load_rows(site.key_load, site.k, 0, site.key_count, padded, row, key_rows);
+  load_rows(site.key_load, site.k, 0, site.key_count, padded, key_rows);
   const Strips<T> values = pack_strips(tile, site.v.data, site.v.token, site.key_count, width, keys,
                                        scratch.values.get(round_up(width, kTile) * keys));
   float* inverse_key_norm = nullptr;
   if constexpr (Stats) {
     inverse_key_norm = scratch.inverse_key_norm.get(keys);
     for (std::int64_t j = 0; j < keys; ++j) {
-      copy_row(key_rows + j * padded, width, row);
-      const float norm = std::sqrt(dot_of(row, row, width));
+      const T* key = key_rows + j * padded;
+      const float norm = std::sqrt(dot_of(key, key, width));
       inverse_key_norm[j] = norm == 0 ? 0 : 1 / norm;
       if (j < site.key_count) sums.k_norm += static_cast<double>(norm);
     }
@@ -369,7 +370,7 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
 
   for (std::int64_t i = 0; i < p.queries; i += kTile) {
     const std::int64_t queries = std::min(kTile, p.queries - i);
-    load_rows(site.query_load, site.q, i, queries, padded, row, query_rows);
+    load_rows(site.query_load, site.q, i, queries, padded, query_rows);
     pack_columns([&](std::int64_t c) { return query_rows + c * padded; }, padded, kTile, kTile, padded,
                  query_panel);
     const Limits limits = limits_of(problem, site, i, queries);
@@ -415,9 +416,9 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
       facts[0] = run.max[r];
       facts[1] = std::log2(run.sum[r]);
       if (Stats && i + r < site.query_count) {
-        copy_row(query_rows + r * padded, width, row);
+        const T* query = query_rows + r * padded;
         const auto n = static_cast<std::int64_t>(limits.count[r]);
-        add_row_statistics(run, r, n, 1, std::sqrt(static_cast<double>(dot_of(row, row, width))),
+        add_row_statistics(run, r, n, 1, std::sqrt(static_cast<double>(dot_of(query, query, width))),
                            static_cast<double>(unit / kLog2E), inverse_log[static_cast<std::size_t>(n)],
                            sums);
       }
@@ -504,7 +505,8 @@ void score_gradients(const AttentionProblem& p, const Limits& limits, const RowF
           const VF share = hn::Mul(x, set(1 / soft));
           slope = hn::Mul(slope, hn::NegMulAdd(share, share, set(1)));
         }
-        VF weight = exp2(hn::MulSub(hn::Sub(x, max), set(unit), log2_sum)), d_weight = load(d_weights + at);
+        VF weight = exp2<T>(hn::MulSub(hn::Sub(x, max), set(unit), log2_sum)),
+           d_weight = load(d_weights + at);
         if (masked) {
           const auto shown = hn::Lt(set(static_cast<float>(row)), count);
           weight = hn::IfThenElseZero(shown, weight);
@@ -529,7 +531,7 @@ template <class T>
 struct BackwardScratch {
   Scratch<T> keys, values, key_strips, queries, query_panel, query_rows_panel, d_out, d_out_panel,
       d_out_rows_panel, d_score_panel;
-  Scratch<float> row, raw, row2, d_keys, d_values, d_queries, dropout;
+  Scratch<float> d_keys, d_values, d_queries, dropout;
 };
 
 template <class T>
@@ -542,9 +544,8 @@ void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t 
   const Site<T> site = problem.site(index);
   const std::int64_t width = p.width, padded = round_up(width, tile.k_step), columns = round_up(width, 16),
                      keys = round_up(site.key_count, kTile), room = round_up(width, kTile);
-  float *row = scratch.row.get(room), *raw = scratch.raw.get(room), *row2 = scratch.row2.get(room);
   T *key_rows = scratch.keys.get(keys * padded), *value_rows = scratch.values.get(keys * padded);
-  load_rows(site.key_load, site.k, 0, site.key_count, padded, row, key_rows);
+  load_rows(site.key_load, site.k, 0, site.key_count, padded, key_rows);
   copy_rows(site.v.data, site.v.token, site.key_count, width, padded, value_rows);
   const Strips<T> key_strips = pack_strips(tile, static_cast<const T*>(key_rows), padded, keys, width, keys,
                                            scratch.key_strips.get(room * keys));
@@ -564,14 +565,12 @@ void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t 
   for (std::int64_t i = 0; i < p.queries; i += kTile) {
     const std::int64_t queries = std::min(kTile, p.queries - i);
     const Limits limits = limits_of(problem, site, i, queries);
-    load_rows(site.query_load, site.q, i, queries, padded, row, query_rows);
+    load_rows(site.query_load, site.q, i, queries, padded, query_rows);
     const std::ptrdiff_t first = (site.sequence * p.queries + i) * out_row + head_offset;
     copy_rows(d_out + first, out_row, queries, width, padded, d_out_rows);
     RowFacts facts{};
     for (std::int64_t r = 0; r < queries; ++r) {
-      copy_row(d_out_rows + r * padded, width, row);
-      copy_row(out + first + r * out_row, width, row2);
-      facts.product[r] = dot_of(row, row2, width);
+      facts.product[r] = dot_of<T>(d_out_rows + r * padded, out + first + r * out_row, width);
       const float* saved = softmax + 2 * (index * p.queries + i + r);
       facts.max[r] = saved[0];
       facts.log2_sum[r] = saved[1];
@@ -618,7 +617,7 @@ void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t 
     for (std::int64_t r = 0; r < queries; ++r) {
       const std::ptrdiff_t token = site.sequence * dq.sequence + (i + r) * dq.token + head_offset;
       unload_row(site.query_load, site.q.data + (i + r) * site.q.token, i + r, d_queries + r * room,
-                 dq.data + token, d_gains, raw);
+                 dq.data + token, d_gains);
     }
   }
   for (std::int64_t j = 0; j < p.keys; ++j) {
@@ -631,7 +630,7 @@ void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t 
     }
     copy_row(d_values + j * columns, width, to_value);
     unload_row(site.key_load, site.k.data + j * site.k.token, j, d_keys + j * columns, to_key,
-               d_gains + width, raw);
+               d_gains + width);
   }
 }
 

@@ -19,12 +19,14 @@ struct Centre {
   float mean, inverse_deviation;
 };
 
-inline float sum_of(const float* x, std::int64_t n) {
+template <class T>
+HWY_INLINE float sum_of(const T* x, std::int64_t n) {
   VF total = hn::Zero(f32);
   for (std::int64_t i = 0; i < n; i += lanes()) total = hn::Add(total, load_n(x + i, n - i));
   return sum(total);
 }
-inline float dot_of(const float* x, const float* y, std::int64_t n) {
+template <class T>
+HWY_INLINE float dot_of(const T* x, const T* y, std::int64_t n) {
   VF total = hn::Zero(f32);
   for (std::int64_t i = 0; i < n; i += lanes())
     total = hn::MulAdd(load_n(x + i, n - i), load_n(y + i, n - i), total);
@@ -32,7 +34,8 @@ inline float dot_of(const float* x, const float* y, std::int64_t n) {
 }
 
 /// LayerNorm's statistics of n values.
-inline Centre centre_of(const float* x, std::int64_t n, double eps) {
+template <class T>
+HWY_INLINE Centre centre_of(const T* x, std::int64_t n, double eps) {
   const float mean = sum_of(x, n) / static_cast<float>(n);
   VF squares = hn::Zero(f32);
   for (std::int64_t i = 0; i < n; i += lanes()) {
@@ -50,55 +53,75 @@ struct HeadLoad {
   double eps = 0;
   const float *cos = nullptr, *sin = nullptr;
 
-  Centre centre(const float* x, std::int64_t position) const {
+  template <class T>
+  HWY_INLINE Centre centre(const T* x, std::int64_t position) const {
     return centres != nullptr ? centres[position] : centre_of(x, width, eps);
   }
 };
 
-/// x <- rotation of x at `position`; `sign` -1 turns back.
-inline void rotate(const HeadLoad& load, std::int64_t position, float sign, float* HWY_RESTRICT x) {
-  const std::int64_t half = load.width / 2;
-  const float *HWY_RESTRICT c = load.cos + position * half, *HWY_RESTRICT s = load.sin + position * half;
-  float* HWY_RESTRICT y = x + half;
-  for (std::int64_t i = 0; i < half; ++i) {
-    const float first = x[i], second = y[i], turn = sign * s[i];
-    x[i] = first * c[i] - second * turn;
-    y[i] = second * c[i] + first * turn;
-  }
-}
-
-/// Row `position` of the head, transformed, in fp32; `raw` has room for `width` values.
+/// Row `position` of the head, normalised and rotated.
 template <class T>
-void load_row(const HeadLoad& load, const T* from, std::int64_t position, float* HWY_RESTRICT x) {
-  copy_row(from, load.width, x);
-  if (load.gain != nullptr) {
-    const Centre c = load.centre(x, position);
-    const float* HWY_RESTRICT gain = load.gain;
-    for (std::int64_t i = 0; i < load.width; ++i) x[i] = (x[i] - c.mean) * c.inverse_deviation * gain[i];
+HWY_INLINE void load_row(const HeadLoad& load, const T* HWY_RESTRICT from, std::int64_t position,
+                         T* HWY_RESTRICT to) {
+  const bool norm = load.gain != nullptr;
+  const Centre c = norm ? load.centre(from, position) : Centre{};
+  const auto part = [&](std::int64_t i, std::int64_t n) EVENKEEL_INLINE {
+    const VF x = load_n(from + i, n);
+    if (!norm) return x;
+    return hn::Mul(hn::Mul(hn::Sub(x, set(c.mean)), set(c.inverse_deviation)), load_n(load.gain + i, n));
+  };
+  if (load.cos == nullptr) {
+    for (std::int64_t i = 0; i < load.width; i += lanes())
+      store_n(part(i, load.width - i), to + i, load.width - i);
+    return;
   }
-  if (load.cos != nullptr) rotate(load, position, 1, x);
+  const std::int64_t half = load.width / 2;
+  for (std::int64_t i = 0; i < half; i += lanes()) {
+    const std::int64_t n = half - i;
+    const VF x = part(i, n), y = part(half + i, n), cos = load_n(load.cos + position * half + i, n),
+             sin = load_n(load.sin + position * half + i, n);
+    store_n(hn::NegMulAdd(y, sin, hn::Mul(x, cos)), to + i, n);
+    store_n(hn::MulAdd(x, sin, hn::Mul(y, cos)), to + half + i, n);
+  }
 }
 
 /// The gradient of a transformed row becomes that of the row as it was stored. Adds to the gain's gradient.
-/// When the norm is over all heads, only the rotation is undone here (normalise_back_whole does the rest).
+/// `g` is used up. When the norm is over all heads, only the rotation is undone here (normalise_back_whole
+/// does the rest).
 template <class T>
-void unload_row(const HeadLoad& load, const T* from, std::int64_t position, float* HWY_RESTRICT g, T* to,
-                float* HWY_RESTRICT d_gain, float* HWY_RESTRICT x) {
-  const std::int64_t n = load.width;
-  if (load.cos != nullptr) rotate(load, position, -1, g);
-  if (load.gain != nullptr && load.centres == nullptr) {
-    copy_row(from, n, x);
-    const Centre c = load.centre(x, position);
-    const float* HWY_RESTRICT gain = load.gain;
-    for (std::int64_t i = 0; i < n; ++i) {
-      x[i] = (x[i] - c.mean) * c.inverse_deviation;
-      d_gain[i] += g[i] * x[i];
-      g[i] *= gain[i];
+HWY_INLINE void unload_row(const HeadLoad& load, const T* from, std::int64_t position, float* HWY_RESTRICT g,
+                           T* HWY_RESTRICT to, float* HWY_RESTRICT d_gain) {
+  const std::int64_t n = load.width, half = n / 2;
+  if (load.cos != nullptr) {
+    for (std::int64_t i = 0; i < half; i += lanes()) {
+      const std::int64_t some = half - i;
+      const VF x = load_n(g + i, some), y = load_n(g + half + i, some),
+               cos = load_n(load.cos + position * half + i, some),
+               sin = load_n(load.sin + position * half + i, some);
+      store_n(hn::MulAdd(y, sin, hn::Mul(x, cos)), g + i, some);
+      store_n(hn::NegMulAdd(x, sin, hn::Mul(y, cos)), g + half + i, some);
     }
-    const float mean = sum_of(g, n) / static_cast<float>(n), along = dot_of(g, x, n) / static_cast<float>(n);
-    for (std::int64_t i = 0; i < n; ++i) g[i] = c.inverse_deviation * (g[i] - mean - x[i] * along);
   }
-  copy_row(g, n, to);
+  if (load.gain == nullptr || load.centres != nullptr) return copy_row(g, n, to);
+  const Centre c = load.centre(from, position);
+  const auto normalised = [&](std::int64_t i) EVENKEEL_INLINE {
+    const VF centred = hn::Sub(load_n(from + i, n - i, c.mean), set(c.mean));
+    return hn::Mul(centred, set(c.inverse_deviation));
+  };
+  VF total = hn::Zero(f32), along = hn::Zero(f32);
+  for (std::int64_t i = 0; i < n; i += lanes()) {
+    const VF x = normalised(i), upstream = load_n(g + i, n - i);
+    store_n(hn::MulAdd(upstream, x, load_n(d_gain + i, n - i)), d_gain + i, n - i);
+    const VF slope = hn::Mul(upstream, load_n(load.gain + i, n - i));
+    store_n(slope, g + i, n - i);
+    total = hn::Add(total, slope);
+    along = hn::MulAdd(slope, x, along);
+  }
+  const VF mean = set(sum(total) / static_cast<float>(n)), share = set(sum(along) / static_cast<float>(n));
+  for (std::int64_t i = 0; i < n; i += lanes()) {
+    const VF rest = hn::Sub(load_n(g + i, n - i), hn::MulAdd(normalised(i), share, mean));
+    store_n(hn::Mul(set(c.inverse_deviation), rest), to + i, n - i);
+  }
 }
 
 }  // namespace HWY_NAMESPACE

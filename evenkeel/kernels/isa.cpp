@@ -71,9 +71,12 @@ void forbid_above(Isa highest) {
   hwy::DisableTargets(above);
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 #endif
+  use_bf16_instructions = std::min(detect(), limit()) >= Isa::kAvx512Bf16;
 }
 
 }  // namespace
+
+bool use_bf16_instructions = isa() >= Isa::kAvx512Bf16;
 
 Isa isa() {
   static const bool once = (forbid_above(from_environment()), true);

@@ -16,4 +16,7 @@ Isa isa();
 void limit_isa(Isa highest);
 std::string isa_name(Isa isa);
 
+/// Whether isa() includes AVX512-BF16: vectors of fp32 are then rounded to bf16 by one instruction.
+extern bool use_bf16_instructions;
+
 }  // namespace evenkeel::kernels

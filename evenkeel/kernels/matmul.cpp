@@ -59,7 +59,7 @@ void for_row_blocks(const Tile<T>& tile, std::int64_t m, const Body& body) {
 template <class T>
 auto store_tile(T* y, std::int64_t n, const float* bias) {
   return [=](std::int64_t row, std::int64_t column, std::int64_t rows, std::int64_t columns, const float* c) {
-    for_vectors(rows, columns, [&](std::int64_t r, std::int64_t j, std::int64_t count) {
+    for_vectors(rows, columns, [&](std::int64_t r, std::int64_t j, std::int64_t count) EVENKEEL_INLINE {
       VF v = load(c + r * kTile + j);
       if (bias != nullptr) v = hn::Add(v, load_n(bias + column + j, count));
       store_n(v, y + (row + r) * n + column + j, count);
@@ -93,7 +93,8 @@ void backward_input(const T* dy, std::int64_t m, std::int64_t k, const WeightRow
 }
 
 /// Tokens whose products are summed in one tile before they are added to the gradient.
-constexpr std::int64_t kTokens = 512;
+constexpr std::int64_t kTokens = 1024;
+constexpr std::int64_t kFewTokens = 64;  ///< what a thread packs at a time
 
 template <class T>
 void backward_weight(const T* dy, const T* x, std::int64_t m, std::int64_t k, const GradientRows& gradient) {
@@ -108,15 +109,19 @@ void backward_weight(const T* dy, const T* x, std::int64_t m, std::int64_t k, co
   const std::int64_t groups = std::min(panels, strips >= 8 ? 1 : (8 + strips - 1) / strips);
   for (std::int64_t t = 0; t < m; t += kTokens) {
     const std::int64_t tokens = std::min(kTokens, m - t), padded = round_up(tokens, tile.k_step);
-    parallel_for(strips + panels, [&](std::int64_t i) {
-      if (i < strips) {
+    // Whole rows of a few tokens at a time, so that memory is read in order.
+    parallel_for((padded + kFewTokens - 1) / kFewTokens, [&](std::int64_t group) {
+      const std::int64_t first = group * kFewTokens, all = std::min(kFewTokens, padded - first),
+                         valid = std::clamp<std::int64_t>(tokens - first, 0, all);
+      for (std::int64_t i = 0; i < n; i += kTile) {
         pack_transposed(
-            tile, [&](std::int64_t r) { return dy + (t + r) * n + i * kTile; }, tokens,
-            std::min(kTile, n - i * kTile), padded, left + i * kTile * padded);
-      } else {
-        const std::int64_t j = (i - strips) * kTile;
-        pack_rows([&](std::int64_t r) { return x + (t + r) * k + j; }, tokens, std::min(kTile, k - j),
-                  panel_columns(k, j), padded, right + j * padded);
+            tile, [&](std::int64_t r) { return dy + (t + first + r) * n + i; }, valid, std::min(kTile, n - i),
+            all, padded, left + i * padded + first * (tile.transposed_is_panel ? kTile : 1));
+      }
+      for (std::int64_t j = 0; j < k; j += kTile) {
+        const std::int64_t columns = panel_columns(k, j);
+        pack_rows([&](std::int64_t r) { return x + (t + first + r) * k + j; }, valid, std::min(kTile, k - j),
+                  columns, all, right + j * padded + first * columns);
       }
     });
     parallel_for(strips * groups, [&](std::int64_t task) {
@@ -131,7 +136,7 @@ void backward_weight(const T* dy, const T* x, std::int64_t m, std::int64_t k, co
         const std::int64_t j = p * kTile;
         tile.multiply(a, right + j * padded, padded, kTile, panel_columns(k, j), c, kTile, false);
         for_vectors(std::min(kTile, n - row), std::min(kTile, k - j),
-                    [&](std::int64_t r, std::int64_t v, std::int64_t count) {
+                    [&](std::int64_t r, std::int64_t v, std::int64_t count) EVENKEEL_INLINE {
                       float* out = gradient[static_cast<std::size_t>(row + r)] + j + v;
                       VF sum = load(c + r * kTile + v);
                       if (t > 0) sum = hn::Add(sum, load_n(out, count));
@@ -172,15 +177,16 @@ void mlp_forward_as(const Mlp& mlp, const T* x, T* pre, T* y) {
     T* act = hidden.get(kBlockRows * f);
     const auto epilogue = [&](std::int64_t row, std::int64_t column, std::int64_t some_rows,
                               std::int64_t columns, const float* c) {
-      for_vectors(some_rows, columns, [&](std::int64_t r, std::int64_t j, std::int64_t count) {
-        VF v = load(c + r * kTile + j);
-        if (mlp.bias1 != nullptr) v = hn::Add(v, load_n(mlp.bias1 + column + j, count));
-        const std::int64_t at = (row + r) * f + column + j;
-        // What the backward pass will see, so that value and slope belong to the same point.
-        v = stored_as<T>(v);
-        if (pre != nullptr) store_n(v, pre + first * f + at, count);
-        store_n(activate<A>(v).value, act + at, count);
-      });
+      for_vectors(some_rows, columns,
+                  [&](std::int64_t r, std::int64_t j, std::int64_t count) EVENKEEL_INLINE {
+                    VF v = load(c + r * kTile + j);
+                    if (mlp.bias1 != nullptr) v = hn::Add(v, load_n(mlp.bias1 + column + j, count));
+                    const std::int64_t at = (row + r) * f + column + j;
+                    // What the backward pass will see, so that value and slope belong to the same point.
+                    v = stored_as<T>(v);
+                    if (pre != nullptr) store_n(v, pre + first * f + at, count);
+                    store_n(activate<A, T>(v).value, act + at, count);
+                  });
     };
     multiply_rows(tile, x + first * d, d, rows, w1, f, d, scratch, epilogue);
     multiply_rows(tile, act, f, rows, w2, d, f, scratch, store_tile(y + first * d, d, mlp.bias2));
@@ -197,12 +203,13 @@ void mlp_backward_as(const Mlp& mlp, const T* dy, T* pre, T* act, T* dx) {
     static thread_local RowScratch<T> scratch;
     const auto epilogue = [&](std::int64_t row, std::int64_t column, std::int64_t some_rows,
                               std::int64_t columns, const float* c) {
-      for_vectors(some_rows, columns, [&](std::int64_t r, std::int64_t j, std::int64_t count) {
-        const std::int64_t at = (first + row + r) * f + column + j;
-        const Activated a = activate<A>(load_n(pre + at, count));
-        store_n(a.value, act + at, count);
-        store_n(hn::Mul(load(c + r * kTile + j), a.slope), pre + at, count);
-      });
+      for_vectors(some_rows, columns,
+                  [&](std::int64_t r, std::int64_t j, std::int64_t count) EVENKEEL_INLINE {
+                    const std::int64_t at = (first + row + r) * f + column + j;
+                    const Activated a = activate<A, T>(load_n(pre + at, count));
+                    store_n(a.value, act + at, count);
+                    store_n(hn::Mul(load(c + r * kTile + j), a.slope), pre + at, count);
+                  });
     };
     multiply_rows(tile, dy + first * d, d, rows, w2, f, d, scratch, epilogue);
     multiply_rows(tile, static_cast<const T*>(pre + first * f), f, rows, w1, d, f, scratch,

@@ -12,10 +12,6 @@ HWY_BEFORE_NAMESPACE();
 namespace evenkeel::kernels {
 namespace HWY_NAMESPACE {
 
-/// Put on lambdas given to vector_loop.
-#undef EVENKEEL_INLINE
-#define EVENKEEL_INLINE __attribute__((always_inline))
-
 /// body(i, n, k) for every vector of [0, size): it starts at i and holds n values (lanes() but for the last
 /// one); k alternates between 0 and 1 for sums kept in two vectors.
 template <class Body>

@@ -109,6 +109,16 @@ HWY_INLINE void clear(T* p, std::int64_t n) {
   if (n > 0) std::memset(static_cast<void*>(p), 0, static_cast<std::size_t>(n) * sizeof(T));
 }
 
+/// Words of two rows' values.
+HWY_INLINE void pack_pair(const bf16* first, const bf16* second, Word* to) {
+  const auto low = hn::PromoteTo(u32, hn::LoadU(u16, reinterpret_cast<const std::uint16_t*>(first))),
+             high = hn::PromoteTo(u32, hn::LoadU(u16, reinterpret_cast<const std::uint16_t*>(second)));
+  hn::StoreU(hn::Or(low, hn::ShiftLeft<16>(high)), u32, to);
+}
+HWY_INLINE void pack_pair(const float* first, const float* second, Word* to) {
+  hn::StoreU(hn::Or(bf16_bits(load(first)), hn::ShiftLeft<16>(bf16_bits(load(second)))), u32, to);
+}
+
 /// One panel from rows of B: row(i) points at value 0 of row i < k of the panel's n columns.
 template <class T, class Row>
 void pack_rows(const Row& row, std::int64_t k, std::int64_t n, std::int64_t columns, std::int64_t k_padded,
@@ -125,18 +135,13 @@ void pack_rows(const Row& row, std::int64_t k, std::int64_t n, std::int64_t colu
       copy_row(row(w), n, out);
     } else {
       const From *first = row(2 * w), *second = 2 * w + 1 < k ? row(2 * w + 1) : zeros;
-      std::int64_t j = 0;
-      for (; j + lanes() <= n; j += lanes()) {
-        hn::Vec<U32> low, high;
-        if constexpr (sizeof(From) == 4) {
-          low = bf16_bits(load(first + j));
-          high = bf16_bits(load(second + j));
-        } else {
-          low = hn::PromoteTo(u32, hn::LoadU(u16, reinterpret_cast<const std::uint16_t*>(first + j)));
-          high = hn::PromoteTo(u32, hn::LoadU(u16, reinterpret_cast<const std::uint16_t*>(second + j)));
-        }
-        hn::StoreU(hn::Or(low, hn::ShiftLeft<16>(high)), u32, words(out) + j);
+      if (n == kTile) {
+        HWY_UNROLL(2)
+        for (std::int64_t i = 0; i < kTile; i += lanes()) pack_pair(first + i, second + i, words(out) + i);
+        continue;
       }
+      std::int64_t j = 0;
+      for (; j + lanes() <= n; j += lanes()) pack_pair(first + j, second + j, words(out) + j);
       for (; j < n; ++j) {
         out[2 * j] = from_float<T>(to_float(first[j]));
         out[2 * j + 1] = from_float<T>(to_float(second[j]));
@@ -164,10 +169,11 @@ void pack_columns(const Column& column, std::int64_t k, std::int64_t n, std::int
   }
 }
 
-/// A transposed: row(i) points at the values of i < k of `n` <= 32 rows of A. `to` holds 32 k_padded values.
+/// A transposed: row(i) points at the values of i < k of `n` <= 32 rows of A. The contraction is padded to
+/// `k_padded`; where 32 rows of contiguous values are wanted they lie `row_stride` apart.
 template <class T, class Row>
 OperandA<T> pack_transposed(const Tile<T>& tile, const Row& row, std::int64_t k, std::int64_t n,
-                            std::int64_t k_padded, T* to) {
+                            std::int64_t k_padded, std::int64_t row_stride, T* to) {
   if (tile.transposed_is_panel) {
     pack_rows(row, k, n, kTile, k_padded, to);
     return {to, kWord<T>, kTile * kWord<T>};
@@ -178,9 +184,9 @@ OperandA<T> pack_transposed(const Tile<T>& tile, const Row& row, std::int64_t k,
     const std::int64_t all = std::min(kStep, k_padded - k0);
     pack_rows([&](std::int64_t i) { return row(k0 + i); }, std::clamp<std::int64_t>(k - k0, 0, all), n, kTile,
               all, panel);
-    transpose_words(words(panel), kTile, all / kWord<T>, kTile, words(to + k0), k_padded / kWord<T>);
+    transpose_words(words(panel), kTile, all / kWord<T>, kTile, words(to + k0), row_stride / kWord<T>);
   }
-  return {to, k_padded, kWord<T>};
+  return {to, row_stride, kWord<T>};
 }
 
 constexpr std::int64_t kBlockRows = 64;  ///< rows of A that are multiplied by all of B before the next ones
@@ -228,6 +234,13 @@ void multiply_rows(const Tile<T>& tile, const T* a, std::ptrdiff_t lda, std::int
 /// Calls each(c_row, out_row, count) for the vectors of one tile, full or cut.
 template <class Each>
 HWY_INLINE void for_vectors(std::int64_t rows, std::int64_t columns, const Each& each) {
+  if (columns == kTile) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      HWY_UNROLL(2)
+      for (std::int64_t j = 0; j < kTile; j += lanes()) each(r, j, lanes());
+    }
+    return;
+  }
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t j = 0; j < columns; j += lanes()) each(r, j, std::min(lanes(), columns - j));
 }

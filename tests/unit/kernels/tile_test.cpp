@@ -21,7 +21,7 @@ namespace {
 struct Emulated {
   using Register = std::array<std::array<std::uint8_t, 64>, 16>;
   static std::array<Register, 8>& registers() {
-    static std::array<Register, 8> all{};
+    static thread_local std::array<Register, 8> all{};  // as in a processor, each thread has its own
     return all;
   }
   template <class V>
