@@ -33,10 +33,12 @@ HWY_INLINE Activated activate(VF x) {
     const VF squared = hn::Mul(x, x);
     VF t = hn::Mul(x, hn::MulAdd(squared, set(-kTwiceRoot * kCubic * kLog2E), set(-kTwiceRoot * kLog2E)));
     t = hn::IfThenElse(hn::Gt(t, set(126)), set(126), t);
-    const VF logistic = reciprocal(hn::Add(set(1), exp2<T>(t)));
+    const VF power = exp2<T>(t), logistic = reciprocal(hn::Add(set(1), power));
     const VF y = hn::Mul(x, logistic);
-    const VF du = hn::MulAdd(squared, set(3 * kTwiceRoot * kCubic), set(kTwiceRoot));
-    return {y, hn::MulAdd(hn::NegMulAdd(y, logistic, y), du, logistic)};
+    // s' = s (1 - s) du. Beyond |x| = 12 it is 0, but neither the smallest power nor the last bit of 1 - s
+    // is, and du grows like x^2: so du stays put from there on, and 1 - s is formed as power s.
+    const VF du = hn::MulAdd(hn::Min(squared, set(1000)), set(3 * kTwiceRoot * kCubic), set(kTwiceRoot));
+    return {y, hn::MulAdd(hn::Mul(y, hn::Mul(power, logistic)), du, logistic)};
   } else {
     const VF size = hn::Mul(hn::Abs(x), set(0.70710678f));
     const VF t = reciprocal(hn::MulAdd(size, set(0.3275911f), set(1)));

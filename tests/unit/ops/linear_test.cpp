@@ -128,6 +128,28 @@ TEST(FusedMlp, EqualsThePlainFormInDoubleOnEveryInstructionSet) {
   });
 }
 
+// Before a run diverges its pre-activations grow; a slope that is then wrong would be a divergence of our
+// own.
+TEST(FusedMlp, LargePreActivationsHaveTheRightSlope) {
+  test::with_each_instruction_set([] {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
+      for (const Activation activation : {Activation::kGeluTanh, Activation::kGeluErf, Activation::kRelu})
+        for (const double size : {8.0, 128.0, 4096.0, 1e6, 1e12, 1e17})
+          for (const double sign : {1.0, -1.0}) {
+            const at::Tensor x = at::full({1, 1}, sign * size, type).requires_grad_(true);
+            const at::Tensor one = at::full({1, 1}, 1, at::kFloat);
+            const at::Tensor y = fused_mlp(x, {one, {}, one, {}, activation});
+            y.sum().backward();
+            SCOPED_TRACE(testing::Message()
+                         << type << " activation " << static_cast<int>(activation) << " at " << sign * size);
+            // From 8 on all three are x or 0, to 1e-13. Phi is good to 1.5e-7 of x in the erf form.
+            const double stored = x.item<double>(), positive = sign > 0 ? 1 : 0;
+            EXPECT_NEAR(y.item<double>(), positive * stored, 1e-6 * size);
+            EXPECT_NEAR(x.grad().item<double>(), positive, 1e-5);
+          }
+  });
+}
+
 TEST(FusedMlp, PlainFormPassesAGradientCheck) {
   for (const Activation activation : {Activation::kGeluTanh, Activation::kGeluErf}) {
     const at::Tensor x = random_normal({3, 4}, 1, at::kDouble);
