@@ -1,14 +1,13 @@
 """A peer for `evenkeel bench`: the same training step in plain PyTorch, eager, as nanoGPT writes it.
 
-    gpt_torch.py [--gelu erf|tanh] [--tuned]
+    gpt_torch.py [--tuned]
 
 Speaks docs/formats/bench.md: one JSON object per line. The first request holds the experiment; the answer names this
 program. After that, {"do": "steps", "warm": n, "steps": n} is answered with the seconds each step took. Start-up and
 warm-up are never in those times.
 
 Where eager PyTorch has a faster way to much the same model it is taken, so that the comparison is with a strong peer:
-learned positions in place of rotary ones, q, k and v in one product, and (by default) GELU by erf, since the tanh form
-is scalar code in PyTorch 1.13 on CPUs. --tuned goes further than users do: q is scaled in place of the logits, and the
+learned positions in place of rotary ones, and q, k and v in one product. --tuned goes further than users do: q is scaled in place of the logits, and the
 causal mask is added in their type, which spares two passes over [B, H, T, T].
 """
 
@@ -27,7 +26,7 @@ except ImportError:
     torch = None
 
 
-def make_classes(gelu, tuned):
+def make_classes(activation, tuned):
     """The model's classes; inside a function since without torch they have no base."""
 
     class LayerNorm(nn.Module):
@@ -73,7 +72,7 @@ def make_classes(gelu, tuned):
 
         def forward(self, x):
             x = x + self.attn(self.attn_norm(x))
-            return x + self.fc2(gelu(self.fc1(self.mlp_norm(x))))
+            return x + self.fc2(activation(self.fc1(self.mlp_norm(x))))
 
     class Gpt(nn.Module):
         def __init__(self, arch, vocab):
@@ -99,7 +98,7 @@ def make_classes(gelu, tuned):
 class Trainer:
     """Makes training steps on one batch of random tokens."""
 
-    def __init__(self, experiment, gelu_form, tuned):
+    def __init__(self, experiment, tuned):
         arch, optim = experiment["arch"], experiment["optim"]
         torch.set_num_threads(experiment["train"]["threads"])
         torch.manual_seed(experiment["train"]["seed"])
@@ -107,8 +106,8 @@ class Trainer:
         self.bf16 = experiment["train"]["precision"] == "bf16"
         self.z_loss = experiment["interventions"]["z_loss"]
         self.clip_norm = optim["clip_norm"]
-        gelu = (lambda x: F.gelu(x, approximate="tanh")) if gelu_form == "tanh" else F.gelu
-        self.model = make_classes(gelu, tuned)(arch, self.vocab)
+        activation = {"gelu_erf": F.gelu, "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "relu": F.relu}
+        self.model = make_classes(activation[arch["activation"]], tuned)(arch, self.vocab)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=optim["lr"], eps=optim["eps"],
                                            betas=(optim["beta1"], optim["beta2"]),
                                            weight_decay=optim["weight_decay"])
@@ -134,12 +133,12 @@ class Trainer:
         return time.perf_counter() - begin, value
 
 
-def answers(requests, gelu_form, tuned):
+def answers(requests, tuned):
     trainer = None
     for line in requests:
         request = json.loads(line)
         if "experiment" in request:
-            trainer = Trainer(request["experiment"], gelu_form, tuned)
+            trainer = Trainer(request["experiment"], tuned)
             yield {"name": "torch", "version": torch.__version__, "threads": torch.get_num_threads(),
                    "parameters": sum(p.numel() for p in trainer.model.parameters())}
         elif request["do"] == "steps":
@@ -151,14 +150,13 @@ def answers(requests, gelu_form, tuned):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--gelu", choices=["erf", "tanh"], default="erf")
     parser.add_argument("--tuned", action="store_true")
     arguments = parser.parse_args()
     if torch is None:
         print(json.dumps({"error": sys.executable + " has no module torch (Debian: python3-torch)"}), flush=True)
         return
     try:
-        for answer in answers(sys.stdin, arguments.gelu, arguments.tuned):
+        for answer in answers(sys.stdin, arguments.tuned):
             print(json.dumps(answer), flush=True)
     except RuntimeError as error:  # such as oneDNN without a bf16 kernel for this processor
         print(json.dumps({"error": " ".join(str(error).split())}), flush=True)

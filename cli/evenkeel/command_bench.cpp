@@ -85,7 +85,7 @@ void add_bench(CLI::App& app, int& exit_code) {
       ->check(CLI::IsMember(bench::measurements()).description(""));
   command
       ->add_option("--peers", o.peers,
-                   "torch[_bf16|_fp32][_tanh][_tuned] (torch: in our precision),\nNAME=COMMAND, or none")
+                   "torch[_bf16|_fp32][_tuned] (torch: in our precision),\nNAME=COMMAND, or none")
       ->type_name("LIST")
       ->delimiter(',');
   command->add_option("--peer-python", o.peer_python, "Python that has torch")->type_name("PROGRAM");
@@ -102,6 +102,9 @@ void add_bench(CLI::App& app, int& exit_code) {
   command->add_option("--ops", given->ops, "Which implementation (fused)")
       ->type_name("PATH")
       ->check(CLI::IsMember({"fused", "plain"}));
+  command->add_option("--activation", o.activation, "Of the MLP, ours and the peers' (gelu_erf)")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"gelu_erf", "gelu_tanh", "relu"}));
   add_json_flag(*command, given->json);
   command->callback([given, &exit_code] { exit_code = run(*given); });
 }

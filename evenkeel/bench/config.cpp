@@ -44,6 +44,7 @@ Experiment experiment_of(const Config& config, const Options& options) {
        {{"width", config.width},
         {"depth", config.layers},
         {"heads", config.heads},
+        {"activation", options.activation},
         {"context", config.context}}},
       {"interventions", {{"z_loss", 1e-4}}},
       {"data", {{"vocab", config.vocab}}},

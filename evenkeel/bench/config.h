@@ -37,6 +37,8 @@ struct Options {
   int steps = 0, pairs = 0;  ///< 0: the config's own
   Precision precision = Precision::kAuto;
   OpPath ops = OpPath::kFused;
+  /// Of all contestants. gelu_erf: PyTorch 1.13 computes gelu_tanh in scalar code on CPUs.
+  std::string activation = "gelu_erf";
 
   bool asks_for(const std::string& measurement) const;
 };

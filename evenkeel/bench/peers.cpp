@@ -11,11 +11,11 @@ namespace {
 
 struct TorchPeer {
   Precision precision = Precision::kAuto;  ///< kAuto: ours
-  std::string variant;                     ///< "", "_tanh", "_tuned" or both
+  std::string variant;                     ///< "" or "_tuned"
   std::vector<std::string> arguments;
 };
 
-/// torch[_bf16|_fp32][_tanh][_tuned]
+/// torch[_bf16|_fp32][_tuned]
 std::optional<TorchPeer> parse_torch(std::string_view word) {
   const auto take = [&](std::string_view part) {
     if (!word.starts_with(part)) return false;
@@ -27,8 +27,7 @@ std::optional<TorchPeer> parse_torch(std::string_view word) {
   if (take("_bf16")) peer.precision = Precision::kBf16;
   else if (take("_fp32")) peer.precision = Precision::kFp32;
   peer.variant = word;
-  if (take("_tanh")) peer.arguments = {"--gelu", "tanh"};
-  if (take("_tuned")) peer.arguments.push_back("--tuned");
+  if (take("_tuned")) peer.arguments = {"--tuned"};
   if (!word.empty()) return std::nullopt;
   return peer;
 }
@@ -103,7 +102,7 @@ std::vector<std::string> checked_peers(const std::vector<std::string>& words) {
     const std::size_t equals = word.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == word.size()) {
       throw InputError(fmt::format(
-          "--peers must hold torch[_bf16|_fp32][_tanh][_tuned], NAME=COMMAND or none, got \"{}\"", word));
+          "--peers must hold torch[_bf16|_fp32][_tuned], NAME=COMMAND or none, got \"{}\"", word));
     }
   }
   return words;

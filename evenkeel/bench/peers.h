@@ -18,7 +18,7 @@ struct Peer {
   std::optional<Contestant> process;
 };
 
-/// Starts the peer called `word`: torch[_bf16|_fp32][_tanh][_tuned] (without a precision: ours), or
+/// Starts the peer called `word`: torch[_bf16|_fp32][_tuned] (without a precision: ours), or
 /// NAME=COMMAND for a shell. Never throws for a peer that does not start.
 Peer start_peer(const std::string& word, const Experiment& experiment, const Options& options);
 

@@ -59,19 +59,17 @@ Isa from_environment() {
   return Isa::kAmx;
 }
 
-Isa& limit() {
-  static Isa highest = Isa::kAmx;
-  return highest;
-}
+/// What isa() answers.
+Isa current = Isa::kPortable;
 
 void forbid_above(Isa highest) {
-  limit() = highest;
 #if defined(__x86_64__)
   const std::int64_t above = (highest < Isa::kAvx512 ? HWY_AVX3 : 0) | (highest < Isa::kAvx2 ? HWY_AVX2 : 0);
   hwy::DisableTargets(above);
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 #endif
-  use_bf16_instructions = std::min(detect(), limit()) >= Isa::kAvx512Bf16;
+  current = std::min(detect(), highest);
+  use_bf16_instructions = current >= Isa::kAvx512Bf16;
 }
 
 }  // namespace
@@ -81,7 +79,7 @@ bool use_bf16_instructions = isa() >= Isa::kAvx512Bf16;
 Isa isa() {
   static const bool once = (forbid_above(from_environment()), true);
   static_cast<void>(once);
-  return std::min(detect(), limit());
+  return current;
 }
 
 void limit_isa(Isa highest) {
