@@ -215,7 +215,8 @@ Limits limits_of(const Problem<T>& problem, const Site<T>& site, std::int64_t qu
 
 // ------------------------------------------------------------------------------------------------ forward
 
-/// Running softmax of 32 queries; everything in units of log2.
+/// Running softmax of 32 queries: `max` of the scores as they are, the rest of 2^((score - max) unit). The
+/// difference comes before the unit, so that the largest score has weight 1 to the bit however large it is.
 struct Running {
   alignas(64) float max[kTile], sum[kTile], weighted[kTile], squares[kTile], low[kTile], cosine[kTile];
   void reset() {
@@ -239,18 +240,18 @@ void softmax_block(const Limits& limits, std::int64_t key, std::int64_t keys, fl
   for (std::int64_t g = 0; g < kTile; g += lanes()) {
     const VF count = hn::Sub(load(limits.count + g), set(static_cast<float>(key)));
     const auto visible = [&](std::int64_t j) HWY_ATTR { return hn::Lt(set(static_cast<float>(j)), count); };
-    VF top = hn::Div(load(run.max + g), set(unit));
+    const VF old = load(run.max + g);
+    VF top = old;
     for (std::int64_t j = 0; j < open; ++j) top = hn::Max(top, load(s + j * kTile + g));
     for (std::int64_t j = open; j < closed; ++j)
       top = hn::Max(top, hn::IfThenElse(visible(j), load(s + j * kTile + g), set(-kInfinity)));
 
-    const VF old = load(run.max + g), max = hn::Mul(top, set(unit));
     // A query that has seen nothing keeps its sums of zero; -inf - -inf must not make them NaN.
     const auto begun = hn::Gt(old, set(-kInfinity));
-    const VF fall = hn::IfThenElseZero(begun, hn::Sub(old, max));
+    const VF fall = hn::IfThenElseZero(begun, hn::Mul(hn::Sub(old, top), set(unit)));
     const VF factor = hn::IfThenElse(begun, exp2(fall), hn::IfThenElse(hn::Eq(old, old), hn::Zero(f32), old));
     store(factor, rescale + g);
-    store(max, run.max + g);
+    store(top, run.max + g);
     VF sum = hn::Mul(load(run.sum + g), factor), weighted = hn::Zero(f32), squares = weighted, low = weighted,
        cosine = weighted;
     if constexpr (Stats) {
@@ -263,7 +264,7 @@ void softmax_block(const Limits& limits, std::int64_t key, std::int64_t keys, fl
       VF x = load(s + j * kTile + g);
       const auto shown = visible(j);
       if (masked) x = hn::IfThenElseZero(shown, x);
-      const VF t = hn::MulSub(x, set(unit), max);
+      const VF t = hn::Mul(hn::Sub(x, top), set(unit));
       VF e = exp2<T>(t);
       if (masked) e = hn::IfThenElseZero(shown, e);
       sum = hn::Add(sum, e);
@@ -317,8 +318,7 @@ struct ForwardScratch {
 void add_row_statistics(const Running& run, std::int64_t i, std::int64_t n, double scale, double query_norm,
                         double unit, double inverse_log, HeadSums& sums) {
   if (n == 0) return;
-  const double max = static_cast<double>(run.max[i]) / static_cast<double>(kLog2E),
-               low = static_cast<double>(run.low[i]) * unit;
+  const double max = static_cast<double>(run.max[i]) * unit, low = static_cast<double>(run.low[i]) * unit;
   sums.logit_max = std::max(sums.logit_max, max);
   sums.logit_absmax = std::max({sums.logit_absmax, max, -low});
   sums.squares += static_cast<double>(run.squares[i]) * unit * unit;
@@ -337,7 +337,7 @@ void add_row_statistics(const Running& run, std::int64_t i, std::int64_t n, doub
 
 template <bool Stats, class T>
 void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t index,
-                  const std::vector<double>& inverse_log, T* out, float* lse, HeadSums& sums) {
+                  const std::vector<double>& inverse_log, T* out, float* softmax, HeadSums& sums) {
   static thread_local ForwardScratch<T> scratch;
   const TileScope<T> scope(tile);
   const AttentionProblem& p = problem.p;
@@ -412,7 +412,9 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
                  out + ((site.sequence * p.queries + i + r) * p.heads + site.head) * width + c);
     }
     for (std::int64_t r = 0; r < queries; ++r) {
-      lse[index * p.queries + i + r] = run.max[r] * kLn2 + std::log(run.sum[r]);
+      float* facts = softmax + 2 * (index * p.queries + i + r);
+      facts[0] = run.max[r];
+      facts[1] = std::log2(run.sum[r]);
       if (Stats && i + r < site.query_count) {
         const T* query = query_rows + r * padded;
         const auto n = static_cast<std::int64_t>(limits.count[r]);
@@ -459,7 +461,7 @@ AttentionStats statistics_of(const std::vector<HeadSums>& all, std::int64_t head
 
 template <class T>
 void forward(const AttentionProblem& p, Heads<const T> q, Heads<const T> k, Heads<const T> v, T* out,
-             float* lse, AttentionStats* stats) {
+             float* softmax, AttentionStats* stats) {
   const Problem<T> problem(p, q, k, v);
   const Tile<T>& tile = kernels::tile<T>();
   std::vector<HeadSums> sums(static_cast<std::size_t>(p.batch * p.heads));
@@ -467,8 +469,8 @@ void forward(const AttentionProblem& p, Heads<const T> q, Heads<const T> k, Head
   for (std::size_t n = 2; n < inverse_log.size(); ++n) inverse_log[n] = 1 / std::log(static_cast<double>(n));
   parallel_for(p.batch * p.heads, [&](std::int64_t index) {
     HeadSums& own = sums[static_cast<std::size_t>(index)];
-    if (stats != nullptr) forward_site<true>(problem, tile, index, inverse_log, out, lse, own);
-    else forward_site<false>(problem, tile, index, inverse_log, out, lse, own);
+    if (stats != nullptr) forward_site<true>(problem, tile, index, inverse_log, out, softmax, own);
+    else forward_site<false>(problem, tile, index, inverse_log, out, softmax, own);
   });
   if (stats == nullptr) return;
   for (std::int64_t h = 0; h < p.heads; ++h) stats[h] = statistics_of(sums, h, p);
@@ -478,7 +480,7 @@ void forward(const AttentionProblem& p, Heads<const T> q, Heads<const T> k, Head
 
 /// What the gradient of a tile of scores needs of its 32 queries.
 struct RowFacts {
-  alignas(64) float lse2[kTile], product[kTile];  ///< log2 of the denominator; <d out, out>
+  alignas(64) float max[kTile], log2_sum[kTile], product[kTile];  ///< of the softmax; <d out, out>
 };
 
 /// One tile: scores s and d_weights (both [key][query]) become weights and score gradients, row-major
@@ -488,20 +490,23 @@ void score_gradients(const AttentionProblem& p, const Limits& limits, const RowF
                      const float* s, const float* d_weights, const float* dropout, T* weight_rows,
                      T* d_score_rows, T* d_score_panel) {
   const bool masked = key + kTile > limits.fewest, capped = p.softcap > 0;
-  const float scale = static_cast<float>(p.scale), soft = static_cast<float>(p.softcap);
+  const float scale = static_cast<float>(p.scale), soft = static_cast<float>(p.softcap),
+              unit = capped ? kLog2E : scale * kLog2E;
   for (std::int64_t g = 0; g < kTile; g += lanes()) {
     const VF count = hn::Sub(load(limits.count + g), set(static_cast<float>(key)));
-    const VF lse2 = load(facts.lse2 + g), product = load(facts.product + g);
+    const VF max = load(facts.max + g), log2_sum = load(facts.log2_sum + g),
+             product = load(facts.product + g);
     for (std::int64_t j = 0; j < kTile; j += kWord<T>) {
       const auto d_score = [&](std::int64_t row) HWY_ATTR {
         const std::int64_t at = row * kTile + g;
-        VF z = hn::Mul(load(s + at), set(scale)), slope = set(scale);
+        VF x = load(s + at), slope = set(scale);
         if (capped) {
-          z = cap(z, soft);
-          const VF share = hn::Mul(z, set(1 / soft));
+          x = cap(hn::Mul(x, set(scale)), soft);
+          const VF share = hn::Mul(x, set(1 / soft));
           slope = hn::Mul(slope, hn::NegMulAdd(share, share, set(1)));
         }
-        VF weight = exp2<T>(hn::MulSub(z, set(kLog2E), lse2)), d_weight = load(d_weights + at);
+        VF weight = exp2<T>(hn::MulSub(hn::Sub(x, max), set(unit), log2_sum)),
+           d_weight = load(d_weights + at);
         if (masked) {
           const auto shown = hn::Lt(set(static_cast<float>(row)), count);
           weight = hn::IfThenElseZero(shown, weight);
@@ -531,7 +536,7 @@ struct BackwardScratch {
 
 template <class T>
 void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t index, const T* out,
-                   const float* lse, const T* d_out, const Heads<T>& dq, const Heads<T>& dk,
+                   const float* softmax, const T* d_out, const Heads<T>& dq, const Heads<T>& dk,
                    const Heads<T>& dv, float* d_gains) {
   static thread_local BackwardScratch<T> scratch;
   const TileScope<T> scope(tile);
@@ -566,7 +571,9 @@ void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t 
     RowFacts facts{};
     for (std::int64_t r = 0; r < queries; ++r) {
       facts.product[r] = dot_of<T>(d_out_rows + r * padded, out + first + r * out_row, width);
-      facts.lse2[r] = lse[index * p.queries + i + r] * kLog2E;
+      const float* saved = softmax + 2 * (index * p.queries + i + r);
+      facts.max[r] = saved[0];
+      facts.log2_sum[r] = saved[1];
     }
     const auto pack = [&](const T* rows, T* by_columns, T* by_rows) {
       pack_columns([&](std::int64_t c) { return rows + c * padded; }, padded, kTile, kTile, padded,
@@ -682,14 +689,14 @@ void add_gain_gradients(const AttentionProblem& p, const std::vector<float>& par
 
 template <class T>
 void backward(const AttentionProblem& p, Heads<const T> q, Heads<const T> k, Heads<const T> v, const T* out,
-              const float* lse, const T* d_out, Heads<T> dq, Heads<T> dk, Heads<T> dv, float* d_query_gain,
-              float* d_key_gain) {
+              const float* softmax, const T* d_out, Heads<T> dq, Heads<T> dk, Heads<T> dv,
+              float* d_query_gain, float* d_key_gain) {
   const Problem<T> problem(p, q, k, v);
   const Tile<T>& tile = kernels::tile<T>();
   const std::int64_t sites = p.batch * p.heads;
   std::vector<float> gains(static_cast<std::size_t>(sites * 2 * p.width));
   parallel_for(sites, [&](std::int64_t index) {
-    backward_site(problem, tile, index, out, lse, d_out, dq, dk, dv, gains.data() + index * 2 * p.width);
+    backward_site(problem, tile, index, out, softmax, d_out, dq, dk, dv, gains.data() + index * 2 * p.width);
   });
   if (p.norm.query_gain == nullptr) return;
   if (p.norm.whole) {
@@ -701,23 +708,23 @@ void backward(const AttentionProblem& p, Heads<const T> q, Heads<const T> k, Hea
 }
 
 void forward_fp32(const AttentionProblem& p, Heads<const float> q, Heads<const float> k, Heads<const float> v,
-                  float* out, float* lse, AttentionStats* stats) {
-  forward(p, q, k, v, out, lse, stats);
+                  float* out, float* softmax, AttentionStats* stats) {
+  forward(p, q, k, v, out, softmax, stats);
 }
 void forward_bf16(const AttentionProblem& p, Heads<const bf16> q, Heads<const bf16> k, Heads<const bf16> v,
-                  bf16* out, float* lse, AttentionStats* stats) {
-  forward(p, q, k, v, out, lse, stats);
+                  bf16* out, float* softmax, AttentionStats* stats) {
+  forward(p, q, k, v, out, softmax, stats);
 }
 void backward_fp32(const AttentionProblem& p, Heads<const float> q, Heads<const float> k,
-                   Heads<const float> v, const float* out, const float* lse, const float* d_out,
+                   Heads<const float> v, const float* out, const float* softmax, const float* d_out,
                    Heads<float> dq, Heads<float> dk, Heads<float> dv, float* d_query_gain,
                    float* d_key_gain) {
-  backward(p, q, k, v, out, lse, d_out, dq, dk, dv, d_query_gain, d_key_gain);
+  backward(p, q, k, v, out, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
 }
 void backward_bf16(const AttentionProblem& p, Heads<const bf16> q, Heads<const bf16> k, Heads<const bf16> v,
-                   const bf16* out, const float* lse, const bf16* d_out, Heads<bf16> dq, Heads<bf16> dk,
+                   const bf16* out, const float* softmax, const bf16* d_out, Heads<bf16> dq, Heads<bf16> dk,
                    Heads<bf16> dv, float* d_query_gain, float* d_key_gain) {
-  backward(p, q, k, v, out, lse, d_out, dq, dk, dv, d_query_gain, d_key_gain);
+  backward(p, q, k, v, out, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
 }
 
 }  // namespace
@@ -735,27 +742,27 @@ HWY_EXPORT(backward_bf16);
 
 template <>
 void attention_forward(const AttentionProblem& p, Heads<const float> q, Heads<const float> k,
-                       Heads<const float> v, float* out, float* lse, AttentionStats* stats) {
-  HWY_DYNAMIC_DISPATCH(forward_fp32)(p, q, k, v, out, lse, stats);
+                       Heads<const float> v, float* out, float* softmax, AttentionStats* stats) {
+  HWY_DYNAMIC_DISPATCH(forward_fp32)(p, q, k, v, out, softmax, stats);
 }
 template <>
 void attention_forward(const AttentionProblem& p, Heads<const bf16> q, Heads<const bf16> k,
-                       Heads<const bf16> v, bf16* out, float* lse, AttentionStats* stats) {
-  HWY_DYNAMIC_DISPATCH(forward_bf16)(p, q, k, v, out, lse, stats);
+                       Heads<const bf16> v, bf16* out, float* softmax, AttentionStats* stats) {
+  HWY_DYNAMIC_DISPATCH(forward_bf16)(p, q, k, v, out, softmax, stats);
 }
 template <>
 void attention_backward(const AttentionProblem& p, Heads<const float> q, Heads<const float> k,
-                        Heads<const float> v, const float* out, const float* lse, const float* d_out,
+                        Heads<const float> v, const float* out, const float* softmax, const float* d_out,
                         Heads<float> dq, Heads<float> dk, Heads<float> dv, float* d_query_gain,
                         float* d_key_gain) {
-  HWY_DYNAMIC_DISPATCH(backward_fp32)(p, q, k, v, out, lse, d_out, dq, dk, dv, d_query_gain, d_key_gain);
+  HWY_DYNAMIC_DISPATCH(backward_fp32)(p, q, k, v, out, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
 }
 template <>
 void attention_backward(const AttentionProblem& p, Heads<const bf16> q, Heads<const bf16> k,
-                        Heads<const bf16> v, const bf16* out, const float* lse, const bf16* d_out,
+                        Heads<const bf16> v, const bf16* out, const float* softmax, const bf16* d_out,
                         Heads<bf16> dq, Heads<bf16> dk, Heads<bf16> dv, float* d_query_gain,
                         float* d_key_gain) {
-  HWY_DYNAMIC_DISPATCH(backward_bf16)(p, q, k, v, out, lse, d_out, dq, dk, dv, d_query_gain, d_key_gain);
+  HWY_DYNAMIC_DISPATCH(backward_bf16)(p, q, k, v, out, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
 }
 
 }  // namespace evenkeel::kernels

@@ -212,6 +212,53 @@ TEST(FusedAttention, SaturatedRowsHaveEntropyZeroAndExactMaxima) {
   EXPECT_LT(stats[0].entropy, 1e-6);
 }
 
+/// Scores of 1e6 that differ by small integers, all of them exact in fp32.
+Arranged large_scores(at::ScalarType type) {
+  Arranged s = make({2, 1, 40, 16}, at::kFloat);
+  at::Tensor x = (s.in.x.detach() * 2).round();
+  x.narrow(1, 0, 1).fill_(2000);
+  x.narrow(1, 16, 1).fill_(2000);
+  s.in.x = x.to(type).requires_grad_(true);
+  s.options.scale = 0.25;
+  return s;
+}
+
+TEST(FusedAttention, LargeScoresLoseNoDigitOfTheirDifferences) {
+  test::with_each_instruction_set([] {
+    Arranged fused = large_scores(at::kFloat), plain = large_scores(at::kDouble);
+    std::vector<kernels::AttentionStats> stats;
+    const at::Tensor y = fused_attention(fused.in, fused.options, &stats),
+                     z = fused_attention_plain(plain.in, plain.options);
+    EXPECT_GT(stats[0].logit_max, 1e6);
+    EXPECT_GT(stats[0].entropy, 0.1);
+    const at::Tensor weight = random_normal(y.sizes().vec(), 31, at::kDouble);
+    (y.to(at::kDouble) * weight).sum().backward();
+    (z * weight).sum().backward();
+    // exp2 is good to 2e-7 and some 16 products are summed. A gradient of queries is a sum, of zero, over
+    // keys times 2000, hence relative to the largest.
+    EXPECT_LT(distance(y.to(at::kDouble), z), 5e-6);
+    EXPECT_LT(distance(fused.in.x.grad().to(at::kDouble), plain.in.x.grad()), test::kFp32);
+  });
+}
+
+TEST(FusedAttention, HugeScoresChooseOneKey) {
+  test::with_each_instruction_set([] {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      Arranged fused = make({1, 2, 300, 16}, type), plain = make({1, 2, 300, 16}, at::kDouble);
+      for (Arranged* s : {&fused, &plain}) {
+        s->in.x = s->in.x.detach().clone();
+        s->in.x.narrow(1, 0, 64) *= std::ldexp(1.0, 24);  // exact; scores of 1e15
+        s->in.x.requires_grad_(true);
+      }
+      const at::Tensor y = fused_attention(fused.in, fused.options),
+                       z = fused_attention_plain(plain.in, plain.options);
+      EXPECT_TRUE(y.to(at::kDouble).equal(z)) << type;
+      y.to(at::kFloat).square().sum().backward();
+      EXPECT_TRUE(fused.in.x.grad().isfinite().all().item<bool>()) << type;
+    }
+  });
+}
+
 TEST(FusedAttention, BitsDoNotDependOnThreadsOrStatistics) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const auto run = [&](int threads, bool measured) {
