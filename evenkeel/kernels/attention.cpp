@@ -337,7 +337,8 @@ void add_row_statistics(const Running& run, std::int64_t i, std::int64_t n, doub
 
 template <bool Stats, class T>
 void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t index,
-                  const std::vector<double>& inverse_log, T* out, float* softmax, HeadSums& sums) {
+                  const std::vector<double>& inverse_log, T* out, float* wide, float* softmax,
+                  HeadSums& sums) {
   static thread_local ForwardScratch<T> scratch;
   const TileScope<T> scope(tile);
   const AttentionProblem& p = problem.p;
@@ -407,9 +408,11 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
     for (std::int64_t c = 0; c < width; c += kTile) {
       const std::int64_t some = std::min(kTile, width - c);
       transpose_words(words(sum_out + c * kTile), kTile, strip_rows(width, c), kTile, words(turned), kTile);
-      for (std::int64_t r = 0; r < queries; ++r)
-        copy_row(turned + r * kTile, some,
-                 out + ((site.sequence * p.queries + i + r) * p.heads + site.head) * width + c);
+      for (std::int64_t r = 0; r < queries; ++r) {
+        const std::ptrdiff_t to = ((site.sequence * p.queries + i + r) * p.heads + site.head) * width + c;
+        copy_row(turned + r * kTile, some, out + to);
+        if constexpr (kWord<T> == 2) copy_row(turned + r * kTile, some, wide + to);
+      }
     }
     for (std::int64_t r = 0; r < queries; ++r) {
       float* facts = softmax + 2 * (index * p.queries + i + r);
@@ -461,7 +464,7 @@ AttentionStats statistics_of(const std::vector<HeadSums>& all, std::int64_t head
 
 template <class T>
 void forward(const AttentionProblem& p, Heads<const T> q, Heads<const T> k, Heads<const T> v, T* out,
-             float* softmax, AttentionStats* stats) {
+             float* wide, float* softmax, AttentionStats* stats) {
   const Problem<T> problem(p, q, k, v);
   const Tile<T>& tile = kernels::tile<T>();
   std::vector<HeadSums> sums(static_cast<std::size_t>(p.batch * p.heads));
@@ -469,8 +472,8 @@ void forward(const AttentionProblem& p, Heads<const T> q, Heads<const T> k, Head
   for (std::size_t n = 2; n < inverse_log.size(); ++n) inverse_log[n] = 1 / std::log(static_cast<double>(n));
   parallel_for(p.batch * p.heads, [&](std::int64_t index) {
     HeadSums& own = sums[static_cast<std::size_t>(index)];
-    if (stats != nullptr) forward_site<true>(problem, tile, index, inverse_log, out, softmax, own);
-    else forward_site<false>(problem, tile, index, inverse_log, out, softmax, own);
+    if (stats != nullptr) forward_site<true>(problem, tile, index, inverse_log, out, wide, softmax, own);
+    else forward_site<false>(problem, tile, index, inverse_log, out, wide, softmax, own);
   });
   if (stats == nullptr) return;
   for (std::int64_t h = 0; h < p.heads; ++h) stats[h] = statistics_of(sums, h, p);
@@ -535,7 +538,7 @@ struct BackwardScratch {
 };
 
 template <class T>
-void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t index, const T* out,
+void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t index, const float* wide,
                    const float* softmax, const T* d_out, const Heads<T>& dq, const Heads<T>& dk,
                    const Heads<T>& dv, float* d_gains) {
   static thread_local BackwardScratch<T> scratch;
@@ -570,7 +573,7 @@ void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t 
     copy_rows(d_out + first, out_row, queries, width, padded, d_out_rows);
     RowFacts facts{};
     for (std::int64_t r = 0; r < queries; ++r) {
-      facts.product[r] = dot_of<T>(d_out_rows + r * padded, out + first + r * out_row, width);
+      facts.product[r] = dot_of(d_out_rows + r * padded, wide + first + r * out_row, width);
       const float* saved = softmax + 2 * (index * p.queries + i + r);
       facts.max[r] = saved[0];
       facts.log2_sum[r] = saved[1];
@@ -688,15 +691,15 @@ void add_gain_gradients(const AttentionProblem& p, const std::vector<float>& par
 }
 
 template <class T>
-void backward(const AttentionProblem& p, Heads<const T> q, Heads<const T> k, Heads<const T> v, const T* out,
-              const float* softmax, const T* d_out, Heads<T> dq, Heads<T> dk, Heads<T> dv,
+void backward(const AttentionProblem& p, Heads<const T> q, Heads<const T> k, Heads<const T> v,
+              const float* wide, const float* softmax, const T* d_out, Heads<T> dq, Heads<T> dk, Heads<T> dv,
               float* d_query_gain, float* d_key_gain) {
   const Problem<T> problem(p, q, k, v);
   const Tile<T>& tile = kernels::tile<T>();
   const std::int64_t sites = p.batch * p.heads;
   std::vector<float> gains(static_cast<std::size_t>(sites * 2 * p.width));
   parallel_for(sites, [&](std::int64_t index) {
-    backward_site(problem, tile, index, out, softmax, d_out, dq, dk, dv, gains.data() + index * 2 * p.width);
+    backward_site(problem, tile, index, wide, softmax, d_out, dq, dk, dv, gains.data() + index * 2 * p.width);
   });
   if (p.norm.query_gain == nullptr) return;
   if (p.norm.whole) {
@@ -708,23 +711,23 @@ void backward(const AttentionProblem& p, Heads<const T> q, Heads<const T> k, Hea
 }
 
 void forward_fp32(const AttentionProblem& p, Heads<const float> q, Heads<const float> k, Heads<const float> v,
-                  float* out, float* softmax, AttentionStats* stats) {
-  forward(p, q, k, v, out, softmax, stats);
+                  float* out, float* wide, float* softmax, AttentionStats* stats) {
+  forward(p, q, k, v, out, wide, softmax, stats);
 }
 void forward_bf16(const AttentionProblem& p, Heads<const bf16> q, Heads<const bf16> k, Heads<const bf16> v,
-                  bf16* out, float* softmax, AttentionStats* stats) {
-  forward(p, q, k, v, out, softmax, stats);
+                  bf16* out, float* wide, float* softmax, AttentionStats* stats) {
+  forward(p, q, k, v, out, wide, softmax, stats);
 }
 void backward_fp32(const AttentionProblem& p, Heads<const float> q, Heads<const float> k,
-                   Heads<const float> v, const float* out, const float* softmax, const float* d_out,
+                   Heads<const float> v, const float* wide, const float* softmax, const float* d_out,
                    Heads<float> dq, Heads<float> dk, Heads<float> dv, float* d_query_gain,
                    float* d_key_gain) {
-  backward(p, q, k, v, out, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
+  backward(p, q, k, v, wide, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
 }
 void backward_bf16(const AttentionProblem& p, Heads<const bf16> q, Heads<const bf16> k, Heads<const bf16> v,
-                   const bf16* out, const float* softmax, const bf16* d_out, Heads<bf16> dq, Heads<bf16> dk,
+                   const float* wide, const float* softmax, const bf16* d_out, Heads<bf16> dq, Heads<bf16> dk,
                    Heads<bf16> dv, float* d_query_gain, float* d_key_gain) {
-  backward(p, q, k, v, out, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
+  backward(p, q, k, v, wide, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
 }
 
 }  // namespace
@@ -742,27 +745,27 @@ HWY_EXPORT(backward_bf16);
 
 template <>
 void attention_forward(const AttentionProblem& p, Heads<const float> q, Heads<const float> k,
-                       Heads<const float> v, float* out, float* softmax, AttentionStats* stats) {
-  HWY_DYNAMIC_DISPATCH(forward_fp32)(p, q, k, v, out, softmax, stats);
+                       Heads<const float> v, float* out, float* wide, float* softmax, AttentionStats* stats) {
+  HWY_DYNAMIC_DISPATCH(forward_fp32)(p, q, k, v, out, wide, softmax, stats);
 }
 template <>
 void attention_forward(const AttentionProblem& p, Heads<const bf16> q, Heads<const bf16> k,
-                       Heads<const bf16> v, bf16* out, float* softmax, AttentionStats* stats) {
-  HWY_DYNAMIC_DISPATCH(forward_bf16)(p, q, k, v, out, softmax, stats);
+                       Heads<const bf16> v, bf16* out, float* wide, float* softmax, AttentionStats* stats) {
+  HWY_DYNAMIC_DISPATCH(forward_bf16)(p, q, k, v, out, wide, softmax, stats);
 }
 template <>
 void attention_backward(const AttentionProblem& p, Heads<const float> q, Heads<const float> k,
-                        Heads<const float> v, const float* out, const float* softmax, const float* d_out,
+                        Heads<const float> v, const float* wide, const float* softmax, const float* d_out,
                         Heads<float> dq, Heads<float> dk, Heads<float> dv, float* d_query_gain,
                         float* d_key_gain) {
-  HWY_DYNAMIC_DISPATCH(backward_fp32)(p, q, k, v, out, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
+  HWY_DYNAMIC_DISPATCH(backward_fp32)(p, q, k, v, wide, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
 }
 template <>
 void attention_backward(const AttentionProblem& p, Heads<const bf16> q, Heads<const bf16> k,
-                        Heads<const bf16> v, const bf16* out, const float* softmax, const bf16* d_out,
+                        Heads<const bf16> v, const float* wide, const float* softmax, const bf16* d_out,
                         Heads<bf16> dq, Heads<bf16> dk, Heads<bf16> dv, float* d_query_gain,
                         float* d_key_gain) {
-  HWY_DYNAMIC_DISPATCH(backward_bf16)(p, q, k, v, out, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
+  HWY_DYNAMIC_DISPATCH(backward_bf16)(p, q, k, v, wide, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
 }
 
 }  // namespace evenkeel::kernels

@@ -48,18 +48,20 @@ struct Heads {
   std::ptrdiff_t sequence = 0, token = 0;
 };
 
-/// out [B, T, H, K] contiguous, 0 for a query that sees nothing; softmax [B, H, T, 2], for the way back: the
-/// largest score before s (after it with a soft cap) and log2 of the sum of the weights relative to it, kept
-/// apart because the log of the denominator would round away the digits that tell large scores apart; stats
-/// [H] or null.
+/// out [B, T, H, K] contiguous, 0 for a query that sees nothing. The rest is for the way back. wide: out
+/// before it was rounded to T (may be out itself when T is fp32): a row that looks at one key has a gradient
+/// of zero only because <d out, out> cancels to the bit, and rounding would leave noise in its place. softmax
+/// [B, H, T, 2]: the largest score before s (after it with a soft cap) and log2 of the sum of the weights
+/// relative to it, kept apart because the log of the denominator would round away the digits that tell large
+/// scores apart; stats [H] or null.
 template <class T>
 void attention_forward(const AttentionProblem& problem, Heads<const T> q, Heads<const T> k, Heads<const T> v,
-                       T* out, float* softmax, AttentionStats* stats);
+                       T* out, float* wide, float* softmax, AttentionStats* stats);
 
 /// Gradients of q, k, v (overwritten) and of the gains (overwritten; null without norm).
 template <class T>
 void attention_backward(const AttentionProblem& problem, Heads<const T> q, Heads<const T> k, Heads<const T> v,
-                        const T* out, const float* softmax, const T* d_out, Heads<T> dq, Heads<T> dk,
+                        const float* wide, const float* softmax, const T* d_out, Heads<T> dq, Heads<T> dk,
                         Heads<T> dv, float* d_query_gain, float* d_key_gain);
 
 }  // namespace evenkeel::kernels

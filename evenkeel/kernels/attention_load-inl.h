@@ -25,8 +25,8 @@ HWY_INLINE float sum_of(const T* x, std::int64_t n) {
   for (std::int64_t i = 0; i < n; i += lanes()) total = hn::Add(total, load_n(x + i, n - i));
   return sum(total);
 }
-template <class T>
-HWY_INLINE float dot_of(const T* x, const T* y, std::int64_t n) {
+template <class A, class B>
+HWY_INLINE float dot_of(const A* x, const B* y, std::int64_t n) {
   VF total = hn::Zero(f32);
   for (std::int64_t i = 0; i < n; i += lanes())
     total = hn::MulAdd(load_n(x + i, n - i), load_n(y + i, n - i), total);

@@ -88,19 +88,22 @@ struct FusedAttention : torch::autograd::Function<FusedAttention> {
     const kernels::AttentionProblem p = problem_of(x, memory, query_gain, key_gain, *setting);
     at::Tensor out = at::empty({x.size(0), p.heads * p.width}, x.options()),
                softmax = at::empty({p.batch, p.heads, p.queries, 2}, x.options().dtype(at::kFloat));
+    const at::Tensor wide =
+        x.scalar_type() == at::kFloat ? out : at::empty(out.sizes(), x.options().dtype(at::kFloat));
     with_storage(x.scalar_type(), [&](auto tag) {
       using T = decltype(tag);
       const Operands<const T> in = constant(operands<T>(x, memory, setting->options));
-      kernels::attention_forward<T>(p, in.q, in.k, in.v, values<T>(out), softmax.data_ptr<float>(), stats);
+      kernels::attention_forward<T>(p, in.q, in.k, in.v, values<T>(out), wide.data_ptr<float>(),
+                                    softmax.data_ptr<float>(), stats);
     });
-    ctx->save_for_backward({x, memory, query_gain, key_gain, out, softmax});
+    ctx->save_for_backward({x, memory, query_gain, key_gain, wide, softmax});
     ctx->saved_data["setting"] = c10::IValue::make_capsule(setting);
     return out;
   }
   static variable_list backward(AutogradContext* ctx, variable_list upstream) {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &memory = saved[1], &query_gain = saved[2], &key_gain = saved[3],
-                     &out = saved[4], &softmax = saved[5];
+                     &wide = saved[4], &softmax = saved[5];
     const auto setting = c10::static_intrusive_pointer_cast<Setting>(ctx->saved_data["setting"].toCapsule());
     const at::Tensor d_out = upstream[0].contiguous();
     const auto like = [](const at::Tensor& t) { return t.defined() ? at::empty_like(t) : at::Tensor(); };
@@ -111,7 +114,7 @@ struct FusedAttention : torch::autograd::Function<FusedAttention> {
       using T = decltype(tag);
       const Operands<const T> in = constant(operands<T>(x, memory, setting->options));
       const Operands<T> gradient = operands<T>(dx, d_memory, setting->options);
-      kernels::attention_backward<T>(p, in.q, in.k, in.v, values<const T>(out), softmax.data_ptr<float>(),
+      kernels::attention_backward<T>(p, in.q, in.k, in.v, wide.data_ptr<float>(), softmax.data_ptr<float>(),
                                      values<const T>(d_out), gradient.q, gradient.k, gradient.v,
                                      values<float>(d_query_gain), values<float>(d_key_gain));
     });

@@ -156,16 +156,16 @@ void attention(const Shape& s) {
       p.dropout.seed = 9;
     }
     auto out = room<T>(q_n), dq = room<T>(q_n), dk = room<T>(k_n), dv = room<T>(k_n);
-    auto softmax = room<float>(2 * s.batch * s.heads * s.queries);
+    auto softmax = room<float>(2 * s.batch * s.heads * s.queries), wide = room<float>(q_n);
     auto d_query_gain = room<float>(gains), d_key_gain = room<float>(gains);
     auto stats = room<AttentionStats>(s.heads);
     const auto in = [&](const std::vector<T>& x, std::int64_t tokens) {
       return Heads<const T>{x.data(), tokens * d, d};
     };
     const auto to = [&](std::vector<T>& x, std::int64_t tokens) { return Heads<T>{x.data(), tokens * d, d}; };
-    attention_forward<T>(p, in(q, s.queries), in(k, s.keys), in(v, s.keys), out.data(), softmax.data(),
-                         stats.data());
-    attention_backward<T>(p, in(q, s.queries), in(k, s.keys), in(v, s.keys), out.data(), softmax.data(),
+    attention_forward<T>(p, in(q, s.queries), in(k, s.keys), in(v, s.keys), out.data(), wide.data(),
+                         softmax.data(), stats.data());
+    attention_backward<T>(p, in(q, s.queries), in(k, s.keys), in(v, s.keys), wide.data(), softmax.data(),
                           d_out.data(), to(dq, s.queries), to(dk, s.keys), to(dv, s.keys),
                           d_query_gain.data(), d_key_gain.data());
     Results results;

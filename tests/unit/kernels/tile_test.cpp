@@ -160,15 +160,15 @@ TEST(Tile, KernelsGiveTheSameOnAmxLayouts) {
     p.causal = true;
     p.scale = 0.2;
     std::vector<bf16> out(d_out.size()), gradient(qkv.size());
-    std::vector<float> softmax(static_cast<std::size_t>(2 * batch * heads * time)), all;
+    std::vector<float> softmax(static_cast<std::size_t>(2 * batch * heads * time)), wide(out.size()), all;
     const auto in = [&](std::int64_t i) {
       return Heads<const bf16>{qkv.data() + i * heads * width, time * row, row};
     };
     const auto to = [&](std::int64_t i) {
       return Heads<bf16>{gradient.data() + i * heads * width, time * row, row};
     };
-    attention_forward<bf16>(p, in(0), in(1), in(2), out.data(), softmax.data(), nullptr);
-    attention_backward<bf16>(p, in(0), in(1), in(2), out.data(), softmax.data(), d_out.data(), to(0), to(1),
+    attention_forward<bf16>(p, in(0), in(1), in(2), out.data(), wide.data(), softmax.data(), nullptr);
+    attention_backward<bf16>(p, in(0), in(1), in(2), wide.data(), softmax.data(), d_out.data(), to(0), to(1),
                              to(2), nullptr, nullptr);
     for (const bf16 v : out) all.push_back(to_float(v));
     for (const bf16 v : gradient) all.push_back(to_float(v));

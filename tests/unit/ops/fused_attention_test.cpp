@@ -241,6 +241,30 @@ TEST(FusedAttention, LargeScoresLoseNoDigitOfTheirDifferences) {
   });
 }
 
+TEST(FusedAttention, RowsThatAlmostChooseOneKeyKeepTheirSmallGradients) {
+  // With one weight near 1 the gradients of a row's scores are small differences: <d out, out> from an output
+  // rounded to bf16 would drown them.
+  test::with_each_instruction_set([] {
+    Arranged fused = make({2, 2, 40, 16}, at::kBFloat16), plain = make({2, 2, 40, 16}, at::kDouble);
+    for (Arranged* s : {&fused, &plain}) s->options.scale *= 16;
+    std::vector<kernels::AttentionStats> stats;
+    const at::Tensor y = fused_attention(fused.in, fused.options, &stats),
+                     z = fused_attention_plain(plain.in, plain.options);
+    EXPECT_LT(stats[0].entropy, 0.2);
+    const at::Tensor weight = leaf(z.sizes(), 31, at::kDouble).detach();
+    (y.to(at::kDouble) * weight).sum().backward();
+    (z * weight).sum().backward();
+    for (const std::int64_t part : {0, 1}) {  // queries, keys
+      const auto of = [&](const Arranged& s) {
+        return s.in.x.grad().narrow(1, part * 32, 32).to(at::kDouble);
+      };
+      const at::Tensor error = of(fused) - of(plain);
+      // Each score's gradient is rounded to bf16, 2e-3 of its size at most; a fifth of that on average.
+      EXPECT_LT((error.norm() / of(plain).norm()).item<double>(), 0.004) << part;
+    }
+  });
+}
+
 TEST(FusedAttention, HugeScoresChooseOneKey) {
   test::with_each_instruction_set([] {
     for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
