@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <string_view>
+
+#include "evenkeel/base/error.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -15,7 +18,7 @@
 namespace evenkeel::kernels {
 namespace {
 
-constexpr std::array kNames{"portable", "avx2", "avx512", "avx512_bf16", "amx"};
+constexpr std::array<std::string_view, 5> kNames{"portable", "avx2", "avx512", "avx512_bf16", "amx"};
 
 #if defined(__x86_64__)
 /// The kernel hands out the tile registers, 8 KiB of state, only to processes that ask.
@@ -87,8 +90,17 @@ void limit_isa(Isa highest) {
   forbid_above(highest);
 }
 
+void check_isa_setting() {
+  const char* wanted = std::getenv("EVENKEEL_ISA");
+  if (wanted == nullptr || std::find(kNames.begin(), kNames.end(), std::string_view(wanted)) != kNames.end())
+    return;
+  throw InputError(
+      std::string("EVENKEEL_ISA must be one of portable, avx2, avx512, avx512_bf16, amx, got \"") + wanted +
+      "\"; change it or unset it");
+}
+
 std::string isa_name(Isa isa) {
-  return kNames[static_cast<std::size_t>(isa)];
+  return std::string(kNames[static_cast<std::size_t>(isa)]);
 }
 
 }  // namespace evenkeel::kernels

@@ -14,6 +14,8 @@ Isa isa();
 /// EVENKEEL_ISA (portable, avx2, avx512, avx512_bf16 or amx) at the first call of isa(). The processor still
 /// has to have it. Call before any kernel runs.
 void limit_isa(Isa highest);
+/// Throws InputError when EVENKEEL_ISA holds none of those names (isa() itself counts it as no limit).
+void check_isa_setting();
 std::string isa_name(Isa isa);
 
 /// Whether isa() includes AVX512-BF16: vectors of fp32 are then rounded to bf16 by one instruction.

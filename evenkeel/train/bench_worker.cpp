@@ -18,6 +18,7 @@
 #include "evenkeel/base/hash.h"
 #include "evenkeel/base/rng.h"
 #include "evenkeel/base/version.h"
+#include "evenkeel/kernels/isa.h"
 #include "evenkeel/ops/memory.h"
 #include "evenkeel/ops/threads.h"
 #include "evenkeel/train/build_model.h"
@@ -192,6 +193,7 @@ Json answer_to(const Json& request, std::unique_ptr<Session>& session) {
 }  // namespace
 
 void serve_bench(std::istream& in, std::ostream& out) {
+  kernels::check_isa_setting();
   ops::keep_freed_memory();
   std::unique_ptr<Session> session;
   for (std::string line; std::getline(in, line);) {

@@ -11,6 +11,7 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/data/source.h"
+#include "evenkeel/kernels/isa.h"
 #include "evenkeel/ops/memory.h"
 #include "evenkeel/ops/threads.h"
 #include "evenkeel/optim/adamw.h"
@@ -253,6 +254,7 @@ class Trainer {
 }  // namespace
 
 Outcome run(const fs::path& run_directory, const Options& options) {
+  kernels::check_isa_setting();
   runs::Manifest manifest = runs::read_manifest(run_directory);
   if (const auto result = runs::read_result(run_directory)) return outcome_of(*result);
   if (manifest.imported) {

@@ -4,9 +4,11 @@
 
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <vector>
 
+#include "evenkeel/base/error.h"
 #include "evenkeel/base/rng.h"
 #include "evenkeel/kernels/attention.h"
 #include "evenkeel/kernels/isa.h"
@@ -114,6 +116,17 @@ TEST(Tile, EveryImplementationMultiplies) {
     check(tile<bf16>());
   });
   check(emulated_amx());
+}
+
+TEST(Isa, AnUnknownNameInTheEnvironmentIsRefused) {
+  const char* before = std::getenv("EVENKEEL_ISA");
+  const std::string kept = before != nullptr ? before : "";
+  setenv("EVENKEEL_ISA", "avx3", 1);
+  EXPECT_THROW(check_isa_setting(), InputError);
+  setenv("EVENKEEL_ISA", "avx2", 1);
+  EXPECT_NO_THROW(check_isa_setting());
+  if (before != nullptr) setenv("EVENKEEL_ISA", kept.c_str(), 1);
+  else unsetenv("EVENKEEL_ISA");
 }
 
 TEST(Tile, AmxFlushesNothingTheOthersKeep) {
