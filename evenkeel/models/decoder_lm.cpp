@@ -56,7 +56,8 @@ nn::Stream Block::forward(const nn::Stream& in, std::int64_t batch, const nn::Co
 
 at::Tensor Block::mlp(const at::Tensor& x, const nn::Context& context) const {
   if (!context.fused()) return fc2_.forward(ops::activation(fc1_.forward(x, context), activation_), context);
-  ops::MlpWeights weights{fc1_.weight.value, {}, fc2_.weight.value, {}, activation_};
+  const std::vector<at::Tensor> matrices = nn::weights_in_use({&fc1_, &fc2_}, context);
+  ops::MlpWeights weights{matrices[0], {}, matrices[1], {}, activation_};
   if (fc1_.bias != nullptr) {
     weights.b1 = fc1_.bias->value;
     weights.b2 = fc2_.bias->value;

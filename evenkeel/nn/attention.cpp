@@ -49,20 +49,26 @@ at::Tensor Attention::forward(const at::Tensor& x, std::int64_t batch, const Con
   const auto split = [&](const at::Tensor& y) {
     return y.view({batch, time, shape_.heads, shape_.head_width()});
   };
-  at::Tensor query = split(q.forward(x, context)), key = split(k.forward(x, context));
+  const std::vector<at::Tensor> weights = weights_in_use({&q, &k, &v}, context);
+  const auto project = [&](const Linear& layer, std::size_t i) {
+    const at::Tensor bias = layer.bias != nullptr ? layer.bias->value : at::Tensor();
+    return split(ops::linear(x, weights[i], bias, context.rounding()));
+  };
+  at::Tensor query = project(q, 0), key = project(k, 1);
   if (query_transform_ != nullptr) query = query_transform_->forward(query);
   if (key_transform_ != nullptr) key = key_transform_->forward(key);
   query = ops::rotary(query, cos_, sin_);
   key = ops::rotary(key, cos_, sin_);
-  const at::Tensor value = split(v.forward(x, context)).transpose(1, 2).contiguous();
+  const at::Tensor value = project(v, 2).transpose(1, 2).contiguous();
   const at::Tensor mask = mask_.narrow(0, 0, time).narrow(1, 0, time);
-  const ops::AttentionResult result = ops::causal_attention(query, key, value, mask, context.rounding());
+  const ops::AttentionResult result =
+      ops::causal_attention(query, key, value, mask, context.rounding(), context.temperature);
   if (context.stats != nullptr) report(ops::attention_stats(query, key, result), site_, *context.stats);
   return o.forward(result.out.transpose(1, 2).reshape({batch * time, shape_.width}), context);
 }
 
 at::Tensor Attention::fused(const at::Tensor& x, std::int64_t batch, const Context& context) const {
-  ops::LinearWeights weights{{q.weight.value, k.weight.value, v.weight.value}, {}};
+  ops::LinearWeights weights{weights_in_use({&q, &k, &v}, context), {}};
   if (q.bias != nullptr) weights.biases = {q.bias->value, k.bias->value, v.bias->value};
   ops::FusedAttentionInputs in;
   in.x = ops::fused_linear(x, weights);
@@ -71,7 +77,7 @@ at::Tensor Attention::fused(const at::Tensor& x, std::int64_t batch, const Conte
   ops::FusedAttentionOptions options;
   options.batch = batch;
   options.heads = shape_.heads;
-  options.scale = 1 / std::sqrt(static_cast<double>(shape_.head_width()));
+  options.scale = 1 / std::sqrt(static_cast<double>(shape_.head_width())) / context.temperature;
   const auto query = query_transform_ != nullptr ? query_transform_->as_norm() : std::nullopt;
   const auto key = key_transform_ != nullptr ? key_transform_->as_norm() : std::nullopt;
   if (query && key) {
@@ -112,6 +118,11 @@ void Attention::convert_buffers(at::ScalarType type) {
   cos_ = cos_.to(type);
   sin_ = sin_.to(type);
   mask_ = ops::causal_mask(shape_.context, type);
+}
+
+void Attention::set_weight_transform(const std::string& name, std::unique_ptr<WeightTransform> transform) {
+  WeightTransform& added = add_child(name, std::move(transform));
+  for (Linear* member : added.members()) member->set_weight_transform(added);
 }
 
 void Attention::set_transforms(const std::string& name, std::unique_ptr<HeadTransform> query,

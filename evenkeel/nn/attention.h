@@ -53,6 +53,9 @@ class Attention : public Module {
   /// Fills the slots; their parameters become "<path>.q_norm.*" and "<path>.k_norm.*" for name = "norm".
   void set_transforms(const std::string& name, std::unique_ptr<HeadTransform> query,
                       std::unique_ptr<HeadTransform> key);
+  /// A transform of the weights of several of q, k, v together, which it fills the slots of; its parameters
+  /// become "<path>.<name>.*".
+  void set_weight_transform(const std::string& name, std::unique_ptr<WeightTransform> transform);
   const AttentionShape& shape() const { return shape_; }
 
   Linear &q, &k, &v, &o;

@@ -37,6 +37,7 @@ struct Context {
   std::int64_t step = 0;                   ///< optimiser steps done before this forward pass
   Precision precision = Precision::kFp32;  ///< of matrix products; kAuto counts as fp32
   OpPath ops = OpPath::kPlain;             ///< fused kernels or elementary operations
+  double temperature = 1;                  ///< attention logits are divided by it
   StatSink* stats = nullptr;               ///< null: measure nothing. Measuring changes no bit of the result.
 
   bool fused() const { return ops == OpPath::kFused; }

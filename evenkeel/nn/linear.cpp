@@ -14,12 +14,17 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias, Role role)
 }
 
 at::Tensor Linear::forward(const at::Tensor& x, const Context& context) const {
+  const at::Tensor in_use = weights_in_use({this}, context)[0];
   if (context.fused()) {
-    ops::LinearWeights weights{{weight.value}, {}};
+    ops::LinearWeights weights{{in_use}, {}};
     if (bias != nullptr) weights.biases = {bias->value};
     return ops::fused_linear(x, weights);
   }
-  return ops::linear(x, weight.value, bias != nullptr ? bias->value : at::Tensor(), context.rounding());
+  return ops::linear(x, in_use, bias != nullptr ? bias->value : at::Tensor(), context.rounding());
+}
+
+void Linear::set_weight_transform(const std::string& name, std::unique_ptr<WeightTransform> transform) {
+  weight_transform_ = &add_child(name, std::move(transform));
 }
 
 std::vector<OpUse> Linear::op_uses(const Context& context) const {

@@ -5,6 +5,7 @@
 
 #include "evenkeel/nn/context.h"
 #include "evenkeel/nn/module.h"
+#include "evenkeel/nn/weight_transform.h"
 
 namespace evenkeel::nn {
 
@@ -17,8 +18,17 @@ class Linear : public Module {
   at::Tensor forward(const at::Tensor& x, const Context& context) const;
   std::vector<OpUse> op_uses(const Context& context) const override;
 
+  /// The slot of treatments that act on this matrix alone; its parameters become "<path>.<name>.*".
+  void set_weight_transform(const std::string& name, std::unique_ptr<WeightTransform> transform);
+  /// The slot filled with a transform that others own and share.
+  void set_weight_transform(WeightTransform& transform) { weight_transform_ = &transform; }
+  const WeightTransform* weight_transform() const { return weight_transform_; }
+
   Param& weight;
   Param* bias = nullptr;  ///< null without bias
+
+ private:
+  WeightTransform* weight_transform_ = nullptr;
 };
 
 }  // namespace evenkeel::nn

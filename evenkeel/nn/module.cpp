@@ -44,6 +44,19 @@ Param& Module::add_param(std::string name, std::vector<std::int64_t> shape, Role
   return *params_.back();
 }
 
+Buffer& Module::add_buffer(std::string name, at::Tensor value) {
+  buffers_.push_back(std::make_unique<Buffer>(Buffer{std::move(name), std::move(value)}));
+  return *buffers_.back();
+}
+
+std::vector<Buffer*> Module::buffers() {
+  std::vector<Buffer*> all;
+  visit([&](Module& module) {
+    for (const auto& buffer : module.buffers_) all.push_back(buffer.get());
+  });
+  return all;
+}
+
 std::vector<Param*> Module::parameters() {
   std::vector<Param*> all;
   visit([&](Module& module) {
@@ -70,7 +83,9 @@ void Module::visit(const std::function<void(Module&)>& visitor) {
 void Module::name_tree(const std::string& path) {
   path_ = path;
   const std::string prefix = path.empty() ? "" : path + ".";
-  for (const auto& param : params_) param->name = prefix + param->name.substr(param->name.rfind('.') + 1);
+  const auto rename = [&](std::string& name) { name = prefix + name.substr(name.rfind('.') + 1); };
+  for (const auto& param : params_) rename(param->name);
+  for (const auto& buffer : buffers_) rename(buffer->name);
   for (const auto& [name, child] : children_) child->name_tree(prefix + name);
 }
 
@@ -80,6 +95,7 @@ void Module::convert(at::ScalarType type) {
       param->value = param->value.detach().to(type).clone();
       param->value.set_requires_grad(true);
     }
+    for (const auto& buffer : module.buffers_) buffer->value = buffer->value.to(type);
     module.convert_buffers(type);
   });
 }
@@ -94,6 +110,7 @@ void initialise(Module& root, std::uint64_t seed) {
     for (std::int64_t i = 0; i < values.numel(); ++i) out[i] = static_cast<float>(draw(rng, *param));
     param->value.copy_(values);
   }
+  root.visit([&](Module& module) { module.parameters_drawn(seed); });
 }
 
 }  // namespace evenkeel::nn

@@ -20,7 +20,7 @@ namespace evenkeel::nn {
 struct Context;
 struct OpUse;
 
-enum class Role { kEmbedding, kHead, kMatrix, kGain, kBias };
+enum class Role { kEmbedding, kHead, kMatrix, kGain, kBias, kGamma };
 enum class Init { kNormal, kTruncatedNormal, kOnes, kZeros };
 
 struct Param {
@@ -31,8 +31,14 @@ struct Param {
   std::int64_t fan_in = 0, fan_out = 0;
   Init init = Init::kZeros;
   double init_std = 0;  ///< of the drawn values, after truncation
-  /// Gains and biases are spared weight decay unless optim.decay_gains.
-  bool is_matrix() const { return role != Role::kGain && role != Role::kBias; }
+  /// Gains and biases are spared weight decay unless optim.decay_gains, gammas unless optim.decay_gammas.
+  bool is_matrix() const { return role != Role::kGain && role != Role::kBias && role != Role::kGamma; }
+};
+
+/// State that is not trained but belongs to the model, such as a singular vector: it is saved with it.
+struct Buffer {
+  std::string name;  ///< path, like a parameter's
+  at::Tensor value;  ///< fp32; replaced rather than written to, so that a graph keeps the one it used
 };
 
 class Module {
@@ -44,13 +50,20 @@ class Module {
   /// All parameters of this module and its children: own ones first, then children, each in order of
   /// declaration.
   std::vector<Param*> parameters();
+  /// All buffers, in the same order.
+  std::vector<Buffer*> buffers();
   /// Total number of values in parameters().
   std::int64_t count();
   /// Calls `visitor` on this module and then on every module below, in order of declaration.
   void visit(const std::function<void(Module&)>& visitor);
   /// The ops that this module itself (not its children) would run in `context`.
   virtual std::vector<OpUse> op_uses(const Context& context) const;
-  /// Converts every parameter (dropping gradients) and constant table, for checks in double precision.
+  /// What this module itself does once its parameters are drawn; `seed` is that of the draw.
+  virtual void parameters_drawn(std::uint64_t /*seed*/) {}
+  /// What this module itself does after each optimiser step.
+  virtual void after_update() {}
+  /// Converts every parameter (dropping gradients), buffer and constant table, for checks in double
+  /// precision.
   void convert(at::ScalarType type);
   /// Sets the path of this module, of everything below it and of every parameter. The root's path is "".
   void name_tree(const std::string& path = "");
@@ -62,6 +75,8 @@ class Module {
   /// Declares a parameter filled with zeros; `name` without dots.
   Param& add_param(std::string name, std::vector<std::int64_t> shape, Role role, Init init,
                    double init_std = 0);
+  /// Declares a buffer; `name` without dots.
+  Buffer& add_buffer(std::string name, at::Tensor value);
   /// Takes `child` in under `name` (dots allowed, as in "blocks.0") and returns it.
   template <class M>
   M& add_child(std::string name, std::unique_ptr<M> child) {
@@ -75,13 +90,14 @@ class Module {
  private:
   std::string path_;
   std::vector<std::unique_ptr<Param>> params_;
+  std::vector<std::unique_ptr<Buffer>> buffers_;
   std::vector<std::pair<std::string, std::unique_ptr<Module>>> children_;
 };
 
-/// Names the tree and draws every parameter from (seed, stream "init/" + its name), so a parameter's start
-/// depends on nothing but the seed and its own name. Normal, or truncated normal at 2 sigma with sigma /
-/// 0.8796257 so that the standard deviation after truncation is init_std (arXiv 2309.14322; Flax "lecun
-/// normal").
+/// Names the tree, draws every parameter and tells the modules. A parameter is drawn from (seed, stream
+/// "init/" + its name), so a parameter's start depends on nothing but the seed and its own name. Normal, or
+/// truncated normal at 2 sigma with sigma / 0.8796257 so that the standard deviation after truncation is
+/// init_std (arXiv 2309.14322; Flax "lecun normal").
 void initialise(Module& root, std::uint64_t seed);
 
 }  // namespace evenkeel::nn

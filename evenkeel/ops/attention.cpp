@@ -16,10 +16,10 @@ at::Tensor causal_mask(std::int64_t time, const at::TensorOptions& options) {
 }
 
 AttentionResult causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const at::Tensor& mask, Rounding rounding) {
+                                 const at::Tensor& mask, Rounding rounding, double temperature) {
   const std::int64_t batch = q.size(0), heads = q.size(1), time = q.size(2), width = q.size(3);
   const auto flat = [&](const at::Tensor& x) { return x.view({batch * heads, time, width}); };
-  const double scale = 1 / std::sqrt(static_cast<double>(width));
+  const double scale = 1 / std::sqrt(static_cast<double>(width)) / temperature;
   const at::Tensor logits = batched_product(flat(q), flat(k).transpose(1, 2), scale, mask, rounding);
   const at::Tensor weights = at::softmax(logits, -1);
   const at::Tensor out = batched_product(weights, flat(v), 1, {}, rounding);

@@ -19,9 +19,9 @@ struct AttentionResult {
 };
 
 /// q, k, v [B, H, T, K] contiguous; mask from causal_mask(T). Differentiable. Softmax in the dtype of q, the
-/// two products under `rounding`.
+/// two products under `rounding`. z is divided by `temperature` too.
 AttentionResult causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const at::Tensor& mask, Rounding rounding);
+                                 const at::Tensor& mask, Rounding rounding, double temperature = 1);
 
 /// [T, T]: 0 for j <= i, -inf above.
 at::Tensor causal_mask(std::int64_t time, const at::TensorOptions& options);

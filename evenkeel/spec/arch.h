@@ -26,6 +26,16 @@ struct EnumNames<ActivationKind> {
                                     std::pair{ActivationKind::kRelu, "relu"}};
 };
 
+/// Where the norms stand (Vaswani et al. 2017; Xiong et al. 2020, arXiv 2002.04745): pre_ln x + f(LN(x)) with
+/// a norm before the head; post_ln LN(x + f(x)); none x + f(x) and no norm anywhere, as sigma-reparam allows.
+enum class ResidualScheme { kPreLn, kPostLn, kNone };
+template <>
+struct EnumNames<ResidualScheme> {
+  static constexpr std::array names{std::pair{ResidualScheme::kPreLn, "pre_ln"},
+                                    std::pair{ResidualScheme::kPostLn, "post_ln"},
+                                    std::pair{ResidualScheme::kNone, "none"}};
+};
+
 /// One rung of a size ladder. Heads grow with the width, so the head width K = width / heads stays constant.
 struct Rung {
   std::string name;
@@ -42,6 +52,7 @@ struct ArchSpec {
   std::optional<std::string> size;  ///< after resolve: always set
   std::optional<std::int64_t> width, depth, heads, ffn_width;
   std::int64_t context = 128;
+  ResidualScheme residual = ResidualScheme::kPreLn;
   ActivationKind activation = ActivationKind::kGeluTanh;
   bool bias = false;
   double dropout = 0;
@@ -62,6 +73,11 @@ struct ArchSpec {
           {.doc = "H, attention heads per block; must divide width into an even head width.", .min = 1});
     visit("ffn_width", self.ffn_width, {.doc = "F, hidden width of the MLP. auto: 4 * width.", .min = 1});
     visit("context", self.context, {.doc = "T, tokens per sequence.", .min = 2});
+    visit("residual", self.residual,
+          {.doc =
+               "Where the norms stand: pre_ln (before each branch, and before the head), post_ln (after each "
+               "addition) or none.",
+           .source = "arXiv 2002.04745"});
     visit("activation", self.activation,
           {.doc = "Of the MLP: gelu_tanh, gelu_erf (PyTorch's default GELU) or relu."});
     visit("bias", self.bias, {.doc = "Biases in linear layers and norms."});

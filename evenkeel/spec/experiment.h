@@ -7,6 +7,7 @@
 
 #include "evenkeel/config/bind.h"
 #include "evenkeel/spec/arch.h"
+#include "evenkeel/spec/change.h"
 #include "evenkeel/spec/data.h"
 #include "evenkeel/spec/interventions.h"
 #include "evenkeel/spec/optim.h"
@@ -20,6 +21,7 @@ struct Experiment {
   DataSpec data;
   OptimSpec optim;
   TrainSpec train;
+  ChangeSpec change;
   TelemetrySpec telemetry;
 
   static void fields(auto& self, auto&& visit) {
@@ -28,6 +30,7 @@ struct Experiment {
     visit("data", self.data);
     visit("optim", self.optim);
     visit("train", self.train);
+    visit("change", self.change);
     visit("telemetry", self.telemetry);
   }
 };

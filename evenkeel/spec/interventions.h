@@ -2,6 +2,8 @@
 // bit-identical to a build without it.
 #pragma once
 
+#include <cstdint>
+
 #include "evenkeel/config/field.h"
 
 namespace evenkeel {
@@ -16,8 +18,92 @@ struct EnumNames<QkNorm> {
                                     std::pair{QkNorm::kWholeDim, "whole_dim"}};
 };
 
+/// W -> gamma / sigma(W) W in every linear layer (Zhai et al. 2023, arXiv 2303.06296); spectral_norm: gamma
+/// is not trained (Miyato et al. 2018, arXiv 1802.05957); stats_only: sigma is tracked, the weight stays as
+/// it is.
+enum class SigmaReparam { kOff, kOn, kSpectralNorm, kStatsOnly };
+template <>
+struct EnumNames<SigmaReparam> {
+  static constexpr std::array names{std::pair{SigmaReparam::kOff, "off"}, std::pair{SigmaReparam::kOn, "on"},
+                                    std::pair{SigmaReparam::kSpectralNorm, "spectral_norm"},
+                                    std::pair{SigmaReparam::kStatsOnly, "stats_only"}};
+};
+
+/// What gamma starts at: one (the paper), sigma0 = sigma(W) at the start, so that the function is that of the
+/// plain weights (the released PyTorch code), or a given value.
+enum class GammaInit { kOne, kSigma0, kValue };
+template <>
+struct EnumNames<GammaInit> {
+  static constexpr std::array names{std::pair{GammaInit::kOne, "one"},
+                                    std::pair{GammaInit::kSigma0, "sigma0"},
+                                    std::pair{GammaInit::kValue, "value"}};
+};
+
+/// Which of queries, keys and values share a sigma and a gamma.
+enum class SigmaQkv { kFused, kQkV, kSeparate, kPerHead };
+template <>
+struct EnumNames<SigmaQkv> {
+  static constexpr std::array names{std::pair{SigmaQkv::kFused, "fused"}, std::pair{SigmaQkv::kQkV, "qk_v"},
+                                    std::pair{SigmaQkv::kSeparate, "separate"},
+                                    std::pair{SigmaQkv::kPerHead, "per_head"}};
+};
+
+enum class SigmaUpdate { kPerStep, kPerForward };
+template <>
+struct EnumNames<SigmaUpdate> {
+  static constexpr std::array names{std::pair{SigmaUpdate::kPerStep, "per_step"},
+                                    std::pair{SigmaUpdate::kPerForward, "per_forward"}};
+};
+
+enum class SigmaStart { kSvd, kBurnIn };
+template <>
+struct EnumNames<SigmaStart> {
+  static constexpr std::array names{std::pair{SigmaStart::kSvd, "svd"},
+                                    std::pair{SigmaStart::kBurnIn, "burn_in"}};
+};
+
+/// How sigma-reparam is done; means nothing while it is off.
+struct SigmaOptions {
+  GammaInit gamma_init = GammaInit::kOne;
+  double gamma_value = 1;
+  SigmaQkv qkv = SigmaQkv::kFused;
+  bool head = true;
+  SigmaUpdate update = SigmaUpdate::kPerStep;
+  double tolerance = 0.01;
+  SigmaStart start = SigmaStart::kSvd;
+  std::int64_t burn_in = 50;
+
+  static void fields(auto& self, auto&& visit) {
+    visit(
+        "gamma_init", self.gamma_init,
+        {.doc =
+             "Start of gamma: one (paper), sigma0 (the spectral norm of the initial matrix: the function of "
+             "the plain model) or value.",
+         .source = "arXiv 2303.06296; apple/ml-sigma-reparam"});
+    visit("gamma_value", self.gamma_value, {.doc = "Start of gamma with gamma_init = value."});
+    visit(
+        "qkv", self.qkv,
+        {.doc =
+             "What of queries, keys and values shares one sigma and gamma: fused (all three), qk_v (Q and K "
+             "together, V), separate, or per_head (each head of each)."});
+    visit("head", self.head, {.doc = "Reparametrise the output head too."});
+    visit("update", self.update,
+          {.doc = "per_step: sigma follows the matrix once per optimiser step, iterated to `tolerance`; "
+                  "per_forward: one iteration in every training forward pass, as in the reference code."});
+    visit("tolerance", self.tolerance,
+          {.doc = "per_step iterates until |W^T v - sigma u| <= tolerance * sigma, at most 20 times.",
+           .min = 0,
+           .above_min = true});
+    visit("start", self.start, {.doc = "First singular vector: svd (exact) or burn_in (random, iterated)."});
+    visit("burn_in", self.burn_in, {.doc = "Iterations of start = burn_in.", .min = 1});
+  }
+};
+
 struct InterventionsSpec {
   QkNorm qk_norm = QkNorm::kOff;
+  SigmaReparam sigma_reparam = SigmaReparam::kOff;
+  SigmaOptions sigma;
+  bool weight_norm = false;
   double z_loss = 1e-4;
 
   static void fields(auto& self, auto&& visit) {
@@ -28,6 +114,15 @@ struct InterventionsSpec {
              "heads of a layer); per_head_own (one gain per head and channel); whole_dim (over D before the "
              "split).",
          .source = "arXiv 2309.14322 §3.1.1, E.8"});
+    visit("sigma_reparam", self.sigma_reparam,
+          {.doc = "Every linear map becomes gamma / sigma(W) W, sigma the largest singular value: off, on, "
+                  "spectral_norm (gamma is not trained), stats_only (only track sigma).",
+           .source = "arXiv 2303.06296"});
+    visit("sigma", self.sigma);
+    visit("weight_norm", self.weight_norm,
+          {.doc = "Every row of every linear map becomes g w / |w|, g starting at |w|: the ablation of "
+                  "sigma-reparam.",
+           .source = "Salimans & Kingma 2016, arXiv 1602.07868"});
     visit("z_loss", self.z_loss,
           {.doc = "Coefficient of the mean squared log Z of the output logits; 0 is off.",
            .source = "arXiv 2309.14322 §3.1.2",

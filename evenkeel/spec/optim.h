@@ -16,17 +16,38 @@ struct EnumNames<DecayForm> {
                                     std::pair{DecayForm::kCoupled, "coupled"}};
 };
 
+enum class OptimiserKind { kAdamW, kAdam, kSgd, kLars, kAdagrad };
+template <>
+struct EnumNames<OptimiserKind> {
+  static constexpr std::array names{
+      std::pair{OptimiserKind::kAdamW, "adamw"}, std::pair{OptimiserKind::kAdam, "adam"},
+      std::pair{OptimiserKind::kSgd, "sgd"}, std::pair{OptimiserKind::kLars, "lars"},
+      std::pair{OptimiserKind::kAdagrad, "adagrad"}};
+};
+
+enum class ScheduleKind { kCosine, kConstant, kStep, kInverseSqrt };
+template <>
+struct EnumNames<ScheduleKind> {
+  static constexpr std::array names{
+      std::pair{ScheduleKind::kCosine, "cosine"}, std::pair{ScheduleKind::kConstant, "constant"},
+      std::pair{ScheduleKind::kStep, "step"}, std::pair{ScheduleKind::kInverseSqrt, "inverse_sqrt"}};
+};
+
 struct OptimSpec {
+  OptimiserKind algorithm = OptimiserKind::kAdamW;
+  ScheduleKind schedule = ScheduleKind::kCosine;
   double lr = 1e-2;
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   DecayForm decay_form = DecayForm::kIndependent;
   std::optional<double> weight_decay;  ///< after resolve: always set
-  bool decay_gains = false;
+  bool decay_gains = false, decay_gammas = false;
   std::optional<Duration> warmup;  ///< after resolve: always set
   double lr_floor = 1e-5;
   double clip_norm = 1.0;
 
   static void fields(auto& self, auto&& visit) {
+    visit("algorithm", self.algorithm, {.doc = "Optimiser."});
+    visit("schedule", self.schedule, {.doc = "Learning rate after warm-up."});
     visit("lr", self.lr, {.doc = "Peak learning rate.", .min = 0, .above_min = true});
     visit("beta1", self.beta1, {.doc = "AdamW first-moment decay.", .min = 0, .max = 0.99999});
     visit("beta2", self.beta2, {.doc = "AdamW second-moment decay.", .min = 0, .max = 0.99999});
@@ -38,6 +59,8 @@ struct OptimSpec {
     visit("weight_decay", self.weight_decay,
           {.doc = "lambda. auto: 10 / train.steps when independent, 0.1 when coupled; 0 is off.", .min = 0});
     visit("decay_gains", self.decay_gains, {.doc = "Decay norm gains and biases too."});
+    visit("decay_gammas", self.decay_gammas,
+          {.doc = "Decay the gammas of sigma-reparam and weight norm too."});
     visit("warmup", self.warmup, {.doc = "Linear warm-up from 0. auto: the larger of 5% and 40 steps."});
     visit("lr_floor", self.lr_floor, {.doc = "Absolute learning rate the cosine ends at.", .min = 0});
     visit("clip_norm", self.clip_norm,

@@ -74,6 +74,7 @@ struct TelemetrySpec {
   bool on = true;
   std::int64_t metrics_every = 1;
   std::int64_t heads_every = 10;
+  std::int64_t spectra_every = 50;
 
   static void fields(auto& self, auto&& visit) {
     visit(
@@ -83,6 +84,11 @@ struct TelemetrySpec {
     visit("metrics_every", self.metrics_every, {.doc = "Steps between lines of metrics.jsonl.", .min = 1});
     visit("heads_every", self.heads_every,
           {.doc = "Steps between per-head and per-tensor records in heads.jsonl.", .min = 1});
+    visit("spectra_every", self.spectra_every,
+          {.doc = "Steps between spectral norms in heads.jsonl: of every matrix, of every head's W_Q W_K^T, "
+                  "and the "
+                  "slack of the entropy bound; 0 is off.",
+           .min = 0});
   }
 };
 
