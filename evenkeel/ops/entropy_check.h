@@ -1,0 +1,22 @@
+// The run-time check of Theorem 3.1 of Zhai et al. 2023 (telemetry/entropy_bound.h): attention's entropy
+// against its lower bound, row by row in double, from queries and keys as they enter the product.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+namespace evenkeel::ops {
+
+/// Of one head over the rows with n >= 2 visible keys.
+struct EntropyCheck {
+  double slack = 0;       ///< least H - bound(n, centred norm of the row)
+  double bound = 0;       ///< mean bound, nats
+  bool violated = false;  ///< a row lies below its bound by more than entropy_bound_slack(n), or is NaN
+};
+
+/// q, k [H, T, K] double, T >= 2, causal: z_ij = scale <q_i, k_j> for j <= i. One entry per head. Cost: 2 K +
+/// 20 operations per visible pair. No bit depends on the number of threads.
+std::vector<EntropyCheck> entropy_check(const at::Tensor& q, const at::Tensor& k, double scale);
+
+}  // namespace evenkeel::ops

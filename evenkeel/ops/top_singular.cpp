@@ -1,0 +1,47 @@
+#include "evenkeel/ops/top_singular.h"
+
+#include <ATen/ops/zeros.h>
+
+namespace evenkeel::ops {
+namespace {
+
+template <class T>
+std::vector<kernels::TopSingular> run(const std::vector<PowerMatrix>& matrices, const PowerOptions& options) {
+  std::vector<at::Tensor> kept;  // keeps contiguous copies alive
+  std::vector<kernels::PowerOperator<T>> operators;
+  for (const PowerMatrix& matrix : matrices) {
+    kernels::PowerOperator<T> a;
+    const at::Tensor& right = kept.emplace_back(matrix.right.detach().contiguous());
+    a.right = right.data_ptr<T>();
+    a.k = a.m = right.size(0);
+    a.n = right.size(1);
+    a.block = matrix.block.data_ptr<T>();
+    if (matrix.left.defined()) {
+      const at::Tensor& left = kept.emplace_back(matrix.left.detach().contiguous());
+      a.left = left.data_ptr<T>();
+      a.m = left.size(1);
+    }
+    operators.push_back(a);
+  }
+  return kernels::top_singular_values<T>(operators, options.tolerance, options.most);
+}
+
+}  // namespace
+
+at::Tensor power_block(const at::Tensor& right) {
+  return at::zeros({kernels::kBlock, right.size(1)}, right.options().requires_grad(false));
+}
+
+std::vector<kernels::TopSingular> top_singular_values(const std::vector<PowerMatrix>& matrices,
+                                                      const PowerOptions& options) {
+  if (matrices.empty()) return {};
+  return matrices.front().right.scalar_type() == at::kDouble ? run<double>(matrices, options)
+                                                             : run<float>(matrices, options);
+}
+
+kernels::TopSingular top_singular_value(const at::Tensor& matrix) {
+  const double rounding = matrix.scalar_type() == at::kDouble ? 1e-12 : 1e-6;
+  return top_singular_values({{matrix, {}, power_block(matrix)}}, {rounding, 1000})[0];
+}
+
+}  // namespace evenkeel::ops

@@ -1,0 +1,74 @@
+#include "evenkeel/ops/entropy_check.h"
+
+#include <ATen/TensorOperators.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "evenkeel/ops/attention.h"
+#include "evenkeel/ops/top_singular.h"
+#include "evenkeel/telemetry/entropy_bound.h"
+#include "tests/support/small_model.h"
+
+namespace evenkeel::ops {
+namespace {
+
+// Against the entropies and logits that the plain attention stores.
+TEST(EntropyCheck, EqualsTheRowsOfPlainAttention) {
+  for (const double spread : {0.1, 1.0, 5.0, 60.0}) {
+    const std::int64_t heads = 3, time = 24, width = 8;
+    const at::Tensor q = test::random_normal({1, heads, time, width}, 1) * spread,
+                     k = test::random_normal({1, heads, time, width}, 2);
+    const AttentionResult plain = causal_attention(q, k, k, causal_mask(time, at::kDouble), Rounding::kNone);
+    const auto checks = entropy_check(q[0], k[0], 1 / std::sqrt(static_cast<double>(width)));
+    for (std::int64_t h = 0; h < heads; ++h) {
+      double slack = 1e9, bound = 0;
+      for (std::int64_t i = 1; i < time; ++i) {
+        const at::Tensor a = plain.weights[0][h][i].narrow(0, 0, i + 1),
+                         z = plain.logits[0][h][i].narrow(0, 0, i + 1);
+        const double entropy = -(a * (a + 1e-300).log()).sum().item<double>();
+        const double at_least =
+            telemetry::entropy_bound(i + 1, (z - z.mean()).square().sum().sqrt().item<double>());
+        slack = std::min(slack, entropy - at_least);
+        bound += at_least / static_cast<double>(time - 1);
+      }
+      const EntropyCheck& check = checks[static_cast<std::size_t>(h)];
+      EXPECT_NEAR(check.slack, slack, 1e-12);
+      EXPECT_NEAR(check.bound, bound, 1e-12);
+      EXPECT_FALSE(check.violated);
+    }
+  }
+}
+
+TEST(EntropyCheck, NaNIsAViolation) {
+  at::Tensor q = test::random_normal({2, 9, 4}, 1);
+  const at::Tensor k = test::random_normal({2, 9, 4}, 2);
+  q[1][5][0] = std::nan("");
+  const auto checks = entropy_check(q, k, 0.5);
+  EXPECT_FALSE(checks[0].violated);
+  EXPECT_TRUE(checks[1].violated);
+  EXPECT_TRUE(std::isnan(checks[1].slack));
+}
+
+// S 6.8: with sigma(W_q) = sigma(W_k) = 1 and unit inputs the logits have a standard deviation of 0.25 and
+// the entropy is ln T - 0.031, for any head width.
+TEST(EntropyCheck, StepZeroEntropyOfSpectrallyNormalisedProjections) {
+  for (const std::int64_t width : {128, 256}) {
+    const std::int64_t time = 64;
+    const at::Tensor x = test::random_normal({time, width}, 3);
+    const auto project = [&](std::uint64_t seed) {
+      const at::Tensor w = test::random_normal({width, width}, seed);
+      return x.matmul(w.t()) / top_singular_value(w).sigma;
+    };
+    const at::Tensor z = project(4).matmul(project(5).t()) / std::sqrt(static_cast<double>(width));
+    double entropy = 0;
+    for (std::int64_t i = 0; i < time; ++i)
+      entropy += telemetry::row_entropy({z[i].data_ptr<double>(), static_cast<std::size_t>(time)}).entropy /
+                 static_cast<double>(time);
+    EXPECT_NEAR(z.std().item<double>(), 0.25, 0.01) << width;
+    EXPECT_NEAR(entropy, 4.128, 0.003) << width;
+  }
+}
+
+}  // namespace
+}  // namespace evenkeel::ops
