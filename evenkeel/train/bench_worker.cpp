@@ -104,6 +104,23 @@ Json pairs(Session& session, const Json& request) {
   return {{"on_s", on}, {"off_s", off}, {"losses", losses}};
 }
 
+/// Pairs of one step of each of two models, in an order drawn for each pair, with all telemetry on both.
+Json treatment(Session& baseline, const Json& request) {
+  Session treated(experiment_from_json(request.at("treated"), "bench request"));
+  Rng order(1, "bench/pairs");
+  Json ignored = Json::array(), with = Json::array(), without = Json::array();
+  for (int i = request.value("warm", 0); i > 0; --i) {
+    baseline.step(true, ignored);
+    treated.step(true, ignored);
+  }
+  for (int i = request.value("pairs", 0); i > 0; --i) {
+    const bool treated_first = order.below(2) == 0;
+    for (const bool is_treated : {treated_first, !treated_first})
+      (is_treated ? with : without).push_back((is_treated ? treated : baseline).step(true, ignored));
+  }
+  return {{"treated_s", with}, {"baseline_s", without}};
+}
+
 /// Hash of every weight's bits.
 Json weights(Session& session) {
   std::string hashes;
@@ -185,6 +202,7 @@ Json answer_to(const Json& request, std::unique_ptr<Session>& session) {
   const std::string what = request.value("do", "");
   if (what == "steps") return steps(*session, request);
   if (what == "pairs") return pairs(*session, request);
+  if (what == "treatment") return treatment(*session, request);
   if (what == "check") return check(session->experiment());
   if (what == "weights") return weights(*session);
   if (what == "memory") return {{"peak_bytes", process_bytes("VmHWM")}};
