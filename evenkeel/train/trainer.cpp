@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/hash.h"
 #include "evenkeel/data/source.h"
 #include "evenkeel/kernels/isa.h"
 #include "evenkeel/ops/memory.h"
@@ -28,6 +29,7 @@
 #include "evenkeel/train/state.h"
 #include "evenkeel/train/step.h"
 #include "evenkeel/train/timing.h"
+#include "evenkeel/train/weights_file.h"
 
 namespace evenkeel::train {
 namespace {
@@ -75,6 +77,15 @@ class Trainer {
         tokens_per_step_(e_.train.tokens_per_step(e_.arch.context)),
         writer_(open(lock)),
         timer_(writer_, tokens_per_step_) {}
+
+  void begin_with(const fs::path& file) {
+    if (step_ > 0 || !runs::list_checkpoints(run_).empty()) {
+      throw InputError(fmt::format("{} has begun already; choose another --out", run_.string()));
+    }
+    import_weights(file, *model_);
+    writer_.event({{"step", 0}, {"kind", "weights_imported"}, {"hash", file_hash(file)}});
+    checkpoint();
+  }
 
   Outcome train() {
     timer_.session(step_ > 0 ? "resume" : "start", step_, manifest_.environment);
@@ -251,21 +262,40 @@ class Trainer {
   StepTimer timer_;
 };
 
+void check_trainable(const fs::path& run, const runs::Manifest& manifest) {
+  kernels::check_isa_setting();
+  if (manifest.imported) {
+    throw InputError(fmt::format("{} was imported from {} and cannot be trained; only its numbers are known",
+                                 run.string(), manifest.imported->source));
+  }
+  if (manifest.experiment.train.precision == Precision::kBf16) require_bf16(machine_has_fast_bf16());
+}
+
+/// Before the first tensor.
+void configure(const runs::Manifest& manifest) {
+  ops::keep_freed_memory();
+  ops::set_threads(static_cast<int>(manifest.experiment.train.threads));
+}
+
 }  // namespace
 
 Outcome run(const fs::path& run_directory, const Options& options) {
-  kernels::check_isa_setting();
   runs::Manifest manifest = runs::read_manifest(run_directory);
   if (const auto result = runs::read_result(run_directory)) return outcome_of(*result);
-  if (manifest.imported) {
-    throw InputError(fmt::format("{} was imported from {} and cannot be trained; only its numbers are known",
-                                 run_directory.string(), manifest.imported->source));
-  }
-  if (manifest.experiment.train.precision == Precision::kBf16) require_bf16(machine_has_fast_bf16());
+  check_trainable(run_directory, manifest);
   const runs::RunLock lock(run_directory);
-  ops::keep_freed_memory();
-  ops::set_threads(static_cast<int>(manifest.experiment.train.threads));
+  configure(manifest);
   return Trainer(lock, std::move(manifest), options).train();
+}
+
+void begin_with_weights(const fs::path& run_directory, const fs::path& file, const Options& options) {
+  runs::Manifest manifest = runs::read_manifest(run_directory);
+  if (runs::read_result(run_directory))
+    throw InputError(fmt::format("{} has ended already; choose another --out", run_directory.string()));
+  check_trainable(run_directory, manifest);
+  const runs::RunLock lock(run_directory);
+  configure(manifest);
+  Trainer(lock, std::move(manifest), options).begin_with(file);
 }
 
 }  // namespace evenkeel::train
