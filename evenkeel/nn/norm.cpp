@@ -16,13 +16,17 @@ at::Tensor LayerNorm::forward(const at::Tensor& x) const {
 }
 
 ops::AddNormResult LayerNorm::forward(const Stream& stream, const Context& context) const {
+  return forward(stream, context, context.storage());
+}
+
+ops::AddNormResult LayerNorm::forward(const Stream& stream, const Context& context,
+                                      at::ScalarType type) const {
   ops::AddNormInputs in;
   in.x = stream.x;
   in.f = stream.branch;
   in.gain = gain.value;
   if (bias != nullptr) in.norm_bias = bias->value;
-  ops::AddNormResult out =
-      ops::add_norm(in, {ops::NormKind::kLayerNorm, eps_}, stream.dropout, context.storage());
+  ops::AddNormResult out = ops::add_norm(in, {ops::NormKind::kLayerNorm, eps_}, stream.dropout, type);
   if (context.stats != nullptr && !stream.site.empty())
     context.stats->scalar("block/" + stream.site + "/out_rms",
                           std::sqrt(out.sum_squares / static_cast<double>(out.x.numel())));

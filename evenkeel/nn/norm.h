@@ -27,8 +27,10 @@ class LayerNorm : public Module {
   /// x [..., width] -> same shape.
   at::Tensor forward(const at::Tensor& x) const;
   /// Adds the stream's branch and normalises the sum, in one pass: the sum [N, width] fp32, and its norm in
-  /// context.storage(). Reports the rms of the sum as "block/<site>/out_rms" when the stream names a site.
+  /// `type` (context.storage() when not given). Reports the rms of the sum as "block/<site>/out_rms" when the
+  /// stream names a site.
   ops::AddNormResult forward(const Stream& stream, const Context& context) const;
+  ops::AddNormResult forward(const Stream& stream, const Context& context, at::ScalarType type) const;
   std::vector<OpUse> op_uses(const Context& context) const override;
 
   Param& gain;

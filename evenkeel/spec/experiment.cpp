@@ -117,6 +117,14 @@ Experiment experiment_from(const Settings& settings) {
         "decay, or weights change sign every step",
         coupled, origin_of(settings, "optim.weight_decay"), e.optim.lr, origin_of(settings, "optim.lr")));
   }
+  if (e.interventions.weight_norm && e.interventions.sigma_reparam != SigmaReparam::kOff) {
+    throw InputError(fmt::format(
+        "[interventions.weight_norm] = true ({}) contradicts [interventions.sigma_reparam] = \"{}\" ({}): "
+        "both "
+        "replace the same weights; leave one out",
+        origin_of(settings, "interventions.weight_norm"), enum_name(e.interventions.sigma_reparam),
+        origin_of(settings, "interventions.sigma_reparam")));
+  }
   if (e.train.device == Device::kCuda) {
     throw InputError(
         fmt::format("[train.device] = \"cuda\" ({}) is not in this version of evenkeel, which trains on "

@@ -69,6 +69,7 @@ class Session {
   }
   const Experiment& experiment() const { return e_; }
   const std::vector<nn::Param*>& parameters() const { return optimiser_.params(); }
+  models::Model& model() { return *model_; }
   std::int64_t count() { return model_->count(); }
 
  private:
@@ -104,9 +105,9 @@ Json pairs(Session& session, const Json& request) {
 }
 
 /// Hash of every weight's bits.
-Json weights(const Session& session) {
+Json weights(Session& session) {
   std::string hashes;
-  for (const runs::TensorBytes& tensor : model_bytes(session.parameters()))
+  for (const runs::TensorBytes& tensor : model_bytes(session.model()))
     hashes += content_hash({tensor.data.data(), tensor.data.size()});
   return {{"hash", content_hash(hashes)}};
 }

@@ -38,9 +38,10 @@ void load(const std::filesystem::path& checkpoint, const char* file, const runs:
 
 }  // namespace
 
-std::vector<runs::TensorBytes> model_bytes(const std::vector<nn::Param*>& parameters) {
+std::vector<runs::TensorBytes> model_bytes(nn::Module& model) {
   std::vector<runs::TensorBytes> all;
-  for (const nn::Param* p : parameters) all.push_back(bytes_of(p->name, p->value));
+  for (const nn::Param* p : model.parameters()) all.push_back(bytes_of(p->name, p->value));
+  for (const nn::Buffer* b : model.buffers()) all.push_back(bytes_of(b->name, b->value));
   return all;
 }
 
@@ -50,11 +51,15 @@ std::vector<runs::TensorBytes> optim_bytes(const optim::AdamW& optimiser) {
   return all;
 }
 
-void load_state(const std::filesystem::path& checkpoint, const std::vector<nn::Param*>& parameters,
-                optim::AdamW& optimiser) {
+void load_model(const std::filesystem::path& checkpoint, nn::Module& model) {
   std::vector<std::pair<std::string, at::Tensor>> named;
-  for (const nn::Param* p : parameters) named.emplace_back(p->name, p->value);
+  for (const nn::Param* p : model.parameters()) named.emplace_back(p->name, p->value);
+  for (const nn::Buffer* b : model.buffers()) named.emplace_back(b->name, b->value);
   load(checkpoint, "model.safetensors", runs::read_model(checkpoint), named);
+}
+
+void load_state(const std::filesystem::path& checkpoint, nn::Module& model, optim::AdamW& optimiser) {
+  load_model(checkpoint, model);
   load(checkpoint, "optim.safetensors", runs::read_optim(checkpoint), optimiser.state());
 }
 

@@ -10,15 +10,16 @@
 
 namespace evenkeel::train {
 
-/// Parameters as bytes under their names; the views live as long as the parameters and are of their current
-/// values.
-std::vector<runs::TensorBytes> model_bytes(const std::vector<nn::Param*>& parameters);
+/// Parameters and buffers as bytes under their names; the views are of their current values and live until
+/// these are replaced.
+std::vector<runs::TensorBytes> model_bytes(nn::Module& model);
 /// Optimiser state as bytes under the names AdamW gives.
 std::vector<runs::TensorBytes> optim_bytes(const optim::AdamW& optimiser);
 
-/// Copies a checkpoint's tensors into parameters and optimiser. Throws InputError naming checkpoint and
-/// tensor when one is missing, left over, or of another shape or type.
-void load_state(const std::filesystem::path& checkpoint, const std::vector<nn::Param*>& parameters,
-                optim::AdamW& optimiser);
+/// Copies a checkpoint's tensors into model and optimiser. Throws InputError naming checkpoint and tensor
+/// when one is missing, left over, or of another shape or type.
+void load_state(const std::filesystem::path& checkpoint, nn::Module& model, optim::AdamW& optimiser);
+/// The model's alone.
+void load_model(const std::filesystem::path& checkpoint, nn::Module& model);
 
 }  // namespace evenkeel::train

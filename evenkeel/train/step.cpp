@@ -42,7 +42,7 @@ class RecorderSink : public nn::StatSink {
 
 }  // namespace
 
-Step::Step(const Experiment& experiment, const models::Model& model, optim::AdamW& optimiser,
+Step::Step(const Experiment& experiment, models::Model& model, optim::AdamW& optimiser,
            telemetry::Recorder& recorder, at::Tensor occurring)
     : e_(experiment),
       model_(model),
@@ -96,6 +96,7 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
 void Step::update(double lr, double gradient_factor, bool record) {
   std::vector<optim::UpdateStats> stats;
   optimiser_.step(lr, record ? &stats : nullptr, gradient_factor);
+  model_.visit([](nn::Module& module) { module.after_update(); });
   for (std::size_t i = 0; i < stats.size(); ++i) {
     const std::string& name = optimiser_.params()[i]->name;
     recorder_.scalar(telemetry::tensor_key(name, "grad_rms"), stats[i].grad_rms);

@@ -37,7 +37,7 @@ class Step {
  public:
   /// `experiment` resolved, `occurring` [m] int64 the ids that occur in training (for the mean logit). Keeps
   /// references to all but the last.
-  Step(const Experiment& experiment, const models::Model& model, optim::AdamW& optimiser,
+  Step(const Experiment& experiment, models::Model& model, optim::AdamW& optimiser,
        telemetry::Recorder& recorder, at::Tensor occurring);
 
   /// Makes update number `step` (1 ...) from `batch`. The recorder then holds the record of this step.
@@ -47,7 +47,7 @@ class Step {
   void update(double lr, double gradient_factor, bool record);
 
   const Experiment& e_;
-  const models::Model& model_;
+  models::Model& model_;
   optim::AdamW& optimiser_;
   optim::Schedule schedule_;
   telemetry::Recorder& recorder_;

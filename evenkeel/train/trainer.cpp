@@ -105,7 +105,7 @@ class Trainer {
                       "another --out",
                       found->folder.string(), found->state.config_hash, manifest_.config_hash));
     }
-    load_state(found->folder, parameters_, optimiser_);
+    load_state(found->folder, *model_, optimiser_);
     step_ = found->state.step;
     optimiser_.set_steps(step_);
     spikes_ = telemetry::SpikeDetector::from_state(found->state.detectors.at("spike"));
@@ -190,7 +190,7 @@ class Trainer {
     for (const double x : tail_losses_) tail.push_back(json_number(x));
     state.trainer = {
         {"l0", json_number(l0_)}, {"last_valid", json_number(last_valid_)}, {"tail_losses", tail}};
-    runs::write_checkpoint(run_, state, model_bytes(parameters_), optim_bytes(optimiser_));
+    runs::write_checkpoint(run_, state, model_bytes(*model_), optim_bytes(optimiser_));
     remove_interim_checkpoints(step_);
     // What an interruption saves comes on top of the scheduled ones: the run may still end before the next of
     // them.

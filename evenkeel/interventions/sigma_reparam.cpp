@@ -1,0 +1,166 @@
+#include "evenkeel/interventions/sigma_reparam.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "evenkeel/base/rng.h"
+#include "evenkeel/nn/attention.h"
+#include "evenkeel/nn/linear.h"
+#include "evenkeel/nn/weight_transform.h"
+#include "evenkeel/ops/sigma_reparam.h"
+
+namespace evenkeel::interventions {
+namespace {
+
+constexpr std::string_view kName = "sigma_reparam";
+constexpr int kMostIterations = 20;  // of one update
+// At the start sigma is to be known as well as fp32 knows it, so that |What| is |gamma| to 1e-5.
+constexpr double kStartTolerance = 1e-6;
+
+class Transform : public nn::WeightTransform {
+ public:
+  Transform(std::vector<nn::Linear*> members, std::int64_t groups, SigmaReparam form,
+            const SigmaOptions& options)
+      : WeightTransform(std::move(members)),
+        form_(form),
+        options_(options),
+        groups_(groups),
+        u_(add_buffer("u", at::zeros({groups, nn::WeightTransform::members()[0]->weight.value.size(1)}))),
+        v_(add_buffer("v", at::zeros({rows()}))),
+        sigma_(add_buffer("sigma", at::zeros({groups}))),
+        residual_(add_buffer("residual", at::zeros({groups}))) {
+    if (form == SigmaReparam::kOn)
+      trained_gamma_ = &add_param("gamma", {groups}, nn::Role::kGamma, nn::Init::kOnes);
+    if (form == SigmaReparam::kSpectralNorm) fixed_gamma_ = &add_buffer("gamma", at::ones({groups}));
+  }
+
+  void parameters_drawn(std::uint64_t seed) override {
+    start(seed);
+    switch (options_.gamma_init) {
+      case GammaInit::kOne:
+        return set_gamma(at::ones({groups_}));
+      case GammaInit::kValue:
+        return set_gamma(at::ones({groups_}) * options_.gamma_value);
+      case GammaInit::kSigma0:
+        return set_gamma(sigma_.value);
+    }
+  }
+
+  void adopt() override {
+    iterate(ops::top_singular_vectors(weights(), groups_), kStartTolerance, kMostIterations);
+    set_gamma(sigma_.value);
+  }
+
+  void after_update() override {
+    if (options_.update == SigmaUpdate::kPerStep) iterate(u_.value, options_.tolerance, kMostIterations);
+  }
+
+  std::vector<at::Tensor> forward(const nn::Context& context) const override {
+    ops::SpectralState state{u_.value, v_.value, sigma_.value, residual_.value};
+    if (options_.update == SigmaUpdate::kPerForward) {
+      state = ops::power_iterate(weights(), u_.value, 0, 1);
+      if (context.training) keep(state);
+    }
+    if (context.stats != nullptr) report(state, *context.stats);
+    if (form_ == SigmaReparam::kStatsOnly) return weights();
+    return context.fused() ? ops::sigma_reparam(weights(), gamma(), state)
+                           : ops::sigma_reparam_plain(weights(), gamma(), state);
+  }
+
+  std::vector<nn::OpUse> op_uses(const nn::Context& context) const override {
+    return {context.use(std::string(kName), u_.value.scalar_type())};
+  }
+
+ private:
+  std::int64_t rows() const {
+    std::int64_t sum = 0;
+    for (const nn::Linear* layer : members()) sum += layer->weight.value.size(0);
+    return sum;
+  }
+  std::vector<at::Tensor> weights() const {
+    std::vector<at::Tensor> all;
+    for (const nn::Linear* layer : members()) all.push_back(layer->weight.value);
+    return all;
+  }
+  const at::Tensor& gamma() const {
+    return trained_gamma_ != nullptr ? trained_gamma_->value : fixed_gamma_->value;
+  }
+  void set_gamma(const at::Tensor& value) {
+    const c10::AutoGradMode no_grad(false);
+    if (trained_gamma_ != nullptr) trained_gamma_->value.copy_(value);
+    if (fixed_gamma_ != nullptr) fixed_gamma_->value = value.clone();
+  }
+  // Training passes of a const model move the state: it is not what is learned.
+  void keep(const ops::SpectralState& state) const {
+    u_.value = state.u;
+    v_.value = state.v;
+    sigma_.value = state.sigma;
+    residual_.value = state.residual;
+  }
+  void iterate(const at::Tensor& from, double tolerance, int most) {
+    keep(ops::power_iterate(weights(), from, tolerance, most));
+  }
+  void start(std::uint64_t seed) {
+    if (options_.start == SigmaStart::kSvd)
+      return iterate(ops::top_singular_vectors(weights(), groups_), kStartTolerance, kMostIterations);
+    Rng rng(seed, "init/" + u_.name);
+    at::Tensor u = at::empty(u_.value.sizes(), at::kFloat);
+    for (std::int64_t i = 0; i < u.numel(); ++i) u.data_ptr<float>()[i] = static_cast<float>(rng.normal());
+    iterate(u / u.norm(2, {1}, true), 0, static_cast<int>(options_.burn_in));
+  }
+  void report(const ops::SpectralState& state, nn::StatSink& sink) const {
+    const std::string site = "sigma/" + path().substr(0, path().size() - kName.size() - 1) + "/";
+    const auto numbers = [](const at::Tensor& t) {
+      const at::Tensor wide = t.detach().to(at::kDouble).contiguous();
+      return std::vector<double>(wide.data_ptr<double>(), wide.data_ptr<double>() + wide.numel());
+    };
+    sink.heads(site + "sigma", numbers(state.sigma));
+    sink.heads(site + "residual", numbers(state.residual));
+    if (form_ != SigmaReparam::kStatsOnly) sink.heads(site + "gamma", numbers(gamma()));
+  }
+
+  SigmaReparam form_;
+  SigmaOptions options_;
+  std::int64_t groups_;
+  nn::Buffer &u_, &v_, &sigma_, &residual_;
+  nn::Param* trained_gamma_ = nullptr;
+  nn::Buffer* fixed_gamma_ = nullptr;
+};
+
+}  // namespace
+
+void apply_sigma_reparam(nn::Module& root, const Experiment& experiment) {
+  const SigmaReparam form = experiment.interventions.sigma_reparam;
+  const SigmaOptions& options = experiment.interventions.sigma;
+  if (form == SigmaReparam::kOff) return;
+  const std::string name(kName);
+  const auto transform = [&](std::vector<nn::Linear*> members, std::int64_t groups = 1) {
+    return std::make_unique<Transform>(std::move(members), groups, form, options);
+  };
+  root.visit([&](nn::Module& module) {
+    if (auto* attention = dynamic_cast<nn::Attention*>(&module)) {
+      nn::Linear *q = &attention->q, *k = &attention->k, *v = &attention->v;
+      if (options.qkv == SigmaQkv::kFused)
+        attention->set_weight_transform("qkv." + name, transform({q, k, v}));
+      if (options.qkv == SigmaQkv::kQkV) attention->set_weight_transform("qk." + name, transform({q, k}));
+      if (options.qkv == SigmaQkv::kPerHead)
+        for (nn::Linear* layer : {q, k, v})
+          layer->set_weight_transform(name, transform({layer}, attention->shape().heads));
+    }
+    if (auto* layer = dynamic_cast<nn::Linear*>(&module)) {
+      if (layer->weight_transform() != nullptr) return;
+      if (layer->weight.role == nn::Role::kHead && !options.head) return;
+      layer->set_weight_transform(name, transform({layer}));
+    }
+  });
+}
+
+}  // namespace evenkeel::interventions
