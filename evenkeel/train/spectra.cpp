@@ -9,6 +9,7 @@
 #include "evenkeel/nn/linear.h"
 #include "evenkeel/ops/reduce.h"
 #include "evenkeel/telemetry/entropy_bound.h"
+#include "evenkeel/telemetry/metric_table.h"
 
 namespace evenkeel::train {
 namespace {
@@ -20,6 +21,14 @@ class Checker : public nn::QueryKeySink {
   }
   std::vector<EntropyChecks> checks;
 };
+
+template <class Head>
+void record_heads(const std::string& site, const char* quantity, const std::vector<Head>& heads,
+                  double Head::*field, telemetry::Recorder& recorder) {
+  std::vector<double> values;
+  for (const Head& head : heads) values.push_back(head.*field);
+  recorder.heads("attn/" + site + "/" + quantity, std::span<const double>(values));
+}
 
 }  // namespace
 
@@ -105,6 +114,46 @@ std::vector<std::pair<std::string, at::Tensor>> Spectra::state() const {
   for (std::size_t a = 0; a < attentions_.size(); ++a)
     named.emplace_back("qk/" + attentions_[a]->site(), product_blocks_[a]);
   return named;
+}
+
+void record(const Spectrum& spectrum, telemetry::Recorder& recorder) {
+  for (const MatrixSpectrum& matrix : spectrum.matrices) {
+    recorder.scalar(telemetry::spectrum_key(matrix.parameter, "sigma"), matrix.top.sigma);
+    recorder.scalar(telemetry::spectrum_key(matrix.parameter, "residual"), matrix.top.residual);
+  }
+  for (const HeadSpectra& product : spectrum.products) {
+    const auto of_heads = [&](const char* name, double kernels::TopSingular::*field) {
+      record_heads(product.site, name, product.heads, field, recorder);
+    };
+    of_heads("qk_sigma", &kernels::TopSingular::sigma);
+    of_heads("qk_sigma_residual", &kernels::TopSingular::residual);
+  }
+}
+
+void record(const std::vector<UpdateSpectrum>& updates, telemetry::Recorder& recorder) {
+  for (const UpdateSpectrum& update : updates) {
+    recorder.scalar(telemetry::spectrum_key(update.parameter, "delta_sigma"), update.top.sigma);
+    recorder.scalar(telemetry::spectrum_key(update.parameter, "delta_bound"), update.bound);
+  }
+}
+
+std::vector<Json> record(const std::vector<EntropyChecks>& checks, std::int64_t step,
+                         telemetry::Recorder& recorder) {
+  std::vector<Json> events;
+  for (std::size_t layer = 0; layer < checks.size(); ++layer) {
+    const EntropyChecks& check = checks[layer];
+    record_heads(check.site, "entropy_slack", check.heads, &ops::EntropyCheck::slack, recorder);
+    record_heads(check.site, "entropy_bound", check.heads, &ops::EntropyCheck::bound, recorder);
+    for (std::size_t head = 0; head < check.heads.size(); ++head) {
+      if (!check.heads[head].violated) continue;
+      events.push_back({{"step", step},
+                        {"kind", "bound_violated"},
+                        {"layer", layer},
+                        {"head", head},
+                        {"slack", json_number(check.heads[head].slack)}});
+    }
+  }
+  return events;
 }
 
 std::vector<EntropyChecks> check_entropy(const models::Model& model, const at::Tensor& inputs,

@@ -22,6 +22,7 @@
 #include "evenkeel/nn/attention.h"
 #include "evenkeel/ops/entropy_check.h"
 #include "evenkeel/ops/top_singular.h"
+#include "evenkeel/telemetry/recorder.h"
 
 namespace evenkeel::train {
 
@@ -72,6 +73,12 @@ class Spectra {
   std::vector<at::Tensor> blocks_, update_blocks_;
   std::vector<at::Tensor> product_blocks_;  ///< [H, 4, D] per attention
 };
+
+void record(const Spectrum& spectrum, telemetry::Recorder& recorder);
+void record(const std::vector<UpdateSpectrum>& updates, telemetry::Recorder& recorder);
+/// The events "bound_violated" are given back.
+std::vector<Json> record(const std::vector<EntropyChecks>& checks, std::int64_t step,
+                         telemetry::Recorder& recorder);
 
 /// Theorem 3.1 on every head and row of `inputs` [1, T], from a forward pass of its own in `context`.
 std::vector<EntropyChecks> check_entropy(const models::Model& model, const at::Tensor& inputs,
