@@ -17,7 +17,7 @@ constexpr const char* kZhai = "Zhai et al. 2023, arXiv 2303.06296";
 constexpr const char* kPascanu = "Pascanu et al. 2013, arXiv 1211.5063";
 
 constexpr const char* kSpectra =
-    "block power iteration of at most 30 passes over the weights, every telemetry.spectra_every steps";
+    "block power iteration of at most 60 passes over the weights, every telemetry.spectra_every steps";
 constexpr const char* kEntropy =
     "a forward pass of one sequence and its attention in double, every telemetry.spectra_every steps";
 
@@ -66,7 +66,7 @@ constexpr std::array kTable{
            "mean over rows with n >= 2 visible keys, first sequence of the batch", kEntropy,
            "Theorem 3.1's lower bound of H at the row's centred logit norm.", kZhai},
     Metric{"attn/{layer}/entropy_slack", "nat", kPerHead, kHeads,
-           "minimum over rows with n >= 2 visible keys, first sequence of the batch", kEntropy,
+           "minimum over rows with n >= 3 visible keys, first sequence of the batch", kEntropy,
            "H less that bound, in double; negative beyond rounding means that something computes wrong.",
            kZhai},
     Metric{"block/{layer}/out_rms", "", kScalar, kHeads, "root mean square over tokens and channels",
