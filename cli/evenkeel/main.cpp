@@ -91,13 +91,14 @@ int run(int argc, char** argv) {
   cli::add_ls(app, exit_code);
   cli::add_show(app, exit_code);
   cli::add_analyze(app, exit_code);
+  cli::add_predictors(app, exit_code);
   cli::add_report(app, exit_code);
   cli::add_import(app, exit_code);
   cli::add_data(app, exit_code);
   cli::add_config(app, exit_code);
   cli::add_bench(app, exit_code);
   const auto narrow = std::make_shared<CLI::Formatter>();
-  narrow->column_width(12);
+  narrow->column_width(13);
   app.formatter(narrow);
   app.footer(kExamples);  // both after the commands, which would inherit it
   try {

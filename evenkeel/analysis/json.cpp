@@ -24,12 +24,6 @@ Json value_json(const Estimate& e) {
   return e.value ? json_number(*e.value) : Json(nullptr);
 }
 
-Json estimate_json(const Estimate& e) {
-  Json json{{"value", value_json(e)}, {"interval", interval_json(e.interval)}, {"n", e.n}};
-  if (!e.why.empty() && (!e.value || !e.interval)) json["why"] = e.why;
-  return json;
-}
-
 /// Collects the reasons of one object into its "why".
 class Reasons {
  public:
@@ -175,6 +169,12 @@ Json comparison_json(const Analysis& analysis, const Comparison& c) {
 }
 
 }  // namespace
+
+Json estimate_json(const Estimate& e) {
+  Json json{{"value", value_json(e)}, {"interval", interval_json(e.interval)}, {"n", e.n}};
+  if (!e.why.empty() && (!e.value || !e.interval)) json["why"] = e.why;
+  return json;
+}
 
 Json analysis_json(const Analysis& analysis) {
   const Options& o = analysis.options;

@@ -10,4 +10,7 @@ namespace evenkeel::analysis {
 
 Json analysis_json(const Analysis& analysis);
 
+/// {"value", "interval", "n"} and "why" where value or interval is missing.
+Json estimate_json(const Estimate& e);
+
 }  // namespace evenkeel::analysis

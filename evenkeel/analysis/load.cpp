@@ -85,9 +85,8 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
   return sweep;
 }
 
-LoadedSweep from_runs(const fs::path& folder) {
+LoadedSweep from_cells(const std::vector<runs::Cell>& cells) {
   LoadedSweep sweep;
-  const std::vector<runs::Cell> cells = runs::load_cells(folder);
   const std::vector<std::string> arms = runs::arms_of(cells);
   std::vector<Json> configs;
   for (std::size_t i = 0; i < cells.size(); ++i) {
@@ -106,7 +105,24 @@ LoadedSweep from_runs(const fs::path& folder) {
 }  // namespace
 
 LoadedSweep load_sweep(const fs::path& folder) {
-  return fs::exists(folder / "sweep.json") ? from_sweep_file(folder) : from_runs(folder);
+  return fs::exists(folder / "sweep.json") ? from_sweep_file(folder) : from_cells(runs::load_cells(folder));
+}
+
+std::vector<LoadedSweep> load_sweeps(const fs::path& folder) {
+  if (fs::exists(folder / "sweep.json")) return {from_sweep_file(folder)};
+  std::set<fs::path> sweep_folders;
+  std::vector<runs::Cell> loose;
+  for (const fs::path& run : runs::find_runs(folder)) {
+    const fs::path above = run.parent_path().parent_path();
+    const bool below_folder = run != folder && run.parent_path() != folder;
+    if (below_folder && run.parent_path().filename() == "cells" && fs::exists(above / "sweep.json"))
+      sweep_folders.insert(above);
+    else loose.push_back(runs::load_cell(run));
+  }
+  std::vector<LoadedSweep> sweeps;
+  for (const fs::path& path : sweep_folders) sweeps.push_back(from_sweep_file(path));
+  if (!loose.empty()) sweeps.push_back(from_cells(loose));
+  return sweeps;
 }
 
 std::vector<CellPoint> points_of(const LoadedSweep& sweep) {

@@ -32,6 +32,10 @@ struct LoadedSweep {
 /// Reads the folder. Throws InputError when it holds no run, or a damaged file.
 LoadedSweep load_sweep(const fs::path& folder);
 
+/// Every sweep at or below the folder, each apart: cells of different studies are no siblings. Runs that
+/// belong to none of them are one more. Throws as load_sweep.
+std::vector<LoadedSweep> load_sweeps(const fs::path& folder);
+
 /// The numbers alone, for analyze().
 std::vector<CellPoint> points_of(const LoadedSweep& sweep);
 

@@ -22,7 +22,7 @@ class Usage(ProgramTest):
         version, _ = self.evenkeel("--version")
         self.assertRegex(version, r"^evenkeel \d+\.\d+\.\d+\n$")
         text, _ = self.evenkeel("--help")
-        names = "demo train sweep ls show analyze report import data config bench".split()
+        names = "demo train sweep ls show analyze predictors report import data config bench".split()
         places = [text.index("\n  %s " % name) for name in names]
         self.assertEqual(places, sorted(places), "commands in the order of a user's journey")
         for name in names:
@@ -34,6 +34,36 @@ class Usage(ProgramTest):
         self.assertIn('did you mean "--out"?', self.error_of("train", "--ot", "x", code=2))
         self.assertIn("--help", self.error_of("sweep", code=2))
         self.assertIn("--jobs", self.error_of("sweep", "x.toml", "--out", "o", "--jobs", "none", code=2))
+
+
+class Predictors(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        subprocess.run([os.path.join(BIN, "write_fixture"), self.path("s"), "two_sizes"], check=True)
+
+    def test_document_and_tables(self):
+        stdout, _ = self.evenkeel("predictors", "s", "--json", "--at", "30,50%")
+        answer = json.loads(stdout)
+        # The arm with a cell that has not ended gives no labels at that size.
+        self.assertEqual((answer["runs"], answer["failed"]), (36, 12))
+        self.assertEqual(sum(entry["runs"] for entry in answer["left_out"]), 12)
+        signals = {signal["name"]: signal for signal in answer["signals"]}
+        logit = signals["logit_max"]
+        self.assertEqual([(at["share"], at["step"]) for at in logit["at"]], [(None, 30), (0.5, None)])
+        self.assertGreater(logit["at"][1]["auc"]["value"], 0.9)
+        self.assertEqual(len(signals["lr"]["at"][0]["auc"]["interval"]), 2)
+        self.assertEqual(logit["lead"]["alarmed"]["value"], 0.5)
+        self.assertEqual(stdout, self.evenkeel("predictors", "s", "--json", "--at", "30,50%")[0])
+        stdout, _ = self.evenkeel("predictors", "s", "--at", "5%,10%,25%,50%,100%,30")
+        self.assertLessEqual(max(map(len, stdout.splitlines())), 100)
+        self.assertIn("logit_max", stdout)
+
+    def test_wrong_input(self):
+        self.assertIn("10%", self.error_of("predictors", "s", "--at", "ten", code=2))
+        run = os.path.join("s", "cells", sorted(os.listdir(self.path("s", "cells")))[0])
+        self.assertIn("no run there has an outcome: 1 no siblings", self.error_of("predictors", run, code=2))
+        self.write("x.json", "{}")
+        self.assertIn("probe sharpness", self.error_of("predictors", "s", "--sharpness", "x.json", code=2))
 
 
 class WrongInput(ProgramTest):

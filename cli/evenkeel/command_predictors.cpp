@@ -1,0 +1,191 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/terminal.h"
+#include "evenkeel/analysis/predictor_runs.h"
+#include "evenkeel/analysis/predictors.h"
+#include "evenkeel/analysis/predictors_json.h"
+#include "evenkeel/base/error.h"
+
+namespace evenkeel::cli {
+namespace {
+
+using analysis::Estimate;
+using analysis::Predictors;
+using analysis::SignalAt;
+using Rows = std::vector<std::vector<std::string>>;
+
+constexpr std::size_t kColumns = 4;  // of horizons: five would pass 100 characters
+
+std::string estimate(const Estimate& e) {
+  if (!e.value) return "-";
+  if (!e.interval) return fmt::format("{:.2f}", *e.value);
+  return fmt::format("{:.2f} [{:.2f}, {:.2f}]", *e.value, e.interval->low, e.interval->high);
+}
+
+/// In hundredths; adding 0 turns a rounded -0 into 0.
+std::string hundredths(const Estimate& e, const char* unit) {
+  if (!e.value) return "-";
+  const auto text = [](double x) { return fmt::format("{:.0f}", std::round(100 * x) + 0.0); };
+  if (!e.interval) return text(*e.value) + unit;
+  return fmt::format("{}{} [{}, {}]", text(*e.value), unit, text(e.interval->low), text(e.interval->high));
+}
+std::string points(const Estimate& e) {
+  return hundredths(e, "");
+}
+std::string percent(const Estimate& e) {
+  return hundredths(e, " %");
+}
+
+/// Horizons as columns; rows without any value are left out.
+void print_by_horizon(const Predictors& p, const char* title, Estimate SignalAt::*which,
+                      std::string (*text)(const Estimate&) = estimate) {
+  for (std::size_t from = 0; from < p.options.at.size(); from += kColumns) {
+    const std::size_t to = std::min(from + kColumns, p.options.at.size());
+    Rows rows{{"signal"}};
+    for (std::size_t i = from; i < to; ++i) rows[0].push_back(p.options.at[i].text());
+    for (const auto& signal : p.signals) {
+      std::vector<std::string> row{signal.signal->name};
+      bool any = false;
+      for (std::size_t i = from; i < to; ++i) {
+        const Estimate& e = signal.at[i].*which;
+        row.push_back(text(e));
+        any = any || e.value;
+      }
+      if (any) rows.push_back(row);
+    }
+    if (rows.size() == 1) {
+      fmt::print("\n{}: {}\n", title, (p.signals.front().at[from].*which).why);
+      continue;
+    }
+    fmt::print("\n{}\n{}", title, table_text(rows, Style(stdout)));
+  }
+}
+
+void print_lead(const Predictors& p) {
+  Rows rows{{"signal", "before onset", "lead, steps", "lead, % of training", "false alarms", "threshold"}};
+  std::string why;
+  for (const auto& signal : p.signals) {
+    const auto& lead = signal.lead;
+    if (signal.signal->reference) continue;
+    if (!lead.threshold) {
+      if (why.empty()) why = lead.alarmed.why;
+      continue;
+    }
+    rows.push_back({signal.signal->name, percent(lead.alarmed),
+                    lead.steps.value ? fmt::format("{:.0f}", *lead.steps.value) : "-", percent(lead.share),
+                    percent(lead.false_alarms),
+                    lead.threshold->low == lead.threshold->high
+                        ? fmt::format("{:.3g}", lead.threshold->low)
+                        : fmt::format("{:.3g} to {:.3g}", lead.threshold->low, lead.threshold->high)});
+  }
+  const char* title = "Alarms: failing runs alarmed before their onset, median lead, stable runs alarmed";
+  if (rows.size() == 1) fmt::print("\n{}: {}\n", title, why);
+  else fmt::print("\n{}\n{}", title, table_text(rows, Style(stdout)));
+}
+
+void print_sharpness(const Predictors& p) {
+  if (p.sharpness.empty()) return;
+  Rows rows{{"signal", "eigenvalue", "ratio"}};
+  for (const auto& row : p.sharpness)
+    if (row.eigenvalue.value || row.ratio.value)
+      rows.push_back({row.signal->name, estimate(row.eigenvalue), estimate(row.ratio)});
+  fmt::print("\nSpearman's correlation with sharpness, {} points", p.sharpness_points);
+  if (p.sharpness_unmatched > 0) fmt::print(" ({} of no run given)", p.sharpness_unmatched);
+  if (rows.size() == 1) fmt::print(": {}\n", p.sharpness.front().eigenvalue.why);
+  else fmt::print("\n{}", table_text(rows, Style(stdout)));
+}
+
+void print_missing(const Predictors& p) {
+  std::string text, last;
+  for (const auto& signal : p.signals) {
+    for (std::size_t i = 0; i < signal.at.size(); ++i) {
+      if (signal.at[i].auc.value) continue;
+      const std::string line = fmt::format("No AUC of {}: {}\n", signal.signal->name, signal.at[i].auc.why);
+      if (line != last) text += line;
+      last = line;
+    }
+  }
+  if (!text.empty()) fmt::print("\n{}", text);
+}
+
+void print_text(const Predictors& p, const analysis::PredictorRuns& runs) {
+  fmt::print("{} runs of {} configurations, {} failed", p.runs, p.groups, p.failed);
+  if (p.onset_unknown > 0) fmt::print(", {} of them without a known onset", p.onset_unknown);
+  fmt::print("\n");
+  for (const auto& [why, n] : runs.left_out)
+    fmt::print("Left out: {} run{}, {}\n", n, n == 1 ? "" : "s", why);
+  for (std::size_t i = 0; i < p.at.size(); ++i) {
+    if (p.at[i].begun > 0)
+      fmt::print("By {}: {} failing runs are past their onset, {} of them non-finite\n",
+                 p.options.at[i].text(), p.at[i].begun, p.at[i].nonfinite);
+  }
+  print_by_horizon(p, "AUC [95 %] of the signal then; 0.5 is chance", &SignalAt::auc);
+  print_by_horizon(p, "The same less the AUC of the learning rate, in hundredths", &SignalAt::minus_lr,
+                   points);
+  print_by_horizon(p, "AUC without the failing runs past their onset", &SignalAt::ahead);
+  print_by_horizon(p, "AUC between runs of one size and learning rate", &SignalAt::same_lr);
+  print_by_horizon(p, "Between seeds of one configuration", &SignalAt::same_arm);
+  print_lead(p);
+  print_missing(p);
+  if (p.bound.min_slack && p.bound.median_above) {
+    fmt::print(
+        "\nEntropy bound: smallest slack {:.3g} nat; entropy lies {:.3g} nat above it (median of {} runs)\n",
+        *p.bound.min_slack, *p.bound.median_above, p.bound.runs);
+  }
+  print_sharpness(p);
+}
+
+struct Arguments {
+  std::vector<std::string> folders, at, sharpness;
+  bool json = false;
+};
+
+int run(const Arguments& args) {
+  analysis::PredictorOptions options;
+  if (!args.at.empty()) options.at.clear();
+  for (const std::string& text : args.at) options.at.push_back(analysis::parse_horizon(text));
+  std::vector<analysis::SharpnessPoint> sharpness;
+  for (const std::string& file : args.sharpness) {
+    const auto points = analysis::read_sharpness(file);
+    sharpness.insert(sharpness.end(), points.begin(), points.end());
+  }
+  const auto runs = analysis::load_trajectories({args.folders.begin(), args.folders.end()});
+  if (runs.runs.empty()) {
+    std::string why;
+    for (const auto& [reason, n] : runs.left_out)
+      why += fmt::format("{}{} {}", why.empty() ? "" : "; ", n, reason);
+    throw InputError("no run there has an outcome: " + why +
+                     "; give folders of sweeps over the learning rate that have ended");
+  }
+  const Predictors result = analysis::find_predictors(runs.runs, options, sharpness);
+  if (args.json) fmt::print("{}\n", json_text(analysis::predictors_json(result, runs), 2));
+  else print_text(result, runs);
+  return kExitFinished;
+}
+
+}  // namespace
+
+void add_predictors(CLI::App& app, int& exit_code) {
+  auto args = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("predictors", "Which signal foretells failure, and how early");
+  command->add_option("DIR", args->folders, "Folders of sweeps, or of runs")->required();
+  command->add_option("--at", args->at, "When to look: steps, or shares of training (5%,10%,25%,50%)")
+      ->type_name("LIST")
+      ->delimiter(',');
+  command
+      ->add_option("--sharpness", args->sharpness,
+                   "Answers of `evenkeel probe sharpness --json`: correlate the signals with them")
+      ->type_name("FILE");
+  add_json_flag(*command, args->json);
+  command->footer(
+      "Examples:\n  evenkeel predictors runs/s\n  evenkeel predictors runs/a runs/b --at 20,10% --json\n"
+      "docs/formats/predictors.md says what every number is.");
+  command->callback([args, &exit_code] { exit_code = run(*args); });
+}
+
+}  // namespace evenkeel::cli
