@@ -7,7 +7,7 @@
 //   applied one factor after the other.
 //
 // Reads a model and changes no bit of it; no bit of what it says depends on the number of threads. Cost: up
-// to 30 iterations of 16 operations per weight, a forward pass of one sequence, H T^2 / 2 exponentials per
+// to 60 iterations of 16 operations per weight, a forward pass of one sequence, H T^2 / 2 exponentials per
 // layer.
 #pragma once
 
