@@ -6,58 +6,92 @@
 
 #include "cli/evenkeel/commands.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/files.h"
 #include "evenkeel/runs/import.h"
+#include "evenkeel/sweep/process.h"
+#include "evenkeel/sweep/sweep_file.h"
 
 namespace evenkeel::cli {
 namespace {
 
 struct Arguments {
-  std::string file, format = "csv", out;
+  SpecOptions spec;
+  std::string file, format, out;
   std::vector<std::string> map;
   bool json = false;
 };
 
 constexpr const char* kExamples =
-    "Fields of --map: loss (needed), run, step, train_loss, lr, params, size, seed, arm, l0, h1.\n"
+    "A table of losses becomes run directories that analyze and report read. Fields of --map: loss (needed), "
+    "run, step, train_loss, lr, params, size, seed, arm, l0, h1.\n"
     "A table of final losses, one row per run, is enough for `evenkeel analyze`; sensitivity needs l0 too.\n"
     "With step, rows of the same run are its records and the last step gives the final loss.\n"
+    "A safetensors file of plain weights becomes the start of the run that SPEC and --set describe; with\n"
+    "sigma-reparam gamma starts at sigma(W). `evenkeel train` with the same words and --out trains it.\n"
     "Examples:\n"
     "  evenkeel import losses.csv --map loss=final,lr=lr,size=model,seed=seed,arm=variant,l0=init --out "
     "runs/theirs\n"
-    "  evenkeel import log.csv --map run=name,step=step,loss=val_loss,lr=peak_lr,size=size --out runs/theirs";
+    "  evenkeel import log.csv --map run=name,step=step,loss=val_loss,lr=peak_lr,size=size --out "
+    "runs/theirs\n"
+    "  evenkeel import model.safetensors run.toml --set interventions.sigma_reparam=on --out runs/a";
+
+bool holds_weights(const Arguments& args) {
+  return args.format == "safetensors" || (args.format.empty() && args.file.ends_with(".safetensors"));
+}
+
+void import_weights(const Arguments& args) {
+  if (!args.map.empty())
+    throw InputError("--map is for tables, and " + args.file + " holds weights; leave it out");
+  const sweep::Cell cell = args.spec.plan_one("import");
+  sweep::find_trainer();
+  make_folder(args.out);
+  sweep::prepare_run(args.out, cell);
+  std::vector<std::string> words{"import", args.file, args.out};
+  if (args.json) words.push_back("--json");
+  sweep::become_trainer(words, cell.experiment.train.threads);
+}
+
+void import_table(const Arguments& args) {
+  if (args.map.empty())
+    throw InputError(
+        "--map is missing: it says which column of the table is what, as in --map loss=val,lr=lr");
+  if (!args.spec.spec_file.empty() || !args.spec.sets.empty())
+    throw InputError("SPEC and --set describe a run for weights, and " + args.file +
+                     " is read as a table; leave them out");
+  const auto summary = runs::import_csv(args.file, runs::parse_import_map(args.map), args.out);
+  if (args.json) {
+    const Json document = {
+        {"out", args.out}, {"rows", summary.rows}, {"runs", summary.runs}, {"nonfinite", summary.nonfinite}};
+    fmt::print("{}\n", json_text(document, 2));
+  } else {
+    fmt::print("{} runs from {} rows in {} ({} not finite); next: evenkeel analyze {}\n", summary.runs,
+               summary.rows, args.out, summary.nonfinite, args.out);
+  }
+}
 
 }  // namespace
 
 void add_import(CLI::App& app, int& exit_code) {
   auto args = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("import", "Make run directories from a table of foreign losses");
-  command->add_option("FILE", args->file, "Table with a header line")->required();
-  command->add_option("--format", args->format, "Format of FILE")
-      ->check(CLI::IsMember({"csv"}))
-      ->capture_default_str();
+  CLI::App* command =
+      app.add_subcommand("import", "Make run directories from foreign losses, or a run from weights");
+  command->add_option("FILE", args->file, "Table with a header line, or safetensors file")->required();
+  args->spec.add_to(*command, false);
+  command->add_option("--format", args->format, "Format of FILE (by its ending; else csv)")
+      ->check(CLI::IsMember({"csv", "safetensors"}));
   command->add_option("--map", args->map, "Which column is what: field=column, joined by commas or repeated")
       ->type_name("FIELD=COLUMN,...")
       ->take_all()
       ->allow_extra_args(false)
-      ->expected(1)
-      ->required();
+      ->expected(1);
   command->add_option("--out", args->out, "Folder for the runs, absent or empty")
       ->required()
       ->type_name("DIR");
   add_json_flag(*command, args->json);
   command->footer(kExamples);
   command->callback([args, &exit_code] {
-    const auto summary = runs::import_csv(args->file, runs::parse_import_map(args->map), args->out);
-    if (args->json) {
-      const Json document = {{"out", args->out},
-                             {"rows", summary.rows},
-                             {"runs", summary.runs},
-                             {"nonfinite", summary.nonfinite}};
-      fmt::print("{}\n", json_text(document, 2));
-    } else {
-      fmt::print("{} runs from {} rows in {} ({} not finite); next: evenkeel analyze {}\n", summary.runs,
-                 summary.rows, args->out, summary.nonfinite, args->out);
-    }
+    if (holds_weights(*args)) import_weights(*args);
+    else import_table(*args);
     exit_code = kExitFinished;
   });
 }

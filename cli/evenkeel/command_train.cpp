@@ -27,19 +27,6 @@ struct Arguments {
   bool json = false;
 };
 
-sweep::Cell plan_one(const SpecOptions& options) {
-  Settings file;
-  if (!options.spec_file.empty()) file = settings_from_toml(options.spec_file, {"sweep"});
-  SweepSpec spec = sweep_from(std::move(file), options.overrides());
-  if (!spec.axes.empty()) {
-    throw InputError(fmt::format(
-        "{} sweeps {} ({}); train makes one run: fix it with --set {}=..., or use `evenkeel sweep`",
-        options.spec_file.empty() ? "--set" : options.spec_file, spec.axes[0].path, spec.axes[0].origin,
-        spec.axes[0].path));
-  }
-  return sweep::make_plan(spec, open_data, machine_has_fast_bf16()).cells.at(0);
-}
-
 struct Watched {
   int code = 0;
   std::string failure;
@@ -114,7 +101,7 @@ void print_result(const Arguments& given, const sweep::Cell& cell, const runs::R
 
 int train(const Arguments& given) {
   const fs::path run = given.out;
-  const sweep::Cell cell = plan_one(given.spec);
+  const sweep::Cell cell = given.spec.plan_one("train");
   if (fs::exists(run / "sweep.json")) {
     throw InputError(fmt::format("{} holds a sweep, not a single run; choose another --out", given.out));
   }

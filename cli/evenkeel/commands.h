@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "evenkeel/config/settings.h"
+#include "evenkeel/sweep/plan.h"
 
 namespace evenkeel::cli {
 
@@ -20,6 +21,7 @@ void add_analyze(CLI::App& app, int& exit_code);
 void add_predictors(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 void add_import(CLI::App& app, int& exit_code);
+void add_export(CLI::App& app, int& exit_code);
 void add_data(CLI::App& app, int& exit_code);
 void add_config(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
@@ -36,6 +38,8 @@ struct SpecOptions {
   void add_to(CLI::App& command, bool spec_required);
   /// The settings given on the command line.
   Settings overrides() const;
+  /// The only run that file and settings describe; `command` is named where they describe a sweep.
+  sweep::Cell plan_one(const std::string& command) const;
 };
 
 /// Adds --json. Commands that have it print one JSON object on standard output and nothing else there.

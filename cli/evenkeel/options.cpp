@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/sweep_session.h"
 #include "evenkeel/base/error.h"
 
 namespace evenkeel::cli {
@@ -45,6 +46,20 @@ Settings SpecOptions::overrides() const {
   if (!ops.empty()) shorthand("train.ops", ops, "--ops");
   if (threads > 0) shorthand("train.threads", threads, "--threads");
   return settings;
+}
+
+sweep::Cell SpecOptions::plan_one(const std::string& command) const {
+  Settings file;
+  if (!spec_file.empty()) file = settings_from_toml(spec_file, {"sweep"});
+  const SweepSpec spec = sweep_from(std::move(file), overrides());
+  if (!spec.axes.empty()) {
+    throw InputError(
+        fmt::format("{} sweeps {} ({}); {} makes one run: fix it with --set {}=..., or use "
+                    "`evenkeel sweep`",
+                    spec_file.empty() ? "--set" : spec_file, spec.axes[0].path, spec.axes[0].origin, command,
+                    spec.axes[0].path));
+  }
+  return sweep::make_plan(spec, open_data, machine_has_fast_bf16()).cells.at(0);
 }
 
 void add_json_flag(CLI::App& command, bool& json) {

@@ -8,14 +8,17 @@
 #include <functional>
 #include <iostream>
 #include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "cli/evenkeel_train/serve.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/json.h"
 #include "evenkeel/base/version.h"
 #include "evenkeel/train/bench_worker.h"
 #include "evenkeel/train/trainer.h"
+#include "evenkeel/train/weights_file.h"
 
 namespace {
 
@@ -51,6 +54,35 @@ int run(const std::string& directory) {
   return evenkeel::kExitInternal;
 }
 
+/// Answers `evenkeel export`.
+int export_weights(const std::string& run, const std::string& file, std::int64_t step, bool fold, bool json) {
+  const auto done = evenkeel::train::export_weights(
+      run, step >= 0 ? std::optional<std::int64_t>(step) : std::nullopt, fold, file);
+  if (json) {
+    const evenkeel::Json answer{{"out", file},
+                                {"step", done.step},
+                                {"tensors", done.tensors},
+                                {"values", done.values},
+                                {"folded", fold}};
+    std::printf("%s\n", evenkeel::json_text(answer, 2).c_str());
+  } else {
+    std::printf("%s: %zu tensors, %lld values, %s, after %lld steps\n", file.c_str(), done.tensors,
+                static_cast<long long>(done.values), fold ? "folded" : "as in the run",
+                static_cast<long long>(done.step));
+  }
+  return evenkeel::kExitFinished;
+}
+
+/// Answers `evenkeel import` of weights.
+int import_weights(const std::string& file, const std::string& run, bool json) {
+  evenkeel::train::begin_with_weights(run, file, {});
+  if (json) std::printf("%s\n", evenkeel::json_text({{"out", run}, {"weights", file}}, 2).c_str());
+  else
+    std::printf("%s begins with the weights of %s; train it with `evenkeel train` and the same settings\n",
+                run.c_str(), file.c_str());
+  return evenkeel::kExitFinished;
+}
+
 int exit_code_of(const std::function<int()>& work) {
   try {
     return work();
@@ -83,12 +115,27 @@ int main(int argc, char** argv) {
   app.add_subcommand("serve", "Load once and fork a process per run; for `evenkeel sweep`");
   CLI::App* bench = app.add_subcommand(
       "bench", "Answer `evenkeel bench` (docs/formats/bench.md) on standard input and output");
+  std::string file;
+  std::int64_t step = -1;
+  bool fold = false, json = false;
+  CLI::App* to_file = app.add_subcommand("export", "Answer `evenkeel export`");
+  to_file->add_option("RUN", directory)->required();
+  to_file->add_option("FILE", file)->required();
+  to_file->add_option("--step", step);
+  to_file->add_flag("--fold", fold);
+  CLI::App* from_file = app.add_subcommand("import", "Answer `evenkeel import` of weights");
+  from_file->add_option("FILE", file)->required();
+  from_file->add_option("RUN", directory)->required();
+  for (CLI::App* command : {to_file, from_file}) command->add_flag("--json", json);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? evenkeel::kExitFinished : evenkeel::kExitBadInput;
   }
   if (train->parsed()) return exit_code_of([&] { return run(directory); });
+  if (to_file->parsed())
+    return exit_code_of([&] { return export_weights(directory, file, step, fold, json); });
+  if (from_file->parsed()) return exit_code_of([&] { return import_weights(file, directory, json); });
   if (bench->parsed()) {
     return exit_code_of([] {
       evenkeel::train::serve_bench(std::cin, std::cout);

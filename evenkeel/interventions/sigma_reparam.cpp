@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
 #include <cmath>
@@ -16,6 +17,7 @@
 #include "evenkeel/nn/linear.h"
 #include "evenkeel/nn/weight_transform.h"
 #include "evenkeel/ops/sigma_reparam.h"
+#include "evenkeel/ops/top_singular.h"
 
 namespace evenkeel::interventions {
 namespace {
@@ -37,6 +39,8 @@ class Transform : public nn::WeightTransform {
         v_(add_buffer("v", at::zeros({rows()}))),
         sigma_(add_buffer("sigma", at::zeros({groups}))),
         residual_(add_buffer("residual", at::zeros({groups}))) {
+    if (options.update == SigmaUpdate::kPerStep)
+      block_ = &add_buffer("block", at::zeros({groups, kernels::kBlock, u_.value.size(1)}));
     if (form == SigmaReparam::kOn)
       trained_gamma_ = &add_param("gamma", {groups}, nn::Role::kGamma, nn::Init::kOnes);
     if (form == SigmaReparam::kSpectralNorm) fixed_gamma_ = &add_buffer("gamma", at::ones({groups}));
@@ -55,12 +59,13 @@ class Transform : public nn::WeightTransform {
   }
 
   void adopt() override {
-    iterate(ops::top_singular_vectors(weights(), groups_), kStartTolerance, kMostIterations);
+    start_exact();
     set_gamma(sigma_.value);
   }
 
   void after_update() override {
-    if (options_.update == SigmaUpdate::kPerStep) iterate(u_.value, options_.tolerance, kMostIterations);
+    if (block_ != nullptr)
+      keep(ops::block_iterate(weights(), block_->value, options_.tolerance, kMostIterations));
   }
 
   std::vector<at::Tensor> forward(const nn::Context& context) const override {
@@ -105,16 +110,22 @@ class Transform : public nn::WeightTransform {
     sigma_.value = state.sigma;
     residual_.value = state.residual;
   }
-  void iterate(const at::Tensor& from, double tolerance, int most) {
-    keep(ops::power_iterate(weights(), from, tolerance, most));
+  void start_from(const at::Tensor& u, double tolerance, int most) {
+    keep(ops::power_iterate(weights(), u, tolerance, most));
+    if (block_ == nullptr) return;
+    // The other vectors of the block are filled in by the first update.
+    block_->value = at::zeros_like(block_->value);
+    block_->value.select(1, 0).copy_(u_.value);
+  }
+  void start_exact() {
+    start_from(ops::top_singular_vectors(weights(), groups_), kStartTolerance, kMostIterations);
   }
   void start(std::uint64_t seed) {
-    if (options_.start == SigmaStart::kSvd)
-      return iterate(ops::top_singular_vectors(weights(), groups_), kStartTolerance, kMostIterations);
+    if (options_.start == SigmaStart::kSvd) return start_exact();
     Rng rng(seed, "init/" + u_.name);
     at::Tensor u = at::empty(u_.value.sizes(), at::kFloat);
     for (std::int64_t i = 0; i < u.numel(); ++i) u.data_ptr<float>()[i] = static_cast<float>(rng.normal());
-    iterate(u / u.norm(2, {1}, true), 0, static_cast<int>(options_.burn_in));
+    start_from(u / u.norm(2, {1}, true), 0, static_cast<int>(options_.burn_in));
   }
   void report(const ops::SpectralState& state, nn::StatSink& sink) const {
     const std::string site = "sigma/" + path().substr(0, path().size() - kName.size() - 1) + "/";
@@ -131,6 +142,7 @@ class Transform : public nn::WeightTransform {
   SigmaOptions options_;
   std::int64_t groups_;
   nn::Buffer &u_, &v_, &sigma_, &residual_;
+  nn::Buffer* block_ = nullptr;  ///< of an update per step
   nn::Param* trained_gamma_ = nullptr;
   nn::Buffer* fixed_gamma_ = nullptr;
 };

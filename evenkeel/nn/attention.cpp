@@ -64,6 +64,10 @@ at::Tensor Attention::forward(const at::Tensor& x, std::int64_t batch, const Con
   const ops::AttentionResult result =
       ops::causal_attention(query, key, value, mask, context.rounding(), context.temperature);
   if (context.stats != nullptr) report(ops::attention_stats(query, key, result), site_, *context.stats);
+  if (context.query_key != nullptr) {
+    context.query_key->query_key(site_, query.flatten(0, 1).to(at::kDouble),
+                                 key.flatten(0, 1).to(at::kDouble), scale(context));
+  }
   return o.forward(result.out.transpose(1, 2).reshape({batch * time, shape_.width}), context);
 }
 
@@ -77,7 +81,7 @@ at::Tensor Attention::fused(const at::Tensor& x, std::int64_t batch, const Conte
   ops::FusedAttentionOptions options;
   options.batch = batch;
   options.heads = shape_.heads;
-  options.scale = 1 / std::sqrt(static_cast<double>(shape_.head_width())) / context.temperature;
+  options.scale = scale(context);
   const auto query = query_transform_ != nullptr ? query_transform_->as_norm() : std::nullopt;
   const auto key = key_transform_ != nullptr ? key_transform_->as_norm() : std::nullopt;
   if (query && key) {
@@ -96,10 +100,21 @@ at::Tensor Attention::fused(const at::Tensor& x, std::int64_t batch, const Conte
     };
     in.x = at::cat({transformed(0, *query_transform_), transformed(1, *key_transform_), part(2)}, 1);
   }
+  if (context.query_key != nullptr) {
+    ops::FusedAttentionInputs wide = in;
+    for (at::Tensor* t : {&wide.x, &wide.query_gain, &wide.key_gain})
+      if (t->defined()) *t = t->to(at::kDouble);
+    const auto [query_in, key_in] = ops::query_key_plain(wide, options);
+    context.query_key->query_key(site_, query_in, key_in, options.scale);
+  }
   std::vector<kernels::AttentionStats> stats;
   const at::Tensor out = ops::fused_attention(in, options, context.stats != nullptr ? &stats : nullptr);
   if (context.stats != nullptr) report(stats, site_, *context.stats);
   return o.forward(out, context);
+}
+
+double Attention::scale(const Context& context) const {
+  return 1 / std::sqrt(static_cast<double>(shape_.head_width())) / context.temperature;
 }
 
 std::vector<OpUse> Attention::op_uses(const Context& context) const {

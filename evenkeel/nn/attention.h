@@ -57,6 +57,7 @@ class Attention : public Module {
   /// become "<path>.<name>.*".
   void set_weight_transform(const std::string& name, std::unique_ptr<WeightTransform> transform);
   const AttentionShape& shape() const { return shape_; }
+  const std::string& site() const { return site_; }
 
   Linear &q, &k, &v, &o;
 
@@ -65,6 +66,7 @@ class Attention : public Module {
 
  private:
   at::Tensor fused(const at::Tensor& x, std::int64_t batch, const Context& context) const;
+  double scale(const Context& context) const;
 
   AttentionShape shape_;
   std::string site_;

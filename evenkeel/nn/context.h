@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include <ATen/core/Tensor.h>
 #include <c10/core/ScalarType.h>
 
 #include "evenkeel/ops/matmul.h"
@@ -21,6 +22,14 @@ class StatSink {
   virtual void heads(std::string_view key, std::vector<double> values) = 0;
   /// One number, e.g. key "block/layer00/out_rms".
   virtual void scalar(std::string_view key, double value) = 0;
+};
+
+/// Receives what enters the attention products, for checks of them.
+class QueryKeySink {
+ public:
+  virtual ~QueryKeySink() = default;
+  /// q, k [B H, T, K] double, after every transform and the rotation; causal logits are scale <q_i, k_j>.
+  virtual void query_key(std::string_view site, const at::Tensor& q, const at::Tensor& k, double scale) = 0;
 };
 
 /// Which implementation of an op a module uses, and why: for the manifest.
@@ -39,6 +48,7 @@ struct Context {
   OpPath ops = OpPath::kPlain;             ///< fused kernels or elementary operations
   double temperature = 1;                  ///< attention logits are divided by it
   StatSink* stats = nullptr;               ///< null: measure nothing. Measuring changes no bit of the result.
+  QueryKeySink* query_key = nullptr;       ///< null: nobody asks
 
   bool fused() const { return ops == OpPath::kFused; }
   /// What the fused path stores activations in; the residual stream is fp32 on both.

@@ -8,10 +8,12 @@
 
 namespace evenkeel::ops {
 
-/// Of one head over the rows with n >= 2 visible keys.
+/// Of one head.
 struct EntropyCheck {
-  double slack = 0;       ///< least H - bound(n, centred norm of the row)
-  double bound = 0;       ///< mean bound, nats
+  /// Least H - bound(n, centred norm) of the rows with n >= 3 visible keys, and of those that violate it: any
+  /// row of two attains its bound. Nats.
+  double slack = 0;
+  double bound = 0;       ///< mean bound of the rows with n >= 2, nats
   bool violated = false;  ///< a row lies below its bound by more than entropy_bound_slack(n), or is NaN
 };
 

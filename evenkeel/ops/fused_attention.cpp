@@ -122,6 +122,12 @@ struct FusedAttention : torch::autograd::Function<FusedAttention> {
   }
 };
 
+/// One of the parts side by side in x: [B, T, H, K].
+at::Tensor heads_of(const at::Tensor& x, std::int64_t part, std::int64_t width,
+                    const FusedAttentionOptions& o) {
+  return x.narrow(1, part * width, width).reshape({o.batch, x.size(0) / o.batch, o.heads, width / o.heads});
+}
+
 /// Norm, rotation: [B, T, H, K] -> [B H, T, K].
 at::Tensor transform_plain(const at::Tensor& x, const at::Tensor& gain, const FusedAttentionInputs& in,
                            const FusedAttentionOptions& o) {
@@ -162,18 +168,22 @@ at::Tensor fused_attention(const FusedAttentionInputs& in, const FusedAttentionO
                                packed(in.key_gain), setting, stats != nullptr ? stats->data() : nullptr);
 }
 
+std::pair<at::Tensor, at::Tensor> query_key_plain(const FusedAttentionInputs& in,
+                                                  const FusedAttentionOptions& o) {
+  const bool cross = in.memory.defined();
+  const std::int64_t width = in.x.size(1) / (cross ? 1 : 3);
+  return {transform_plain(heads_of(in.x, 0, width, o), in.query_gain, in, o),
+          transform_plain(heads_of(cross ? in.memory : in.x, cross ? 0 : 1, width, o), in.key_gain, in, o)};
+}
+
 at::Tensor fused_attention_plain(const FusedAttentionInputs& in, const FusedAttentionOptions& o) {
   const bool cross = in.memory.defined();
   const at::Tensor keys_values = cross ? in.memory : in.x;
   const std::int64_t queries = in.x.size(0) / o.batch, keys = keys_values.size(0) / o.batch,
                      width = in.x.size(1) / (cross ? 1 : 3), head = width / o.heads;
-  const auto heads = [&](const at::Tensor& x, std::int64_t part) {
-    return x.narrow(1, part * width, width).reshape({o.batch, x.size(0) / o.batch, o.heads, head});
-  };
-  const at::Tensor
-      q = transform_plain(heads(in.x, 0), in.query_gain, in, o),
-      k = transform_plain(heads(keys_values, cross ? 0 : 1), in.key_gain, in, o),
-      v = heads(keys_values, cross ? 1 : 2).transpose(1, 2).reshape({o.batch * o.heads, keys, head});
+  const auto [q, k] = query_key_plain(in, o);
+  const at::Tensor v =
+      heads_of(keys_values, cross ? 1 : 2, width, o).transpose(1, 2).reshape({o.batch * o.heads, keys, head});
   at::Tensor z = at::bmm(q, k.transpose(1, 2)) * o.scale;
   if (o.softcap > 0) z = (z / o.softcap).tanh() * o.softcap;
   const at::Tensor seen =

@@ -9,6 +9,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <utility>
 #include <vector>
 
 #include "evenkeel/kernels/attention.h"
@@ -38,6 +39,10 @@ struct FusedAttentionOptions {
 /// Differentiable.
 at::Tensor fused_attention(const FusedAttentionInputs& inputs, const FusedAttentionOptions& options,
                            std::vector<kernels::AttentionStats>* stats = nullptr);
+/// Queries and keys as they enter the product, after norm and rotation: [B H, T, K] and [B H, S, K] in the
+/// dtype of x.
+std::pair<at::Tensor, at::Tensor> query_key_plain(const FusedAttentionInputs& inputs,
+                                                  const FusedAttentionOptions& options);
 at::Tensor fused_attention_plain(const FusedAttentionInputs& inputs, const FusedAttentionOptions& options);
 
 }  // namespace evenkeel::ops

@@ -21,6 +21,7 @@
 
 #include "evenkeel/kernels/spectral.h"
 #include "evenkeel/ops/threads.h"
+#include "evenkeel/ops/top_singular.h"
 
 namespace evenkeel::ops {
 namespace {
@@ -179,6 +180,18 @@ SpectralState power_iterate(const std::vector<at::Tensor>& weights, const at::Te
     state.residual.data_ptr<float>()[g] = static_cast<float>(result.residual);
   }
   return state;
+}
+
+SpectralState block_iterate(const std::vector<at::Tensor>& weights, at::Tensor& block, double tolerance,
+                            int most) {
+  const c10::AutoGradMode no_grad(false);
+  const at::Tensor all = weights.size() == 1 ? weights[0] : at::cat(weights),
+                   w = all.view({block.size(0), -1, all.size(1)});
+  block = block.clone();
+  std::vector<PowerMatrix> groups;
+  for (std::int64_t g = 0; g < block.size(0); ++g) groups.push_back({w[g], {}, block[g]});
+  top_singular_values(groups, {tolerance, most});
+  return power_iterate(weights, block.select(1, 0).contiguous(), 0, 1);
 }
 
 std::vector<at::Tensor> sigma_reparam(const std::vector<at::Tensor>& weights, const at::Tensor& gamma,

@@ -32,6 +32,12 @@ at::Tensor top_singular_vectors(const std::vector<at::Tensor>& weights, std::int
 SpectralState power_iterate(const std::vector<at::Tensor>& weights, const at::Tensor& u, double tolerance,
                             int most);
 
+/// The same from a block of vectors per group, `block` [G, kBlock, n], which is advanced
+/// (ops/top_singular.h), and a last iteration of the best one. A single vector may rest at the second
+/// singular value when the first has overtaken it, with a residual that looks well; a block holds both.
+SpectralState block_iterate(const std::vector<at::Tensor>& weights, at::Tensor& block, double tolerance,
+                            int most);
+
 /// weights [m_i, n], gamma [G] -> What, of the same shapes. Differentiable in weights and gamma.
 std::vector<at::Tensor> sigma_reparam(const std::vector<at::Tensor>& weights, const at::Tensor& gamma,
                                       const SpectralState& state);

@@ -22,7 +22,7 @@ at::Tensor power_block(const at::Tensor& right);
 
 struct PowerOptions {
   double tolerance = 1e-3;  ///< of the residual; sigma is then good to about its square over the spectral gap
-  int most = 30;            ///< iterations
+  int most = 60;            ///< iterations
 };
 
 /// fp32 or double, one dtype for all. No bit depends on the number of threads.

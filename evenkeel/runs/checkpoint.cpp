@@ -17,6 +17,7 @@ namespace {
 
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kOptim = "optim.safetensors";
+constexpr const char* kTelemetry = "telemetry.safetensors";
 constexpr const char* kState = "state.json";
 
 fs::path folder_of(const fs::path& run) {
@@ -57,6 +58,7 @@ Json state_to_json(const CheckpointState& s, const fs::path& folder) {
       {"detectors", s.detectors},
       {"trainer", s.trainer},
       {"files", {{kModel, file_hash(folder / kModel)}, {kOptim, file_hash(folder / kOptim)}}}};
+  if (fs::exists(folder / kTelemetry)) document["files"][kTelemetry] = file_hash(folder / kTelemetry);
   document["hash"] = content_hash(document.dump());
   return document;
 }
@@ -93,7 +95,7 @@ CheckpointState state_from_json(const Json& document, const fs::path& file) {
 }  // namespace
 
 fs::path write_checkpoint(const fs::path& run, const CheckpointState& state, std::vector<TensorBytes> model,
-                          std::vector<TensorBytes> optim) {
+                          std::vector<TensorBytes> optim, std::vector<TensorBytes> telemetry) {
   const fs::path all = folder_of(run);
   const fs::path target = all / name_of(state.step);
   const fs::path partial = target.string() + ".part", old = target.string() + ".old";
@@ -102,6 +104,7 @@ fs::path write_checkpoint(const fs::path& run, const CheckpointState& state, std
   try {
     write_safetensors(partial / kModel, std::move(model));
     write_safetensors(partial / kOptim, std::move(optim));
+    if (!telemetry.empty()) write_safetensors(partial / kTelemetry, std::move(telemetry));
     write_json(partial / kState, state_to_json(state, partial));
   } catch (...) {
     std::error_code ignored;
@@ -129,7 +132,8 @@ CheckpointState read_checkpoint_state(const fs::path& checkpoint) {
   rest.erase("hash");
   if (content_hash(rest.dump()) != fields.text("hash")) damaged(file, "its content hash does not match");
   const JsonFields files(fields.object("files"), file.string());
-  for (const char* name : {kModel, kOptim}) {
+  for (const char* name : {kModel, kOptim, kTelemetry}) {
+    if (name == kTelemetry && !files.has(name)) continue;
     if (file_hash(checkpoint / name) != files.text(name)) {
       damaged(checkpoint / name, "its content hash does not match");
     }
@@ -142,6 +146,11 @@ Safetensors read_model(const fs::path& checkpoint) {
 }
 Safetensors read_optim(const fs::path& checkpoint) {
   return read_safetensors(checkpoint / kOptim);
+}
+
+std::optional<Safetensors> read_telemetry(const fs::path& checkpoint) {
+  if (!fs::exists(checkpoint / kTelemetry)) return std::nullopt;
+  return read_safetensors(checkpoint / kTelemetry);
 }
 
 std::vector<fs::path> list_checkpoints(const fs::path& run) {

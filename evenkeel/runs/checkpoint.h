@@ -1,7 +1,7 @@
 // A checkpoint is everything a run needs to go on bit for bit: the folder checkpoints/step00000300/ of the
-// run with model.safetensors, optim.safetensors and state.json. It appears whole or not at all (written
-// beside, flushed to disk, renamed), and every file in it is covered by a content hash.
-// docs/formats/run_directory.md lists the keys.
+// run with model.safetensors, optim.safetensors, telemetry.safetensors (optional) and state.json. It appears
+// whole or not at all (written beside, flushed to disk, renamed), and every file in it is covered by a
+// content hash. docs/formats/run_directory.md lists the keys.
 #pragma once
 
 #include <cstdint>
@@ -35,16 +35,18 @@ struct CheckpointState {
 };
 
 /// Writes the checkpoint of state.step and returns its folder. Offsets must be of line files already synced.
-/// Replaces a checkpoint of the same step. Throws EnvironmentError; what was there before is then still
-/// there.
+/// Without `telemetry` tensors there is no file of them. Replaces a checkpoint of the same step. Throws
+/// EnvironmentError; what was there before is then still there.
 fs::path write_checkpoint(const fs::path& run, const CheckpointState& state, std::vector<TensorBytes> model,
-                          std::vector<TensorBytes> optim);
+                          std::vector<TensorBytes> optim, std::vector<TensorBytes> telemetry = {});
 
 /// Reads state.json and checks every hash. Throws InputError naming the file that does not check.
 CheckpointState read_checkpoint_state(const fs::path& checkpoint);
 /// The tensors of a checkpoint.
 Safetensors read_model(const fs::path& checkpoint);
 Safetensors read_optim(const fs::path& checkpoint);
+/// nullopt when the checkpoint has none.
+std::optional<Safetensors> read_telemetry(const fs::path& checkpoint);
 
 struct FoundCheckpoint {
   fs::path folder;

@@ -69,6 +69,19 @@ Command trainer_command(const fs::path& trainer, const fs::path& run, std::int64
           run / "log.txt"};
 }
 
+void become_trainer(const std::vector<std::string>& arguments, std::int64_t threads) {
+  const fs::path trainer = find_trainer();
+  const std::string count = std::to_string(threads);
+  for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}) ::setenv(name, count.c_str(), 1);
+  std::vector<std::string> texts{trainer.string()};
+  texts.insert(texts.end(), arguments.begin(), arguments.end());
+  std::vector<char*> words;
+  for (std::string& text : texts) words.push_back(text.data());
+  words.push_back(nullptr);
+  ::execv(words.front(), words.data());
+  throw EnvironmentError(explain_errno("execute", trainer, errno));
+}
+
 pid_t start_process(const Command& command, const SignalGate& gate) {
   // Everything that allocates happens before the fork.
   std::vector<std::string> texts;

@@ -72,4 +72,8 @@ int usable_cores();
 /// when there is none.
 fs::path find_trainer();
 
+/// Goes on as the trainer with these arguments, on so many threads: for commands that only it can do. Throws
+/// EnvironmentError when it cannot be executed.
+[[noreturn]] void become_trainer(const std::vector<std::string>& arguments, std::int64_t threads);
+
 }  // namespace evenkeel::sweep

@@ -16,6 +16,11 @@ constexpr const char* kDehghani = "Dehghani et al. 2023, arXiv 2302.05442";
 constexpr const char* kZhai = "Zhai et al. 2023, arXiv 2303.06296";
 constexpr const char* kPascanu = "Pascanu et al. 2013, arXiv 1211.5063";
 
+constexpr const char* kSpectra =
+    "block power iteration of at most 60 passes over the weights, every telemetry.spectra_every steps";
+constexpr const char* kEntropy =
+    "a forward pass of one sequence and its attention in double, every telemetry.spectra_every steps";
+
 constexpr std::array kTable{
     Metric{"step", "step", kScalar, kBoth, "none", "none", "Optimiser steps done.", ""},
     Metric{"tokens", "token", kScalar, kMetrics, "sum since the start", "none", "Training tokens seen.", ""},
@@ -53,6 +58,17 @@ constexpr std::array kTable{
            "L2 norm of the key vectors that enter the product.", kProxies},
     Metric{"attn/{layer}/qk_cosine", "", kPerHead, kHeads, "mean over visible pairs", "the attention pass",
            "Cosine between query and key.", kProxies},
+    Metric{"attn/{layer}/qk_sigma", "", kPerHead, kHeads, "none", kSpectra,
+           "Largest singular value of the head's W_Q W_K^T as in use, without 1 / sqrt(K).", kZhai},
+    Metric{"attn/{layer}/qk_sigma_residual", "", kPerHead, kHeads, "none", kSpectra,
+           "|A^T u - sigma v| / sigma of the vectors found for qk_sigma.", kZhai},
+    Metric{"attn/{layer}/entropy_bound", "nat", kPerHead, kHeads,
+           "mean over rows with n >= 2 visible keys, first sequence of the batch", kEntropy,
+           "Theorem 3.1's lower bound of H at the row's centred logit norm.", kZhai},
+    Metric{"attn/{layer}/entropy_slack", "nat", kPerHead, kHeads,
+           "minimum over rows with n >= 3 visible keys, first sequence of the batch", kEntropy,
+           "H less that bound, in double; negative beyond rounding means that something computes wrong.",
+           kZhai},
     Metric{"block/{layer}/out_rms", "", kScalar, kHeads, "root mean square over tokens and channels",
            "one pass over the block's output", "RMS of the residual stream after the block.", kProxies},
     Metric{"tensor/{parameter}/grad_rms", "", kScalar, kHeads, "root mean square over the tensor",
@@ -71,6 +87,17 @@ constexpr std::array kTable{
     Metric{"tensor/{parameter}/delta_rms", "", kScalar, kHeads, "root mean square over the tensor",
            "the optimiser pass", "RMS of Adam's Delta: the update without learning rate and decay.",
            kProxies},
+    Metric{"spectrum/{parameter}/sigma", "", kScalar, kHeads, "none", kSpectra,
+           "Largest singular value of the matrix as in use, treatments included, before the update.", kZhai},
+    Metric{"spectrum/{parameter}/residual", "", kScalar, kHeads, "none", kSpectra,
+           "|A^T u - sigma v| / sigma of the vectors found: some singular value is that close to sigma.",
+           kZhai},
+    Metric{"spectrum/{parameter}/delta_sigma", "", kScalar, kHeads, "none", kSpectra,
+           "Largest singular value of Adam's Delta of the parameter: the update without learning rate and "
+           "decay.",
+           kZhai},
+    Metric{"spectrum/{parameter}/delta_bound", "", kScalar, kHeads, "none", "one pass over Delta",
+           "Proposition 3.2's lower bound of delta_sigma: |Delta|_F / sqrt(min(m, n)).", kZhai},
 };
 
 bool is_layer(std::string_view text) {
@@ -126,6 +153,10 @@ std::string block_key(std::int64_t layer, std::string_view quantity) {
 
 std::string tensor_key(std::string_view parameter, std::string_view quantity) {
   return fmt::format("tensor/{}/{}", parameter, quantity);
+}
+
+std::string spectrum_key(std::string_view parameter, std::string_view quantity) {
+  return fmt::format("spectrum/{}/{}", parameter, quantity);
 }
 
 Json metric_listing() {

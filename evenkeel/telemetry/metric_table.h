@@ -43,6 +43,9 @@ std::string block_key(std::int64_t layer, std::string_view quantity);
 /// "tensor/blocks.0.attn.q.weight/grad_rms".
 std::string tensor_key(std::string_view parameter, std::string_view quantity);
 
+/// "spectrum/head.weight/sigma".
+std::string spectrum_key(std::string_view parameter, std::string_view quantity);
+
 /// The table as JSON: [{"id", "unit", "shape": "scalar" | "head", "file": "metrics" | "heads" | "both",
 /// "reduction", "cost", "doc", "source"}].
 Json metric_listing();

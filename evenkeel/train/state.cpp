@@ -46,8 +46,12 @@ std::vector<runs::TensorBytes> model_bytes(nn::Module& model) {
 }
 
 std::vector<runs::TensorBytes> optim_bytes(const optim::AdamW& optimiser) {
+  return tensor_bytes(optimiser.state());
+}
+
+std::vector<runs::TensorBytes> tensor_bytes(const std::vector<std::pair<std::string, at::Tensor>>& named) {
   std::vector<runs::TensorBytes> all;
-  for (const auto& [name, tensor] : optimiser.state()) all.push_back(bytes_of(name, tensor));
+  for (const auto& [name, tensor] : named) all.push_back(bytes_of(name, tensor));
   return all;
 }
 
@@ -61,6 +65,13 @@ void load_model(const std::filesystem::path& checkpoint, nn::Module& model) {
 void load_state(const std::filesystem::path& checkpoint, nn::Module& model, optim::AdamW& optimiser) {
   load_model(checkpoint, model);
   load(checkpoint, "optim.safetensors", runs::read_optim(checkpoint), optimiser.state());
+}
+
+bool load_telemetry(const std::filesystem::path& checkpoint,
+                    const std::vector<std::pair<std::string, at::Tensor>>& named) {
+  const auto saved = runs::read_telemetry(checkpoint);
+  if (saved) load(checkpoint, "telemetry.safetensors", *saved, named);
+  return saved.has_value();
 }
 
 }  // namespace evenkeel::train

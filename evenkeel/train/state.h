@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "evenkeel/nn/module.h"
@@ -16,10 +18,16 @@ std::vector<runs::TensorBytes> model_bytes(nn::Module& model);
 /// Optimiser state as bytes under the names AdamW gives.
 std::vector<runs::TensorBytes> optim_bytes(const optim::AdamW& optimiser);
 
+/// Named fp32 tensors as bytes.
+std::vector<runs::TensorBytes> tensor_bytes(const std::vector<std::pair<std::string, at::Tensor>>& named);
+
 /// Copies a checkpoint's tensors into model and optimiser. Throws InputError naming checkpoint and tensor
 /// when one is missing, left over, or of another shape or type.
 void load_state(const std::filesystem::path& checkpoint, nn::Module& model, optim::AdamW& optimiser);
 /// The model's alone.
 void load_model(const std::filesystem::path& checkpoint, nn::Module& model);
+/// What telemetry carries on; false, and nothing done, when the checkpoint has none.
+bool load_telemetry(const std::filesystem::path& checkpoint,
+                    const std::vector<std::pair<std::string, at::Tensor>>& named);
 
 }  // namespace evenkeel::train

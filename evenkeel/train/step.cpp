@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "evenkeel/kernels/parallel.h"
 #include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/optim/clip.h"
 #include "evenkeel/telemetry/detectors.h"
@@ -52,6 +53,7 @@ Step::Step(const Experiment& experiment, models::Model& model, optim::AdamW& opt
       occurring_(std::move(occurring)),
       occurs_(at::zeros({*experiment.data.vocab}, at::kBool)) {
   occurs_.index_fill_(0, occurring_, true);
+  model.visit([&](nn::Module& module) { modules_.push_back(&module); });
 }
 
 StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail) {
@@ -96,7 +98,9 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
 void Step::update(double lr, double gradient_factor, bool record) {
   std::vector<optim::UpdateStats> stats;
   optimiser_.step(lr, record ? &stats : nullptr, gradient_factor);
-  model_.visit([](nn::Module& module) { module.after_update(); });
+  // They do not know each other, and there are dozens of small ones.
+  kernels::parallel_for(std::ssize(modules_),
+                        [&](std::int64_t i) { modules_[static_cast<std::size_t>(i)]->after_update(); });
   for (std::size_t i = 0; i < stats.size(); ++i) {
     const std::string& name = optimiser_.params()[i]->name;
     recorder_.scalar(telemetry::tensor_key(name, "grad_rms"), stats[i].grad_rms);

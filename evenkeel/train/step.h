@@ -48,6 +48,7 @@ class Step {
 
   const Experiment& e_;
   models::Model& model_;
+  std::vector<nn::Module*> modules_;  ///< all of the model
   optim::AdamW& optimiser_;
   optim::Schedule schedule_;
   telemetry::Recorder& recorder_;

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/hash.h"
 #include "evenkeel/data/source.h"
 #include "evenkeel/kernels/isa.h"
 #include "evenkeel/ops/memory.h"
@@ -25,9 +26,11 @@
 #include "evenkeel/train/environment.h"
 #include "evenkeel/train/evaluate.h"
 #include "evenkeel/train/op_paths.h"
+#include "evenkeel/train/spectra.h"
 #include "evenkeel/train/state.h"
 #include "evenkeel/train/step.h"
 #include "evenkeel/train/timing.h"
+#include "evenkeel/train/weights_file.h"
 
 namespace evenkeel::train {
 namespace {
@@ -71,10 +74,20 @@ class Trainer {
         parameters_(model_->parameters()),
         optimiser_(parameters_, e_.optim),
         schedule_(e_),
+        spectra_(*model_),
         make_step_(e_, *model_, optimiser_, recorder_, occurring_ids(source_->facts())),
         tokens_per_step_(e_.train.tokens_per_step(e_.arch.context)),
         writer_(open(lock)),
         timer_(writer_, tokens_per_step_) {}
+
+  void begin_with(const fs::path& file) {
+    if (step_ > 0 || !runs::list_checkpoints(run_).empty()) {
+      throw InputError(fmt::format("{} has begun already; choose another --out", run_.string()));
+    }
+    import_weights(file, *model_);
+    writer_.event({{"step", 0}, {"kind", "weights_imported"}, {"hash", file_hash(file)}});
+    checkpoint();
+  }
 
   Outcome train() {
     timer_.session(step_ > 0 ? "resume" : "start", step_, manifest_.environment);
@@ -106,6 +119,7 @@ class Trainer {
                       found->folder.string(), found->state.config_hash, manifest_.config_hash));
     }
     load_state(found->folder, *model_, optimiser_);
+    if (records_spectra()) load_telemetry(found->folder, spectra_.state());
     step_ = found->state.step;
     optimiser_.set_steps(step_);
     spikes_ = telemetry::SpikeDetector::from_state(found->state.detectors.at("spike"));
@@ -140,13 +154,24 @@ class Trainer {
     const std::int64_t step = step_ + 1;
     const bool last = step == e_.train.steps;
     const TelemetrySpec& t = e_.telemetry;
-    const bool record_heads = t.on && (step == 1 || last || step % t.heads_every == 0);
+    const auto is_recorded = [&](std::int64_t every) { return step == 1 || last || step % every == 0; };
+    const bool record_heads = t.on && is_recorded(t.heads_every);
+    const bool record_spectra = records_spectra() && is_recorded(t.spectra_every);
     const Detail detail = record_heads ? Detail::kFull : t.on ? Detail::kLogits : Detail::kNone;
     timer_.step_begins();
-    const StepResult result = make_step_.make(step, to_device(loader_.train_batch(step_)), detail);
+    const DeviceBatch batch = to_device(loader_.train_batch(step_));
+    std::optional<WeightSpectra> spectra;
+    if (record_spectra) spectra = weight_spectra(batch);
+    const StepResult result = make_step_.make(step, batch, detail);
+    std::vector<Json> violations;
+    if (spectra) {
+      record(spectra->weights, recorder_);
+      violations = record(spectra->entropy, step, recorder_);
+    }
     if (result.nonfinite) {
       nonfinite_step_ = step;
-      write_records(record_heads);
+      write_records(record_heads || record_spectra);
+      for (const Json& event : violations) writer_.event(event);
       writer_.event(*result.nonfinite);
       return false;
     }
@@ -158,12 +183,28 @@ class Trainer {
         step == 1) {
       writer_.metrics(recorder_.metrics_record());
     }
-    if (record_heads) writer_.heads(*recorder_.heads_record());
+    if (record_heads || record_spectra) {
+      if (const auto heads = recorder_.heads_record()) writer_.heads(*heads);
+    }
+    for (const Json& event : violations) writer_.event(event);
     if (const auto event = spikes_.update(step, result.loss)) writer_.event(*event);
     if (record_heads) {
       for (const Json& event : collapse_.update(step, result.entropy_norm)) writer_.event(event);
     }
     return true;
+  }
+
+  bool records_spectra() const { return e_.telemetry.on && e_.telemetry.spectra_every > 0; }
+
+  struct WeightSpectra {
+    Spectrum weights;
+    std::vector<EntropyChecks> entropy;
+  };
+  /// Before the update, like everything a record says of the weights.
+  WeightSpectra weight_spectra(const DeviceBatch& batch) {
+    nn::Context context = pass_context(e_.train);
+    context.step = step_;
+    return {spectra_.measure(context), check_entropy(*model_, batch.inputs.narrow(0, 0, 1), context)};
   }
 
   void write_records(bool heads) {
@@ -190,7 +231,9 @@ class Trainer {
     for (const double x : tail_losses_) tail.push_back(json_number(x));
     state.trainer = {
         {"l0", json_number(l0_)}, {"last_valid", json_number(last_valid_)}, {"tail_losses", tail}};
-    runs::write_checkpoint(run_, state, model_bytes(*model_), optim_bytes(optimiser_));
+    std::vector<runs::TensorBytes> telemetry;
+    if (records_spectra()) telemetry = tensor_bytes(spectra_.state());
+    runs::write_checkpoint(run_, state, model_bytes(*model_), optim_bytes(optimiser_), std::move(telemetry));
     remove_interim_checkpoints(step_);
     // What an interruption saves comes on top of the scheduled ones: the run may still end before the next of
     // them.
@@ -239,6 +282,7 @@ class Trainer {
   optim::AdamW optimiser_;
   optim::Schedule schedule_;
   telemetry::Recorder recorder_;
+  Spectra spectra_;
   Step make_step_;
   std::int64_t tokens_per_step_;
   telemetry::SpikeDetector spikes_;
@@ -251,21 +295,40 @@ class Trainer {
   StepTimer timer_;
 };
 
+void check_trainable(const fs::path& run, const runs::Manifest& manifest) {
+  kernels::check_isa_setting();
+  if (manifest.imported) {
+    throw InputError(fmt::format("{} was imported from {} and cannot be trained; only its numbers are known",
+                                 run.string(), manifest.imported->source));
+  }
+  if (manifest.experiment.train.precision == Precision::kBf16) require_bf16(machine_has_fast_bf16());
+}
+
+/// Before the first tensor.
+void configure(const runs::Manifest& manifest) {
+  ops::keep_freed_memory();
+  ops::set_threads(static_cast<int>(manifest.experiment.train.threads));
+}
+
 }  // namespace
 
 Outcome run(const fs::path& run_directory, const Options& options) {
-  kernels::check_isa_setting();
   runs::Manifest manifest = runs::read_manifest(run_directory);
   if (const auto result = runs::read_result(run_directory)) return outcome_of(*result);
-  if (manifest.imported) {
-    throw InputError(fmt::format("{} was imported from {} and cannot be trained; only its numbers are known",
-                                 run_directory.string(), manifest.imported->source));
-  }
-  if (manifest.experiment.train.precision == Precision::kBf16) require_bf16(machine_has_fast_bf16());
+  check_trainable(run_directory, manifest);
   const runs::RunLock lock(run_directory);
-  ops::keep_freed_memory();
-  ops::set_threads(static_cast<int>(manifest.experiment.train.threads));
+  configure(manifest);
   return Trainer(lock, std::move(manifest), options).train();
+}
+
+void begin_with_weights(const fs::path& run_directory, const fs::path& file, const Options& options) {
+  runs::Manifest manifest = runs::read_manifest(run_directory);
+  if (runs::read_result(run_directory))
+    throw InputError(fmt::format("{} has ended already; choose another --out", run_directory.string()));
+  check_trainable(run_directory, manifest);
+  const runs::RunLock lock(run_directory);
+  configure(manifest);
+  Trainer(lock, std::move(manifest), options).begin_with(file);
 }
 
 }  // namespace evenkeel::train

@@ -22,7 +22,7 @@ SMALL = ["--set", "arch.width=32", "--set", "arch.depth=2", "--set", "arch.heads
          "--set", "train.batch=8", "--set", "train.steps=40", "--set", "optim.warmup=10step", "--set", "optim.lr=0.03",
          "--set", "data.valid_tokens=2048", "--set", "train.eval_every=20step", "--set", "train.checkpoint_every=17step",
          "--set", "train.keep_checkpoints=2", "--set", "arch.dropout=0.1", "--set", "interventions.qk_norm=per_head",
-         "--set", "train.precision=fp32"]
+         "--set", "telemetry.spectra_every=7", "--set", "train.precision=fp32"]
 
 
 def train(out, *more, check=True):

@@ -6,11 +6,13 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "evenkeel/ops/threads.h"
+#include "evenkeel/ops/top_singular.h"
 #include "tests/support/small_model.h"
 
 // The numbers in the names are those of the checks of sigma-reparam's acceptance list.
@@ -69,18 +71,18 @@ TEST(SigmaReparam, C1_TheNormIsGammaAfterAnExactStart) {
 
 TEST(SigmaReparam, C1_TheNormStaysGammaWhileTheMatrixMoves) {
   // Random steps of 2 % of the matrix's norm, and far beyond it, where one iteration per step would lose it.
-  for (const double step : {0.02, 0.05, 0.2, 0.5}) {
-    at::Tensor w = gaussian(64, 64, 2);
-    SpectralState state = exact(w);
-    for (std::uint64_t t = 0; t < 40; ++t) {
-      const at::Tensor move = gaussian(64, 64, 100 + t);
-      w = w + move * (step * number(w.norm()) / number(move.norm()));
-      state = power_iterate({w}, state.u, 0.01, 20);
-      const double ratio = top(w) / number(state.sigma);
-      EXPECT_GE(ratio, 1 - 1e-5);
-      EXPECT_LE(ratio, 1.01) << step << " at " << t;
+  for (const double step : {0.02, 0.05, 0.2, 0.5})
+    for (const auto& [m, n] : {std::pair{64, 64}, std::pair{128, 32}}) {
+      at::Tensor w = gaussian(m, n, 2), block = at::zeros({1, kernels::kBlock, n});
+      block.select(1, 0).copy_(exact(w).u);
+      for (std::uint64_t t = 0; t < 40; ++t) {
+        const at::Tensor move = gaussian(m, n, 100 + t);
+        w = w + move * (step * number(w.norm()) / number(move.norm()));
+        const double ratio = top(w) / number(block_iterate({w}, block, 0.01, 20).sigma);
+        EXPECT_GE(ratio, 1 - 1e-5);
+        EXPECT_LE(ratio, 1.01) << step << " at " << t;
+      }
     }
-  }
 }
 
 TEST(SigmaReparam, C2_TheEstimateGrowsAndStaysBelow) {
@@ -113,7 +115,7 @@ TEST(SigmaReparam, C3_ConvergenceFromARandomVector) {
         Row{96, 32, {0.764, 0.955, 0.988, 0.999}}}) {
     // 48 matrices: the expected values are means of 6 others, which differ among themselves by a few
     // hundredths after one iteration and a few thousandths later.
-    const double tolerance[] = {0.03, 0.02, 0.01, 0.002};
+    const double tolerance[] = {0.04, 0.02, 0.01, 0.002};
     for (int i = 0; i < 4; ++i) {
       double sum = 0;
       for (std::uint64_t seed = 0; seed < 48; ++seed) {

@@ -1,0 +1,123 @@
+#include "evenkeel/train/weights_file.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
+
+#include <cstring>
+#include <set>
+#include <vector>
+
+#include "evenkeel/base/error.h"
+#include "evenkeel/base/version.h"
+#include "evenkeel/nn/linear.h"
+#include "evenkeel/nn/weight_transform.h"
+#include "evenkeel/runs/safetensors.h"
+#include "evenkeel/train/evaluate.h"
+#include "evenkeel/train/load_run.h"
+#include "evenkeel/train/state.h"
+
+namespace evenkeel::train {
+namespace {
+
+std::vector<nn::WeightTransform*> transforms_of(nn::Module& model) {
+  std::vector<nn::WeightTransform*> all;
+  model.visit([&](nn::Module& module) {
+    if (auto* transform = dynamic_cast<nn::WeightTransform*>(&module)) all.push_back(transform);
+  });
+  return all;
+}
+
+/// The parameters that a plain model has too.
+std::vector<nn::Param*> plain_parameters(nn::Module& model) {
+  std::set<const nn::Param*> own;
+  for (nn::WeightTransform* transform : transforms_of(model))
+    for (const nn::Param* p : transform->parameters()) own.insert(p);
+  std::vector<nn::Param*> plain;
+  for (nn::Param* p : model.parameters())
+    if (own.count(p) == 0) plain.push_back(p);
+  return plain;
+}
+
+runs::TensorBytes bytes_of(const std::string& name, const at::Tensor& tensor) {
+  return {name,
+          runs::TensorType::kF32,
+          tensor.sizes().vec(),
+          {static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()}};
+}
+
+at::Tensor tensor_of(const runs::TensorBytes& bytes, const std::filesystem::path& file) {
+  const bool wide = bytes.type == runs::TensorType::kF32;
+  if (!wide && bytes.type != runs::TensorType::kBf16) {
+    throw InputError(fmt::format("{} holds tensor {} as {}, expected F32 or BF16", file.string(), bytes.name,
+                                 runs::tensor_type_name(bytes.type)));
+  }
+  at::Tensor tensor = at::empty(bytes.shape, wide ? at::kFloat : at::kBFloat16);
+  std::memcpy(tensor.data_ptr(), bytes.data.data(), bytes.data.size());
+  return tensor.to(at::kFloat);
+}
+
+}  // namespace
+
+std::map<std::string, at::Tensor> folded_weights(nn::Module& model, const nn::Context& context) {
+  const c10::AutoGradMode no_grad(false);
+  std::map<std::string, at::Tensor> weights;
+  for (const nn::Param* p : plain_parameters(model)) weights[p->name] = p->value.detach();
+  for (const nn::WeightTransform* transform : transforms_of(model)) {
+    const std::vector<at::Tensor> used = transform->forward(context);
+    for (std::size_t i = 0; i < used.size(); ++i)
+      weights[transform->members()[i]->weight.name] = used[i].contiguous();
+  }
+  return weights;
+}
+
+Exported export_weights(const std::filesystem::path& run, std::optional<std::int64_t> step, bool fold,
+                        const std::filesystem::path& file) {
+  const LoadedRun loaded = load_run(run, step);
+  const auto folded = folded_weights(*loaded.model, pass_context(loaded.manifest.experiment.train));
+  std::vector<runs::TensorBytes> tensors;
+  if (fold)
+    for (const auto& [name, tensor] : folded) tensors.push_back(bytes_of(name, tensor));
+  else tensors = model_bytes(*loaded.model);
+  Exported result{loaded.step, tensors.size(), 0};
+  for (const runs::TensorBytes& t : tensors)
+    result.values += static_cast<std::int64_t>(t.data.size() / runs::tensor_type_size(t.type));
+  runs::write_safetensors(file, std::move(tensors),
+                          {{"format", "pt"},
+                           {"evenkeel", kVersion},
+                           {"config_hash", loaded.manifest.config_hash},
+                           {"step", std::to_string(loaded.step)},
+                           {"folded", fold ? "true" : "false"},
+                           {"arch", to_json(loaded.manifest.experiment.arch).dump()}});
+  return result;
+}
+
+void import_weights(const std::filesystem::path& file, nn::Module& model) {
+  const c10::AutoGradMode no_grad(false);
+  const runs::Safetensors given = runs::read_safetensors(file);
+  std::set<std::string> left;
+  for (const auto& [name, bytes] : given.tensors) left.insert(name);
+  for (const nn::Param* p : plain_parameters(model)) {
+    const auto it = given.tensors.find(p->name);
+    if (it == given.tensors.end())
+      throw InputError(fmt::format("{} lacks tensor {}, which this model has", file.string(), p->name));
+    if (it->second.shape != p->value.sizes().vec()) {
+      throw InputError(fmt::format("{} holds tensor {} of shape [{}], this model's is [{}]", file.string(),
+                                   p->name, fmt::join(it->second.shape, ", "),
+                                   fmt::join(p->value.sizes().vec(), ", ")));
+    }
+    p->value.copy_(tensor_of(it->second, file));
+    left.erase(p->name);
+  }
+  if (!left.empty()) {
+    throw InputError(fmt::format(
+        "{} holds {} tensors this model has no place for, {} the first; plain weights are wanted, as `evenkeel "
+        "export --fold` writes them",
+        file.string(), left.size(), *left.begin()));
+  }
+  for (nn::WeightTransform* transform : transforms_of(model)) transform->adopt();
+}
+
+}  // namespace evenkeel::train
