@@ -118,6 +118,15 @@ std::string sentences(const Configs& configs) {
       for (const char* path : {"fused", "plain"})
         text += fmt::format("{}: {}\n", name, same_text(c["bits"], path));
     }
+    if (c.contains("spectra_overhead")) {
+      const Json& s = c["spectra_overhead"];
+      text +=
+          fmt::format("{}: a step with spectra takes {} times as long; once in {} steps {}, at most {}\n",
+                      name, number_text(s, "median", "{:.2f}"), s["cadence"].get<int>(),
+                      number_text(s, "amortised", "{:.4f}"), number_text(s, "amortised_upper95", "{:.4f}"));
+    }
+    if (c.value("/spectra_overhead/same_losses"_json_pointer, true) != true)
+      text += fmt::format("{}: spectra CHANGED the losses\n", name);
     if (c.contains("telemetry_overhead") && c["telemetry_overhead"]["same_losses"] != true)
       text += fmt::format("{}: telemetry CHANGED the losses\n", name);
   }

@@ -88,7 +88,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   command->add_option("--config", o.configs, "Of tiny, S, M, L (S,M,L)")->type_name("LIST")->delimiter(',');
   command
       ->add_option("--only", o.only,
-                   "Of throughput, telemetry, treatment, memory,\nprocesses, threads, start")
+                   "Of throughput, telemetry, spectra, treatment,\nmemory, processes, threads, start")
       ->type_name("LIST")
       ->delimiter(',')
       ->check(CLI::IsMember(bench::measurements()).description(""));

@@ -29,8 +29,8 @@ const Config& find_config(const std::string& name) {
 }
 
 const std::vector<std::string>& measurements() {
-  static const std::vector<std::string> all{"throughput", "telemetry", "treatment", "memory",
-                                            "processes",  "threads",   "start"};
+  static const std::vector<std::string> all{"throughput", "telemetry", "spectra", "treatment",
+                                            "memory",     "processes", "threads", "start"};
   return all;
 }
 

@@ -25,7 +25,7 @@ const std::vector<Config>& configs();
 /// Throws InputError for a name that is not there.
 const Config& find_config(const std::string& name);
 
-/// What can be measured: throughput, telemetry, treatment, memory, processes, threads, start.
+/// What can be measured: throughput, telemetry, spectra, treatment, memory, processes, threads, start.
 const std::vector<std::string>& measurements();
 
 struct Options {

@@ -175,6 +175,31 @@ Json telemetry(const Config& config, const Experiment& experiment, const Options
   return result;
 }
 
+/// A step with the spectral record over one without; the record is made once in `cadence` steps.
+Json spectra(const Config& config, const Experiment& experiment, const Options& options) {
+  const auto cadence = static_cast<int>(experiment.telemetry.spectra_every);
+  // Each pair takes `cadence` steps.
+  const int pairs = options.pairs > 0 ? options.pairs : std::max(5, pairs_of(config, options) / 10);
+  const Json answer =
+      open_ours(experiment)
+          .ask({{"do", "spectra"}, {"warm", 2 * config.warm}, {"pairs", pairs}, {"every", cadence}});
+  const auto on = answer.at("on_s").get<Numbers>(), off = answer.at("off_s").get<Numbers>();
+  Json result = paired(on, off);
+  const auto amortised = [&](const Json& ratio) {
+    return ratio.is_null() ? Json(nullptr) : Json(1 + (ratio.get<double>() - 1) / cadence);
+  };
+  result["cadence"] = cadence;
+  result["on_s"] = median(on);
+  result["off_s"] = median(off);
+  result["amortised"] = amortised(result["median"]);
+  result["amortised_upper95"] = amortised(result["upper95"]);
+  const auto same = static_cast<int>(answer.at("losses").size());
+  const Json plain = open_ours(experiment).ask(steps_request(0, same)).at("losses");
+  result["same_losses"] = plain == answer.at("losses");
+  result["losses_compared"] = same;
+  return result;
+}
+
 /// A step with the treatment over one without; its answers are checked first.
 Json treatment(const Config& config, const Experiment& baseline, const std::string& text,
                const Options& options) {
@@ -316,6 +341,7 @@ Json measure(const Config& given, const Options& options, const Say& say) {
   if (wants("throughput", true)) throughput(config, experiment, options, result, say);
   if (wants("telemetry", config.pairs > 0))
     result["telemetry_overhead"] = telemetry(config, experiment, options);
+  if (wants("spectra", false)) result["spectra_overhead"] = spectra(config, experiment, options);
   if (wants("treatment", !options.treatments.empty()))
     result["treatments"] = treatments(config, experiment, options, result, say);
   if (wants("memory", true)) memory(experiment, result);

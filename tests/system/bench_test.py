@@ -43,6 +43,12 @@ class Measures(ProgramTest):
                          "that has it with --peer-python, or leave it out with --peers none")
         self.assertEqual(answer["bars"], [], "none of the bars is for this peer")
 
+    def test_spectra(self):
+        spectra = self.bench("--only", "spectra")["configs"]["tiny"]["spectra_overhead"]
+        self.assertEqual((spectra["pairs"], spectra["cadence"], spectra["same_losses"]), (5, 50, True))
+        self.assertAlmostEqual(spectra["amortised"], 1 + (spectra["median"] - 1) / 50)
+        self.assertGreaterEqual(spectra["amortised_upper95"], spectra["amortised"])
+
     def test_treatments(self):
         answer = self.bench("--only", "treatment", "--treat", "interventions.sigma_reparam=on",
                             "--treat", "interventions.weight_norm=true,interventions.z_loss=0")
