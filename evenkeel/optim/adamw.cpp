@@ -1,5 +1,7 @@
 #include "evenkeel/optim/adamw.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
@@ -34,8 +36,7 @@ void AdamW::step(double lr, std::vector<UpdateStats>* stats, double gradient_fac
   std::vector<ops::AdamWTensors> tensors;
   for (std::size_t i = 0; i < params_.size(); ++i) {
     const nn::Param& param = *params_[i];
-    tensors.push_back({param.value, param.value.grad(), exp_avg_[i], exp_avg_sq_[i],
-                       param.is_matrix() || spec_.decay_gains});
+    tensors.push_back({param.value, param.value.grad(), exp_avg_[i], exp_avg_sq_[i], decays(param.role)});
   }
   if (stats == nullptr) return ops::adamw_(tensors, step, nullptr);
   std::vector<ops::AdamWSquares> squares;
@@ -46,6 +47,19 @@ void AdamW::step(double lr, std::vector<UpdateStats>* stats, double gradient_fac
     stats->push_back({std::sqrt(squares[i].gradient / n), std::sqrt(squares[i].param / n),
                       std::sqrt(squares[i].update / n), std::sqrt(squares[i].delta / n)});
   }
+}
+
+bool AdamW::decays(nn::Role role) const {
+  if (role == nn::Role::kGamma) return spec_.decay_gammas;
+  return (role != nn::Role::kGain && role != nn::Role::kBias) || spec_.decay_gains;
+}
+
+at::Tensor AdamW::direction(std::size_t i) const {
+  const double t = static_cast<double>(steps_);
+  const at::Tensor mean = exp_avg_[i] / (1 - std::pow(spec_.beta1, t)),
+                   root = (exp_avg_sq_[i] / (1 - std::pow(spec_.beta2, t))).sqrt() + spec_.eps;
+  // 0 / 0 counts as no update, as in the step.
+  return at::where(root == 0, at::zeros_like(mean), mean / root);
 }
 
 void AdamW::zero_grad() {

@@ -4,8 +4,8 @@
 //   independent: p <- p - (lr Delta + s lambda p)      coupled: p <- p - lr (Delta + lambda p)
 //
 // Kingma & Ba 2014 (arXiv 1412.6980); Loshchilov & Hutter 2017 (arXiv 1711.05101); Wortsman et al. 2023
-// (arXiv 2309.14322) §3.2.2, signs corrected. Gains and biases are decayed only with optim.decay_gains. State
-// is fp32 like the parameters.
+// (arXiv 2309.14322) §3.2.2, signs corrected. Gains and biases are decayed only with optim.decay_gains, the
+// gammas of weight transforms only with optim.decay_gammas. State is fp32 like the parameters.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +35,10 @@ class AdamW {
   /// having a zero one; the others count times `gradient_factor` (ClipResult::factor of measure_clip).
   /// `stats`, when given, gets one entry per parameter, in order; asking changes no bit of the update.
   void step(double lr, std::vector<UpdateStats>* stats = nullptr, double gradient_factor = 1);
+  /// Delta of the last update of parameter i, from the state as it is. Undefined before the first.
+  at::Tensor direction(std::size_t i) const;
+  /// Epsilon from the next update on.
+  void set_eps(double eps) { spec_.eps = eps; }
   /// Drops all gradients.
   void zero_grad();
 
@@ -47,6 +51,8 @@ class AdamW {
   const std::vector<nn::Param*>& params() const { return params_; }
 
  private:
+  bool decays(nn::Role role) const;
+
   std::vector<nn::Param*> params_;
   OptimSpec spec_;
   std::vector<at::Tensor> exp_avg_, exp_avg_sq_;

@@ -16,15 +16,8 @@ struct EnumNames<DecayForm> {
                                     std::pair{DecayForm::kCoupled, "coupled"}};
 };
 
-enum class OptimiserKind { kAdamW, kAdam, kSgd, kLars, kAdagrad };
-template <>
-struct EnumNames<OptimiserKind> {
-  static constexpr std::array names{
-      std::pair{OptimiserKind::kAdamW, "adamw"}, std::pair{OptimiserKind::kAdam, "adam"},
-      std::pair{OptimiserKind::kSgd, "sgd"}, std::pair{OptimiserKind::kLars, "lars"},
-      std::pair{OptimiserKind::kAdagrad, "adagrad"}};
-};
-
+/// Learning rate after warm-up, x updates into a run of T, W of them warm-up: cosine to lr_floor at T;
+/// constant; step: times step_factor from step_at on; inverse_sqrt: peak * sqrt(W / x).
 enum class ScheduleKind { kCosine, kConstant, kStep, kInverseSqrt };
 template <>
 struct EnumNames<ScheduleKind> {
@@ -34,8 +27,9 @@ struct EnumNames<ScheduleKind> {
 };
 
 struct OptimSpec {
-  OptimiserKind algorithm = OptimiserKind::kAdamW;
   ScheduleKind schedule = ScheduleKind::kCosine;
+  Duration step_at{84, Duration::Unit::kPercent};
+  double step_factor = 0.1;
   double lr = 1e-2;
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   DecayForm decay_form = DecayForm::kIndependent;
@@ -46,8 +40,14 @@ struct OptimSpec {
   double clip_norm = 1.0;
 
   static void fields(auto& self, auto&& visit) {
-    visit("algorithm", self.algorithm, {.doc = "Optimiser."});
-    visit("schedule", self.schedule, {.doc = "Learning rate after warm-up."});
+    visit("schedule", self.schedule,
+          {.doc = "Learning rate after warm-up: cosine (to lr_floor), constant, step (times step_factor from "
+                  "step_at "
+                  "on) or inverse_sqrt (peak times the root of warm-up over steps).",
+           .source = "arXiv 2303.06296 §4; arXiv 1706.03762 §5.3"});
+    visit("step_at", self.step_at, {.doc = "Where schedule = step drops; 84% is epoch 210 of 250."});
+    visit("step_factor", self.step_factor,
+          {.doc = "What schedule = step drops to, as a share of the peak.", .min = 0});
     visit("lr", self.lr, {.doc = "Peak learning rate.", .min = 0, .above_min = true});
     visit("beta1", self.beta1, {.doc = "AdamW first-moment decay.", .min = 0, .max = 0.99999});
     visit("beta2", self.beta2, {.doc = "AdamW second-moment decay.", .min = 0, .max = 0.99999});
@@ -62,7 +62,8 @@ struct OptimSpec {
     visit("decay_gammas", self.decay_gammas,
           {.doc = "Decay the gammas of sigma-reparam and weight norm too."});
     visit("warmup", self.warmup, {.doc = "Linear warm-up from 0. auto: the larger of 5% and 40 steps."});
-    visit("lr_floor", self.lr_floor, {.doc = "Absolute learning rate the cosine ends at.", .min = 0});
+    visit("lr_floor", self.lr_floor,
+          {.doc = "Absolute learning rate that schedule = cosine ends at; the others have none.", .min = 0});
     visit("clip_norm", self.clip_norm,
           {.doc = "Global gradient norm is clipped to this; 0 is off.", .min = 0});
   }
