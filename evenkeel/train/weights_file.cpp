@@ -112,10 +112,11 @@ void import_weights(const std::filesystem::path& file, nn::Module& model) {
     left.erase(p->name);
   }
   if (!left.empty()) {
-    throw InputError(fmt::format(
-        "{} holds {} tensors this model has no place for, {} the first; plain weights are wanted, as `evenkeel "
-        "export --fold` writes them",
-        file.string(), left.size(), *left.begin()));
+    throw InputError(
+        fmt::format("{} holds {} tensors this model has no place for, {} the first; plain weights are "
+                    "wanted, as `evenkeel "
+                    "export --fold` writes them",
+                    file.string(), left.size(), *left.begin()));
   }
   for (nn::WeightTransform* transform : transforms_of(model)) transform->adopt();
 }

@@ -63,9 +63,11 @@ TEST(WeightsFile, FoldedWeightsMakeThePlainModelComputeTheSame) {
     write(file, folded);
     const auto bare = build_model(plain(e));
     import_weights(file, *bare);
-    EXPECT_LT((bare->forward(inputs, context) - model->forward(inputs, context)).abs().max().item<double>(), 1e-6);
+    EXPECT_LT((bare->forward(inputs, context) - model->forward(inputs, context)).abs().max().item<double>(),
+              1e-6);
     // Folding what is folded changes nothing.
-    for (const auto& [name, weight] : folded_weights(*bare, context)) EXPECT_TRUE(weight.equal(folded.at(name)));
+    for (const auto& [name, weight] : folded_weights(*bare, context))
+      EXPECT_TRUE(weight.equal(folded.at(name)));
   }
 }
 
@@ -109,7 +111,8 @@ TEST(WeightsFile, WhatDoesNotFitIsNamed) {
   EXPECT_NE(complaint(bad).find("no place for, extra the first"), std::string::npos);
   bad = whole;
   bad["head.weight"] = whole.at("final_norm.gain");
-  EXPECT_NE(complaint(bad).find("tensor head.weight of shape [32], this model's is [37, 32]"), std::string::npos);
+  EXPECT_NE(complaint(bad).find("tensor head.weight of shape [32], this model's is [37, 32]"),
+            std::string::npos);
 }
 
 }  // namespace
