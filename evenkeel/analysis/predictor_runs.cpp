@@ -264,7 +264,7 @@ std::vector<SharpnessPoint> read_sharpness(const fs::path& file) {
                         number_or_unknown(sharpness, "ratio", where)});
     } catch (const Json::exception&) {
       throw InputError(file.string() +
-                       " is no answer of `evenkeel probe sharpness --json`: it needs \"run\", \"step\" and "
+                       " does not say sharpness: it needs \"run\", \"step\" and "
                        "\"sharpness\" with \"eigenvalue\" and \"ratio\"");
     }
   }

@@ -78,6 +78,7 @@ class Session {
     if (spectrum) {
       record(*spectrum, recorder_);
       record(entropy, steps_, recorder_);
+      if (!result.nonfinite) record(spectra_.updates(directions(optimiser_, spectra_)), recorder_);
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     if (result.nonfinite) throw std::runtime_error(fmt::format("step {} became non-finite", steps_));

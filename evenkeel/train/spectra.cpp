@@ -3,6 +3,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "evenkeel/nn/embedding.h"
@@ -114,6 +115,15 @@ std::vector<std::pair<std::string, at::Tensor>> Spectra::state() const {
   for (std::size_t a = 0; a < attentions_.size(); ++a)
     named.emplace_back("qk/" + attentions_[a]->site(), product_blocks_[a]);
   return named;
+}
+
+std::vector<at::Tensor> directions(const optim::AdamW& optimiser, const Spectra& spectra) {
+  std::vector<at::Tensor> all;
+  for (const nn::Param* matrix : spectra.matrices()) {
+    const auto at = std::find(optimiser.params().begin(), optimiser.params().end(), matrix);
+    all.push_back(optimiser.direction(static_cast<std::size_t>(at - optimiser.params().begin())));
+  }
+  return all;
 }
 
 void record(const Spectrum& spectrum, telemetry::Recorder& recorder) {

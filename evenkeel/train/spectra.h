@@ -22,6 +22,7 @@
 #include "evenkeel/nn/attention.h"
 #include "evenkeel/ops/entropy_check.h"
 #include "evenkeel/ops/top_singular.h"
+#include "evenkeel/optim/adamw.h"
 #include "evenkeel/telemetry/recorder.h"
 
 namespace evenkeel::train {
@@ -73,6 +74,9 @@ class Spectra {
   std::vector<at::Tensor> blocks_, update_blocks_;
   std::vector<at::Tensor> product_blocks_;  ///< [H, 4, D] per attention
 };
+
+/// Adam's Delta of the last update of every one of spectra.matrices(), for updates().
+std::vector<at::Tensor> directions(const optim::AdamW& optimiser, const Spectra& spectra);
 
 void record(const Spectrum& spectrum, telemetry::Recorder& recorder);
 void record(const std::vector<UpdateSpectrum>& updates, telemetry::Recorder& recorder);

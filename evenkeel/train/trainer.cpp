@@ -3,7 +3,6 @@
 #include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <fstream>
@@ -168,7 +167,7 @@ class Trainer {
     if (spectra) {
       record(spectra->weights, recorder_);
       violations = record(spectra->entropy, step, recorder_);
-      if (!result.nonfinite) record(spectra_.updates(directions()), recorder_);
+      if (!result.nonfinite) record(spectra_.updates(directions(optimiser_, spectra_)), recorder_);
     }
     if (result.nonfinite) {
       nonfinite_step_ = step;
@@ -208,16 +207,6 @@ class Trainer {
     nn::Context context = pass_context(e_, step_ + 1);
     context.step = step_;
     return {spectra_.measure(context), check_entropy(*model_, batch.inputs.narrow(0, 0, 1), context)};
-  }
-
-  /// Delta of the matrices whose spectra are recorded.
-  std::vector<at::Tensor> directions() const {
-    std::vector<at::Tensor> all;
-    for (const nn::Param* matrix : spectra_.matrices()) {
-      const auto at = std::find(parameters_.begin(), parameters_.end(), matrix);
-      all.push_back(optimiser_.direction(static_cast<std::size_t>(at - parameters_.begin())));
-    }
-    return all;
   }
 
   /// The events of [change], with the first update it holds for and the first it no longer does.

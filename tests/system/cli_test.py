@@ -64,7 +64,7 @@ class Predictors(ProgramTest):
         run = os.path.join("s", "cells", sorted(os.listdir(self.path("s", "cells")))[0])
         self.assertIn("no run there has an outcome: 1 no siblings", self.error_of("predictors", run, code=2))
         self.write("x.json", "{}")
-        self.assertIn("probe sharpness", self.error_of("predictors", "s", "--sharpness", "x.json", code=2))
+        self.assertIn("does not say sharpness", self.error_of("predictors", "s", "--sharpness", "x.json", code=2))
 
 
 class WrongInput(ProgramTest):

@@ -268,7 +268,8 @@ class TrainTest(unittest.TestCase):
             bytes_of = []
             for threads in (1, 2):
                 run = self.folder / f"{precision}{threads}"
-                train(run, "--set", f"train.threads={threads}", "--set", f"train.precision={precision}")
+                train(run, "--set", f"train.threads={threads}", "--set", f"train.precision={precision}",
+                      "--set", "interventions.sigma_reparam=on")
                 self.assertTrue(ops_of(run)["thread_invariant"])
                 bytes_of.append([(run / name).read_bytes() for name in
                                  ("metrics.jsonl", "heads.jsonl", "checkpoints/step00000040/model.safetensors",
