@@ -110,6 +110,14 @@ Experiment experiment_from(const Settings& settings) {
                                  e.optim.warmup->text(), origin_of(settings, "optim.warmup"), e.train.steps,
                                  origin_of(settings, "train.steps")));
   }
+  if (e.optim.decay_form && e.optim.algorithm != OptimiserKind::kAdamW) {
+    throw InputError(
+        fmt::format("[optim.decay_form] = \"{}\" ({}) belongs to adamw, but [optim.algorithm] = \"{}\" ({}) "
+                    "adds decay to "
+                    "the gradient; leave one out",
+                    enum_name(*e.optim.decay_form), origin_of(settings, "optim.decay_form"),
+                    enum_name(e.optim.algorithm), origin_of(settings, "optim.algorithm")));
+  }
   const double coupled = e.optim.weight_decay.value_or(kCoupledDecay);
   if (e.optim.decay_form == DecayForm::kCoupled && coupled * e.optim.lr >= 1) {
     throw InputError(fmt::format(
@@ -150,10 +158,13 @@ void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
   }
   e.data.fingerprint = data.fingerprint;
   const std::int64_t tokens = e.train.tokens_per_step(e.arch.context);
+  const bool adamw = e.optim.algorithm == OptimiserKind::kAdamW;
+  if (adamw && !e.optim.decay_form) e.optim.decay_form = DecayForm::kIndependent;
   if (!e.optim.weight_decay) {
-    e.optim.weight_decay = e.optim.decay_form == DecayForm::kIndependent
-                               ? 10.0 / static_cast<double>(e.train.steps)
-                               : kCoupledDecay;
+    e.optim.weight_decay = !adamw ? 0
+                           : e.optim.decay_form == DecayForm::kCoupled
+                               ? kCoupledDecay
+                               : 10.0 / static_cast<double>(e.train.steps);
   }
   if (!e.optim.warmup) {
     const auto five_percent = Duration{5, Duration::Unit::kPercent}.steps(e.train.steps, tokens);

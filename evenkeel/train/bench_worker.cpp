@@ -54,8 +54,8 @@ class Session {
   explicit Session(Experiment experiment)
       : e_(std::move(experiment)),
         model_(build_model(e_)),
-        optimiser_(model_->parameters(), e_.optim),
-        step_(e_, *model_, optimiser_, recorder_, at::arange(*e_.data.vocab)),
+        optimiser_(optim::make_optimiser(model_->parameters(), e_.optim)),
+        step_(e_, *model_, *optimiser_, recorder_, at::arange(*e_.data.vocab)),
         batch_(random_batch(e_)) {}
 
   /// Makes one step, appends its loss to `losses` and returns its duration in seconds.
@@ -68,14 +68,14 @@ class Session {
     return took.count();
   }
   const Experiment& experiment() const { return e_; }
-  const std::vector<nn::Param*>& parameters() const { return optimiser_.params(); }
+  const std::vector<nn::Param*>& parameters() const { return optimiser_->params(); }
   models::Model& model() { return *model_; }
   std::int64_t count() { return model_->count(); }
 
  private:
   Experiment e_;
   std::unique_ptr<models::Model> model_;
-  optim::AdamW optimiser_;
+  std::unique_ptr<optim::Optimiser> optimiser_;
   telemetry::Recorder recorder_;
   Step step_;
   DeviceBatch batch_;
