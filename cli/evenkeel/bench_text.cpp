@@ -74,6 +74,27 @@ std::string peer_table(const Configs& configs, const Style& style) {
   return text;
 }
 
+std::string treatment_table(const Configs& configs, const Style& style) {
+  Rows rows{{"config", "treatment", "treated / baseline", "upper 95 %"}};
+  std::string missing;
+  for (const auto& [name, c] : configs) {
+    const Json treatments = c.value("treatments", Json::object());
+    for (const auto& [treatment, entry] : treatments.items()) {
+      if (!entry.contains("median")) {
+        missing +=
+            fmt::format("{}: no figure for {}: {}\n", name, treatment, entry["why"].get<std::string>());
+        continue;
+      }
+      rows.push_back(
+          {name, treatment, number_text(entry, "median", "{:.3f}"), number_text(entry, "upper95", "{:.3f}")});
+    }
+  }
+  std::string text;
+  if (rows.size() > 1) text += fmt::format("\n{}", table_text(rows, style, 2));
+  if (!missing.empty()) text += fmt::format("\n{}", missing);
+  return text;
+}
+
 std::string same_text(const Json& bits, const char* path) {
   const auto word = [&](const char* what) { return bits[path][what] == true ? "same" : "other"; };
   return fmt::format("{} ops: {} bits with 1 and 2 threads, {} with telemetry on and off", path,
@@ -97,6 +118,15 @@ std::string sentences(const Configs& configs) {
       for (const char* path : {"fused", "plain"})
         text += fmt::format("{}: {}\n", name, same_text(c["bits"], path));
     }
+    if (c.contains("spectra_overhead")) {
+      const Json& s = c["spectra_overhead"];
+      text +=
+          fmt::format("{}: a step with spectra takes {} times as long; once in {} steps {}, at most {}\n",
+                      name, number_text(s, "median", "{:.2f}"), s["cadence"].get<int>(),
+                      number_text(s, "amortised", "{:.4f}"), number_text(s, "amortised_upper95", "{:.4f}"));
+    }
+    if (c.value("/spectra_overhead/same_losses"_json_pointer, true) != true)
+      text += fmt::format("{}: spectra CHANGED the losses\n", name);
     if (c.contains("telemetry_overhead") && c["telemetry_overhead"]["same_losses"] != true)
       text += fmt::format("{}: telemetry CHANGED the losses\n", name);
   }
@@ -151,8 +181,9 @@ std::string bench_text(const Json& answer, const Style& style) {
   Configs configs;
   for (const Json& name : settings.at("configs"))
     configs.emplace_back(name, answer.at("configs").at(name.get<std::string>()));
-  text += fmt::format("\n{}{}{}{}", speed_table(configs, style), peer_table(configs, style),
-                      sentences(configs), bar_table(answer.at("bars"), style));
+  text +=
+      fmt::format("\n{}{}{}{}{}", speed_table(configs, style), peer_table(configs, style),
+                  treatment_table(configs, style), sentences(configs), bar_table(answer.at("bars"), style));
   return text;
 }
 

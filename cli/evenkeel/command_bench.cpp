@@ -18,6 +18,7 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  evenkeel bench                               S, M and L beside PyTorch\n"
     "  evenkeel bench --config S --only telemetry   what recording costs\n"
+    "  evenkeel bench --config S,M --only treatment --treat interventions.sigma_reparam=on\n"
     "  evenkeel bench --config tiny,S --peers torch,torch_tuned,torch_fp32\n"
     "  evenkeel bench --peers 'other=./other --train'   see docs/formats/bench.md\n"
     "Leave the machine alone meanwhile: about ten minutes on two cores.\n"
@@ -44,6 +45,12 @@ int run(Arguments given) {
   std::vector<bench::Config> configs;
   for (const std::string& name : options.configs) configs.push_back(bench::find_config(name));
   const Experiment first = bench::experiment_of(configs.at(0), options);
+  if (!options.treatments.empty() && !options.only.empty() && !options.asks_for("treatment"))
+    throw InputError("--treat names what --only leaves out; add treatment to --only");
+  for (const std::string& text : options.treatments) {
+    const Settings treatment = bench::treatment_settings(text);
+    for (const bench::Config& config : configs) bench::experiment_of(config, options, treatment);
+  }
   sweep::find_trainer();
 
   Json answer{{"machine", bench::machine()},
@@ -79,10 +86,19 @@ void add_bench(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("bench", "Measure the speed of training and check its answers");
   command->footer(kExamples);
   command->add_option("--config", o.configs, "Of tiny, S, M, L (S,M,L)")->type_name("LIST")->delimiter(',');
-  command->add_option("--only", o.only, "Of throughput, telemetry, memory, processes, threads, start")
+  command
+      ->add_option("--only", o.only,
+                   "Of throughput, telemetry, spectra, treatment,\nmemory, processes, threads, start")
       ->type_name("LIST")
       ->delimiter(',')
       ->check(CLI::IsMember(bench::measurements()).description(""));
+  command
+      ->add_option("--treat", o.treatments,
+                   "Time a step with these settings, joined by commas,\nover one without; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->take_all()
+      ->allow_extra_args(false)
+      ->expected(1);
   command
       ->add_option("--peers", o.peers,
                    "torch[_bf16|_fp32][_tuned] (torch: in our precision),\nNAME=COMMAND, or none")

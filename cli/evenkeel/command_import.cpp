@@ -6,6 +6,7 @@
 
 #include "cli/evenkeel/commands.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/files.h"
 #include "evenkeel/runs/import.h"
 #include "evenkeel/sweep/process.h"
 #include "evenkeel/sweep/sweep_file.h"
@@ -21,7 +22,8 @@ struct Arguments {
 };
 
 constexpr const char* kExamples =
-    "A table of losses becomes run directories that analyze and report read. Fields of --map: loss (needed), run, step, train_loss, lr, params, size, seed, arm, l0, h1.\n"
+    "A table of losses becomes run directories that analyze and report read. Fields of --map: loss (needed), "
+    "run, step, train_loss, lr, params, size, seed, arm, l0, h1.\n"
     "A table of final losses, one row per run, is enough for `evenkeel analyze`; sensitivity needs l0 too.\n"
     "With step, rows of the same run are its records and the last step gives the final loss.\n"
     "A safetensors file of plain weights becomes the start of the run that SPEC and --set describe; with\n"
@@ -29,7 +31,8 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  evenkeel import losses.csv --map loss=final,lr=lr,size=model,seed=seed,arm=variant,l0=init --out "
     "runs/theirs\n"
-    "  evenkeel import log.csv --map run=name,step=step,loss=val_loss,lr=peak_lr,size=size --out runs/theirs\n"
+    "  evenkeel import log.csv --map run=name,step=step,loss=val_loss,lr=peak_lr,size=size --out "
+    "runs/theirs\n"
     "  evenkeel import model.safetensors run.toml --set interventions.sigma_reparam=on --out runs/a";
 
 bool holds_weights(const Arguments& args) {
@@ -37,10 +40,9 @@ bool holds_weights(const Arguments& args) {
 }
 
 void import_weights(const Arguments& args) {
-  if (!args.map.empty()) throw InputError("--map is for tables, and " + args.file + " holds weights; leave it out");
+  if (!args.map.empty())
+    throw InputError("--map is for tables, and " + args.file + " holds weights; leave it out");
   const sweep::Cell cell = args.spec.plan_one("import");
-  if (fs::exists(fs::path(args.out) / "manifest.json"))
-    throw InputError(args.out + " holds a run already; choose another --out");
   sweep::find_trainer();
   make_folder(args.out);
   sweep::prepare_run(args.out, cell);
@@ -51,9 +53,11 @@ void import_weights(const Arguments& args) {
 
 void import_table(const Arguments& args) {
   if (args.map.empty())
-    throw InputError("--map is missing: it says which column of the table is what, as in --map loss=val,lr=lr");
+    throw InputError(
+        "--map is missing: it says which column of the table is what, as in --map loss=val,lr=lr");
   if (!args.spec.spec_file.empty() || !args.spec.sets.empty())
-    throw InputError("SPEC and --set describe a run for weights, and " + args.file + " is read as a table; leave them out");
+    throw InputError("SPEC and --set describe a run for weights, and " + args.file +
+                     " is read as a table; leave them out");
   const auto summary = runs::import_csv(args.file, runs::parse_import_map(args.map), args.out);
   if (args.json) {
     const Json document = {
@@ -69,7 +73,8 @@ void import_table(const Arguments& args) {
 
 void add_import(CLI::App& app, int& exit_code) {
   auto args = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("import", "Make run directories from foreign losses, or a run from weights");
+  CLI::App* command =
+      app.add_subcommand("import", "Make run directories from foreign losses, or a run from weights");
   command->add_option("FILE", args->file, "Table with a header line, or safetensors file")->required();
   args->spec.add_to(*command, false);
   command->add_option("--format", args->format, "Format of FILE (by its ending; else csv)")

@@ -59,8 +59,11 @@ int export_weights(const std::string& run, const std::string& file, std::int64_t
   const auto done = evenkeel::train::export_weights(
       run, step >= 0 ? std::optional<std::int64_t>(step) : std::nullopt, fold, file);
   if (json) {
-    const evenkeel::Json answer{
-        {"out", file}, {"step", done.step}, {"tensors", done.tensors}, {"values", done.values}, {"folded", fold}};
+    const evenkeel::Json answer{{"out", file},
+                                {"step", done.step},
+                                {"tensors", done.tensors},
+                                {"values", done.values},
+                                {"folded", fold}};
     std::printf("%s\n", evenkeel::json_text(answer, 2).c_str());
   } else {
     std::printf("%s: %zu tensors, %lld values, %s, after %lld steps\n", file.c_str(), done.tensors,
@@ -74,8 +77,9 @@ int export_weights(const std::string& run, const std::string& file, std::int64_t
 int import_weights(const std::string& file, const std::string& run, bool json) {
   evenkeel::train::begin_with_weights(run, file, {});
   if (json) std::printf("%s\n", evenkeel::json_text({{"out", run}, {"weights", file}}, 2).c_str());
-  else std::printf("%s begins with the weights of %s; train it with `evenkeel train` and the same settings\n",
-                   run.c_str(), file.c_str());
+  else
+    std::printf("%s begins with the weights of %s; train it with `evenkeel train` and the same settings\n",
+                run.c_str(), file.c_str());
   return evenkeel::kExitFinished;
 }
 
@@ -129,7 +133,8 @@ int main(int argc, char** argv) {
     return app.exit(e) == 0 ? evenkeel::kExitFinished : evenkeel::kExitBadInput;
   }
   if (train->parsed()) return exit_code_of([&] { return run(directory); });
-  if (to_file->parsed()) return exit_code_of([&] { return export_weights(directory, file, step, fold, json); });
+  if (to_file->parsed())
+    return exit_code_of([&] { return export_weights(directory, file, step, fold, json); });
   if (from_file->parsed()) return exit_code_of([&] { return import_weights(file, directory, json); });
   if (bench->parsed()) {
     return exit_code_of([] {

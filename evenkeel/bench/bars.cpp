@@ -27,6 +27,9 @@ struct Bar {
 const std::vector<Bar>& all_bars() {
   using Pointer = Json::json_pointer;
   const Pointer ratio("/ratio"), upper("/telemetry_overhead/upper95");
+  const Pointer spectra("/spectra_overhead/amortised_upper95");
+  const Pointer sigma("/treatments/interventions.sigma_reparam=on/upper95");
+  const Pointer qk_norm("/treatments/interventions.qk_norm=per_head/upper95");
   static const std::vector<Bar> all{
       {"tiny", "throughput", ratio, true, 3.0, {}},
       {"S", "throughput", ratio, true, 2.0, 4.0},
@@ -34,6 +37,12 @@ const std::vector<Bar>& all_bars() {
       {"L", "throughput", ratio, true, 1.6, 3.0},
       {"S", "telemetry, upper 95 %", upper, false, 1.03, 1.01},
       {"M", "telemetry, upper 95 %", upper, false, 1.03, 1.01},
+      {"S", "spectra, upper 95 %", spectra, false, 1.03, {}},
+      {"M", "spectra, upper 95 %", spectra, false, 1.03, {}},
+      {"S", "sigma-reparam, upper 95 %", sigma, false, 1.08, 1.03},
+      {"M", "sigma-reparam, upper 95 %", sigma, false, 1.08, 1.03},
+      {"S", "qk-norm, upper 95 %", qk_norm, false, 1.05, {}},
+      {"M", "qk-norm, upper 95 %", qk_norm, false, 1.05, {}},
       {"L", "peak memory", Pointer("/peak_bytes"), false, 2.5e9, 1.6e9},
       {"S", "two processes / one", Pointer("/processes/ratio"), true, 1.1, {}},
       {"S", "same bits, 1 and 2 threads", Pointer("/bits/fused/threads"), true, 1, {}},

@@ -29,8 +29,8 @@ const Config& find_config(const std::string& name) {
 }
 
 const std::vector<std::string>& measurements() {
-  static const std::vector<std::string> all{"throughput", "telemetry", "memory",
-                                            "processes",  "threads",   "start"};
+  static const std::vector<std::string> all{"throughput", "telemetry", "spectra", "treatment",
+                                            "memory",     "processes", "threads", "start"};
   return all;
 }
 
@@ -38,7 +38,17 @@ bool Options::asks_for(const std::string& measurement) const {
   return std::find(only.begin(), only.end(), measurement) != only.end();
 }
 
-Experiment experiment_of(const Config& config, const Options& options) {
+Settings treatment_settings(const std::string& text) {
+  Settings settings;
+  for (std::size_t start = 0; start <= text.size();) {
+    const std::size_t end = std::min(text.find(',', start), text.size());
+    settings.insert(parse_assignment(text.substr(start, end - start), "--treat"));
+    start = end + 1;
+  }
+  return settings;
+}
+
+Experiment experiment_of(const Config& config, const Options& options, const Settings& treatment) {
   const Json document{
       {"arch",
        {{"width", config.width},
@@ -61,7 +71,9 @@ Experiment experiment_of(const Config& config, const Options& options) {
         {"ops", std::string(enum_name(options.ops))},
         {"threads", options.threads}}},
   };
-  Experiment experiment = experiment_from_json(document, "bench");
+  Settings settings = settings_from_json(document, "bench");
+  for (const auto& [path, setting] : treatment) settings[path] = setting;
+  Experiment experiment = experiment_from(settings);
   resolve(experiment, {DataKind::kSynthetic, config.vocab, "random tokens"}, machine_has_fast_bf16());
   return experiment;
 }

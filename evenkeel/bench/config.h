@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "evenkeel/config/settings.h"
 #include "evenkeel/spec/experiment.h"
 
 namespace evenkeel::bench {
@@ -24,13 +25,16 @@ const std::vector<Config>& configs();
 /// Throws InputError for a name that is not there.
 const Config& find_config(const std::string& name);
 
-/// What can be measured: throughput, telemetry, memory, processes, threads, start.
+/// What can be measured: throughput, telemetry, spectra, treatment, memory, processes, threads, start.
 const std::vector<std::string>& measurements();
 
 struct Options {
   std::vector<std::string> configs{"S", "M", "L"};
   std::vector<std::string> only;  ///< measurements; empty: all that the config has by default
   std::vector<std::string> peers{"torch"};
+  /// Settings, joined by commas, that are each timed against the model without them. Empty: none, unless
+  /// treatments are asked for in `only`.
+  std::vector<std::string> treatments;
   std::string peer_python;  ///< empty: python3, then /usr/bin/python3
   int rounds = 5;
   int threads = 2;
@@ -43,8 +47,11 @@ struct Options {
   bool asks_for(const std::string& measurement) const;
 };
 
-/// The config as a resolved experiment: z-loss 1e-4, AdamW, clip 1, constant learning rate. Throws InputError
-/// for bf16 where the processor has none.
-Experiment experiment_of(const Config& config, const Options& options);
+/// The settings of "interventions.qk_norm=per_head,interventions.z_loss=0". Throws InputError.
+Settings treatment_settings(const std::string& text);
+
+/// The config as a resolved experiment: z-loss 1e-4, AdamW, clip 1, constant learning rate, and `treatment`
+/// over it. Throws InputError for bf16 where the processor has none.
+Experiment experiment_of(const Config& config, const Options& options, const Settings& treatment = {});
 
 }  // namespace evenkeel::bench

@@ -142,27 +142,103 @@ void throughput(const Config& config, const Experiment& experiment, const Option
   }
 }
 
-Json telemetry(const Config& config, const Experiment& experiment, const Options& options) {
-  const int fallback = config.pairs > 0 ? config.pairs : 20;
-  const int pairs = options.pairs > 0 ? options.pairs : fallback;
-  Json answer = open_ours(experiment).ask({{"do", "pairs"}, {"warm", 2 * config.warm}, {"pairs", pairs}});
-  const auto on = answer.at("on_s").get<Numbers>(), off = answer.at("off_s").get<Numbers>();
+/// Median and bound of paired ratios: above / below, step times in seconds.
+Json paired(const Numbers& above, const Numbers& below) {
   Numbers ratios;
-  for (std::size_t i = 0; i < on.size(); ++i) ratios.push_back(on[i] / off[i]);
-  const int replayed = 2 * config.warm + 2 * std::min(pairs, kReplayed);
-  const Json plain = open_ours(experiment).ask(steps_request(0, replayed, false)).at("losses");
-  const Json& losses = answer.at("losses");
+  for (std::size_t i = 0; i < above.size(); ++i) ratios.push_back(above[i] / below[i]);
   Json result{{"median", median(ratios)},
               {"upper95", nullptr},
-              {"pairs", pairs},
-              {"on_s", median(on)},
-              {"off_s", median(off)},
-              {"method", "one-sided sign-test bound of the median of paired ratios"},
-              {"same_losses", std::equal(plain.begin(), plain.end(), losses.begin())},
-              {"losses_compared", replayed}};
+              {"pairs", ratios.size()},
+              {"method", "one-sided sign-test bound of the median of paired ratios"}};
   if (const auto upper = median_upper95(ratios)) result["upper95"] = *upper;
   else result["why"] = "upper95: fewer than 5 pairs";
   return result;
+}
+
+int pairs_of(const Config& config, const Options& options) {
+  constexpr int kFallback = 20;
+  return options.pairs > 0 ? options.pairs : config.pairs > 0 ? config.pairs : kFallback;
+}
+
+Json telemetry(const Config& config, const Experiment& experiment, const Options& options) {
+  const int pairs = pairs_of(config, options);
+  Json answer = open_ours(experiment).ask({{"do", "pairs"}, {"warm", 2 * config.warm}, {"pairs", pairs}});
+  const auto on = answer.at("on_s").get<Numbers>(), off = answer.at("off_s").get<Numbers>();
+  const int replayed = 2 * config.warm + 2 * std::min(pairs, kReplayed);
+  const Json plain = open_ours(experiment).ask(steps_request(0, replayed, false)).at("losses");
+  const Json& losses = answer.at("losses");
+  Json result = paired(on, off);
+  result["on_s"] = median(on);
+  result["off_s"] = median(off);
+  result["same_losses"] = std::equal(plain.begin(), plain.end(), losses.begin());
+  result["losses_compared"] = replayed;
+  return result;
+}
+
+/// A step with the spectral record over one without; the record is made once in `cadence` steps.
+Json spectra(const Config& config, const Experiment& experiment, const Options& options) {
+  const auto cadence = static_cast<int>(experiment.telemetry.spectra_every);
+  // Each pair takes `cadence` steps.
+  const int pairs = options.pairs > 0 ? options.pairs : std::max(5, pairs_of(config, options) / 10);
+  const Json answer =
+      open_ours(experiment)
+          .ask({{"do", "spectra"}, {"warm", 2 * config.warm}, {"pairs", pairs}, {"every", cadence}});
+  const auto on = answer.at("on_s").get<Numbers>(), off = answer.at("off_s").get<Numbers>();
+  Json result = paired(on, off);
+  const auto amortised = [&](const Json& ratio) {
+    return ratio.is_null() ? Json(nullptr) : Json(1 + (ratio.get<double>() - 1) / cadence);
+  };
+  result["cadence"] = cadence;
+  result["on_s"] = median(on);
+  result["off_s"] = median(off);
+  result["amortised"] = amortised(result["median"]);
+  result["amortised_upper95"] = amortised(result["upper95"]);
+  const auto same = static_cast<int>(answer.at("losses").size());
+  const Json plain = open_ours(experiment).ask(steps_request(0, same)).at("losses");
+  result["same_losses"] = plain == answer.at("losses");
+  result["losses_compared"] = same;
+  return result;
+}
+
+/// A step with the treatment over one without; its answers are checked first.
+Json treatment(const Config& config, const Experiment& baseline, const std::string& text,
+               const Options& options) {
+  const Experiment treated = experiment_of(config, options, treatment_settings(text));
+  Json result = Json::object();
+  check_answers(treated, result);
+  result.erase("libtorch");
+  if (!result["answers_checked"].get<bool>()) return result;
+  const Json answer = open_ours(baseline).ask({{"do", "treatment"},
+                                               {"treated", to_json(treated)},
+                                               {"warm", 2 * config.warm},
+                                               {"pairs", pairs_of(config, options)}});
+  const auto with = answer.at("treated_s").get<Numbers>(), without = answer.at("baseline_s").get<Numbers>();
+  result.update(paired(with, without));
+  result["treated_s"] = median(with);
+  result["baseline_s"] = median(without);
+  return result;
+}
+
+/// Name of each treatment -> its object. Sets "answers_checked" to false in `result` when one computes wrong
+/// numbers.
+Json treatments(const Config& config, const Experiment& baseline, const Options& options, Json& result,
+                const Say& say) {
+  const std::vector<std::string> usual{"interventions.sigma_reparam=on", "interventions.qk_norm=per_head"};
+  Json all = Json::object();
+  for (const std::string& text : options.treatments.empty() ? usual : options.treatments) {
+    say(fmt::format("{}: {}", config.name, text));
+    try {
+      all[text] = treatment(config, baseline, text, options);
+    } catch (const ContestantError& error) {
+      all[text] = {{"why", error.what()}};
+      continue;
+    }
+    if (all[text]["answers_checked"] != true) {
+      result["answers_checked"] = false;
+      result["why"] = fmt::format("with {}: {}", text, all[text]["why"].get<std::string>());
+    }
+  }
+  return all;
 }
 
 void memory(const Experiment& experiment, Json& result) {
@@ -265,6 +341,9 @@ Json measure(const Config& given, const Options& options, const Say& say) {
   if (wants("throughput", true)) throughput(config, experiment, options, result, say);
   if (wants("telemetry", config.pairs > 0))
     result["telemetry_overhead"] = telemetry(config, experiment, options);
+  if (wants("spectra", false)) result["spectra_overhead"] = spectra(config, experiment, options);
+  if (wants("treatment", !options.treatments.empty()))
+    result["treatments"] = treatments(config, experiment, options, result, say);
   if (wants("memory", true)) memory(experiment, result);
   if (wants("processes", config.small)) result["processes"] = processes(config, experiment, options);
   if (wants("threads", config.small)) result["bits"] = bits(experiment);

@@ -1,6 +1,7 @@
 #include "evenkeel/train/bench_worker.h"
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <fmt/format.h>
 #include <torch/version.h>
@@ -11,6 +12,7 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -22,6 +24,7 @@
 #include "evenkeel/ops/memory.h"
 #include "evenkeel/ops/threads.h"
 #include "evenkeel/train/build_model.h"
+#include "evenkeel/train/spectra.h"
 #include "evenkeel/train/state.h"
 #include "evenkeel/train/step.h"
 
@@ -55,13 +58,27 @@ class Session {
       : e_(std::move(experiment)),
         model_(build_model(e_)),
         optimiser_(optim::make_optimiser(model_->parameters(), e_.optim)),
+        spectra_(*model_),
         step_(e_, *model_, *optimiser_, recorder_, at::arange(*e_.data.vocab)),
         batch_(random_batch(e_)) {}
 
-  /// Makes one step, appends its loss to `losses` and returns its duration in seconds.
-  double step(bool telemetry, Json& losses) {
+  /// Makes one step, appends its loss to `losses` and returns its duration in seconds. `spectra`: with the
+  /// spectral record, as the training loop makes it.
+  double step(bool telemetry, Json& losses, bool spectra = false) {
     const auto begin = std::chrono::steady_clock::now();
+    std::optional<Spectrum> spectrum;
+    std::vector<EntropyChecks> entropy;
+    if (spectra) {
+      nn::Context context = pass_context(e_.train);
+      context.step = steps_;
+      spectrum = spectra_.measure(context);
+      entropy = check_entropy(*model_, batch_.inputs.narrow(0, 0, 1), context);
+    }
     const StepResult result = step_.make(++steps_, batch_, telemetry ? Detail::kFull : Detail::kNone);
+    if (spectrum) {
+      record(*spectrum, recorder_);
+      record(entropy, steps_, recorder_);
+    }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     if (result.nonfinite) throw std::runtime_error(fmt::format("step {} became non-finite", steps_));
     losses.push_back(result.loss);
@@ -77,6 +94,7 @@ class Session {
   std::unique_ptr<models::Model> model_;
   std::unique_ptr<optim::Optimiser> optimiser_;
   telemetry::Recorder recorder_;
+  Spectra spectra_;
   Step step_;
   DeviceBatch batch_;
   std::int64_t steps_ = 0;
@@ -102,6 +120,41 @@ Json pairs(Session& session, const Json& request) {
       (telemetry ? on : off).push_back(session.step(telemetry, losses));
   }
   return {{"on_s", on}, {"off_s", off}, {"losses", losses}};
+}
+
+/// Pairs of one step with and one without the spectral record, all other telemetry on both, in an order drawn
+/// for each pair. `every` steps lie from record to record, because the iterations start from the vectors of
+/// the last one.
+Json spectra_pairs(Session& session, const Json& request) {
+  Rng order(1, "bench/pairs");
+  Json losses = Json::array(), on = Json::array(), off = Json::array();
+  const int between = std::max(0, request.value("every", 2) - 2);
+  for (int i = request.value("warm", 0); i > 0; --i) session.step(true, losses);
+  session.step(true, losses, true);
+  for (int i = request.value("pairs", 0); i > 0; --i) {
+    for (int step = 0; step < between; ++step) session.step(true, losses);
+    const bool on_first = order.below(2) == 0;
+    for (const bool spectra : {on_first, !on_first})
+      (spectra ? on : off).push_back(session.step(true, losses, spectra));
+  }
+  return {{"on_s", on}, {"off_s", off}, {"losses", losses}};
+}
+
+/// Pairs of one step of each of two models, in an order drawn for each pair, with all telemetry on both.
+Json treatment(Session& baseline, const Json& request) {
+  Session treated(experiment_from_json(request.at("treated"), "bench request"));
+  Rng order(1, "bench/pairs");
+  Json ignored = Json::array(), with = Json::array(), without = Json::array();
+  for (int i = request.value("warm", 0); i > 0; --i) {
+    baseline.step(true, ignored);
+    treated.step(true, ignored);
+  }
+  for (int i = request.value("pairs", 0); i > 0; --i) {
+    const bool treated_first = order.below(2) == 0;
+    for (const bool is_treated : {treated_first, !treated_first})
+      (is_treated ? with : without).push_back((is_treated ? treated : baseline).step(true, ignored));
+  }
+  return {{"treated_s", with}, {"baseline_s", without}};
 }
 
 /// Hash of every weight's bits.
@@ -146,20 +199,34 @@ Json check(Experiment experiment) {
               {"tensors", measured.parameters().size()},
               {"min_cosine", 1.0},
               {"max_norm_error", 0.0}};
-  for (std::size_t i = 0; i < measured.parameters().size(); ++i) {
-    const nn::Param& param = *measured.parameters()[i];
-    const Comparison c = compare(param.value.grad(), reference.parameters()[i]->value.grad());
-    // Written so that NaN is kept.
+  // Written so that NaN is kept.
+  const auto judge = [&](const std::string& name, const at::Tensor& ours, const at::Tensor& theirs) {
+    const Comparison c = compare(ours, theirs);
     if (!(c.cosine >= answer["min_cosine"].get<double>())) {
       answer["min_cosine"] = json_number(c.cosine);
-      answer["min_cosine_at"] = param.name;
+      answer["min_cosine_at"] = name;
     }
     if (!(c.norm_error <= answer["max_norm_error"].get<double>())) {
       answer["max_norm_error"] = json_number(c.norm_error);
-      answer["max_norm_error_at"] = param.name;
+      answer["max_norm_error_at"] = name;
     }
-    if (!std::isfinite(c.cosine) || !std::isfinite(c.norm_error)) break;
+    return std::isfinite(c.cosine) && std::isfinite(c.norm_error);
+  };
+  // The gradient of a single number is one sum whose terms may cancel, so rounding has no relative bound on
+  // it: such parameters are compared together, as one vector.
+  std::vector<at::Tensor> our_numbers, their_numbers;
+  for (std::size_t i = 0; i < measured.parameters().size(); ++i) {
+    const nn::Param& param = *measured.parameters()[i];
+    const at::Tensor ours = param.value.grad(), theirs = reference.parameters()[i]->value.grad();
+    if (ours.numel() == 1) {
+      our_numbers.push_back(ours.reshape({1}));
+      their_numbers.push_back(theirs.reshape({1}));
+    } else if (!judge(param.name, ours, theirs)) {
+      return answer;
+    }
   }
+  if (!our_numbers.empty())
+    judge("the parameters of one number", at::cat(our_numbers), at::cat(their_numbers));
   return answer;
 }
 
@@ -185,6 +252,8 @@ Json answer_to(const Json& request, std::unique_ptr<Session>& session) {
   const std::string what = request.value("do", "");
   if (what == "steps") return steps(*session, request);
   if (what == "pairs") return pairs(*session, request);
+  if (what == "spectra") return spectra_pairs(*session, request);
+  if (what == "treatment") return treatment(*session, request);
   if (what == "check") return check(session->experiment());
   if (what == "weights") return weights(*session);
   if (what == "memory") return {{"peak_bytes", process_bytes("VmHWM")}};

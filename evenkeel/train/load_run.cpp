@@ -25,10 +25,11 @@ std::filesystem::path find_checkpoint(const std::filesystem::path& run, std::opt
   for (const auto& folder : runs::list_checkpoints(run)) names.push_back(folder.filename().string());
   const std::string name = fmt::format("step{:08}", *step);
   if (std::find(names.begin(), names.end(), name) == names.end()) {
-    throw InputError(fmt::format(
-        "{} holds no checkpoint of step {}, only {}; train.checkpoint_every and train.keep_checkpoints decide "
-        "which are kept",
-        run.string(), *step, names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "))));
+    throw InputError(
+        fmt::format("{} holds no checkpoint of step {}, only {}; train.checkpoint_every and "
+                    "train.keep_checkpoints decide "
+                    "which are kept",
+                    run.string(), *step, names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "))));
   }
   return run / "checkpoints" / name;
 }

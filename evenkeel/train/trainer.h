@@ -30,9 +30,9 @@ struct Options {
 /// permission, another trainer on the same run).
 Outcome run(const std::filesystem::path& run_directory, const Options& options);
 
-/// Begins the run with the plain weights of a safetensors file (train/weights_file.h) instead of drawn ones, as a
-/// checkpoint of step 0; run() goes on from there. The event "weights_imported" holds the file's content hash.
-/// Throws InputError also when the run has begun already.
+/// Begins the run with the plain weights of a safetensors file (train/weights_file.h) instead of drawn ones,
+/// as a checkpoint of step 0; run() goes on from there. The event "weights_imported" holds the file's content
+/// hash. Throws InputError also when the run has begun already.
 void begin_with_weights(const std::filesystem::path& run_directory, const std::filesystem::path& file,
                         const Options& options);
 

@@ -104,15 +104,18 @@ void import_weights(const std::filesystem::path& file, nn::Module& model) {
     if (it == given.tensors.end())
       throw InputError(fmt::format("{} lacks tensor {}, which this model has", file.string(), p->name));
     if (it->second.shape != p->value.sizes().vec()) {
-      throw InputError(fmt::format("{} holds tensor {} of shape [{}], this model's is [{}]", file.string(), p->name,
-                                   fmt::join(it->second.shape, ", "), fmt::join(p->value.sizes().vec(), ", ")));
+      throw InputError(fmt::format("{} holds tensor {} of shape [{}], this model's is [{}]", file.string(),
+                                   p->name, fmt::join(it->second.shape, ", "),
+                                   fmt::join(p->value.sizes().vec(), ", ")));
     }
     p->value.copy_(tensor_of(it->second, file));
     left.erase(p->name);
   }
   if (!left.empty()) {
-    throw InputError(fmt::format("{} holds tensors this model has no place for: {}; export with --fold for plain weights",
-                                 file.string(), fmt::join(left, ", ")));
+    throw InputError(fmt::format(
+        "{} holds {} tensors this model has no place for, {} the first; plain weights are wanted, as `evenkeel "
+        "export --fold` writes them",
+        file.string(), left.size(), *left.begin()));
   }
   for (nn::WeightTransform* transform : transforms_of(model)) transform->adopt();
 }

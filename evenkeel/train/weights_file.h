@@ -1,8 +1,9 @@
 // Weights out of a run and into one, as safetensors files that any tool reads.
 //
-// Folded weights are those of a plain model: what treatments of the weights compute (gamma / sigma W) stands in
-// the place of W, and their own parameters and state are gone. Putting plain weights into a treated model makes
-// the treatment start over from them, so that the function is that of the plain weights (gamma = sigma(W)).
+// Folded weights are those of a plain model: what treatments of the weights compute (gamma / sigma W) stands
+// in the place of W, and their own parameters and state are gone. Putting plain weights into a treated model
+// makes the treatment start over from them, so that the function is that of the plain weights (gamma =
+// sigma(W)).
 #pragma once
 
 #include <cstdint>
@@ -27,13 +28,13 @@ struct Exported {
   std::int64_t values = 0;
 };
 
-/// Writes the weights of a checkpoint of `run` (the newest without `step`) to `file`: folded, or everything under
-/// the model's own names. Throws InputError as load_run does, EnvironmentError when the disk refuses.
+/// Writes the weights of a checkpoint of `run` (the newest without `step`) to `file`: folded, or everything
+/// under the model's own names. Throws InputError as load_run does, EnvironmentError when the disk refuses.
 Exported export_weights(const std::filesystem::path& run, std::optional<std::int64_t> step, bool fold,
                         const std::filesystem::path& file);
 
-/// Puts the plain weights of `file` into `model`. Throws InputError naming the tensor when one is missing, left
-/// over, or of another shape or type (fp32 and bf16 are read).
+/// Puts the plain weights of `file` into `model`. Throws InputError naming the tensor when one is missing,
+/// left over, or of another shape or type (fp32 and bf16 are read).
 void import_weights(const std::filesystem::path& file, nn::Module& model);
 
 }  // namespace evenkeel::train

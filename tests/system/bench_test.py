@@ -43,6 +43,26 @@ class Measures(ProgramTest):
                          "that has it with --peer-python, or leave it out with --peers none")
         self.assertEqual(answer["bars"], [], "none of the bars is for this peer")
 
+    def test_spectra(self):
+        spectra = self.bench("--only", "spectra")["configs"]["tiny"]["spectra_overhead"]
+        self.assertEqual((spectra["pairs"], spectra["cadence"], spectra["same_losses"]), (5, 50, True))
+        self.assertAlmostEqual(spectra["amortised"], 1 + (spectra["median"] - 1) / 50)
+        self.assertGreaterEqual(spectra["amortised_upper95"], spectra["amortised"])
+
+    def test_treatments(self):
+        answer = self.bench("--only", "treatment", "--treat", "interventions.sigma_reparam=on",
+                            "--treat", "interventions.weight_norm=true,interventions.z_loss=0")
+        config = answer["configs"]["tiny"]
+        self.assertEqual(list(config["treatments"]), ["interventions.sigma_reparam=on",
+                                                      "interventions.weight_norm=true,interventions.z_loss=0"])
+        for entry in config["treatments"].values():
+            self.assertIs(entry["answers_checked"], True, entry.get("why"))
+            self.assertEqual(entry["pairs"], 5)
+            self.assertGreaterEqual(entry["upper95"], entry["median"])
+            self.assertGreater(entry["treated_s"], 0)
+        self.assertGreater(config["treatments"]["interventions.sigma_reparam=on"]["parameters"], config["parameters"])
+        self.assertNotIn("tokens_per_s", config)
+
     def test_a_python_without_torch_is_named(self):
         empty = self.write("torch.py", "raise ImportError\n")
         os.environ["PYTHONPATH"] = os.path.dirname(empty)
@@ -82,6 +102,15 @@ class Judges(ProgramTest):
         self.assertEqual(config["peers"]["p"]["why"], 'it failed in round 1: its answer holds no list "step_s"')
         self.assertEqual(config["ratio"], {})
 
+    def test_a_treatment_without_pairs_has_no_figure(self):
+        os.environ["FAKE_CONTESTANT"] = "{}"
+        self.addCleanup(os.environ.pop, "FAKE_CONTESTANT", None)
+        words = ["bench", *QUICK, "--only", "treatment", "--treat", "interventions.qk_norm=per_head"]
+        stdout, _ = self.evenkeel(*words, "--json")
+        treatment = json.loads(stdout)["configs"]["tiny"]["treatments"]["interventions.qk_norm=per_head"]
+        self.assertEqual(treatment["why"], "no treatment")
+        self.assertIn("no figure for interventions.qk_norm=per_head: no treatment", self.evenkeel(*words)[0])
+
     def test_a_table_under_80_columns(self):
         stdout, _ = self.bench({})
         self.assertIn("128", stdout)
@@ -91,6 +120,8 @@ class Judges(ProgramTest):
         self.assertIn("tiny, S, M, L", self.error_of("bench", "--config", "XL", code=2))
         self.assertIn("NAME=COMMAND", self.error_of("bench", "--peers", "trch", code=2))
         self.assertIn("--only", self.error_of("bench", "--only", "speed", code=2))
+        self.assertIn("did you mean", self.error_of("bench", "--treat", "interventions.qk_nrm=off", code=2))
+        self.assertIn("add treatment", self.error_of("bench", "--only", "memory", "--treat", "optim.lr=1", code=2))
 
 
 if __name__ == "__main__":

@@ -24,12 +24,29 @@ TEST(BenchConfig, EveryOneIsAnExperiment) {
   EXPECT_THROW(find_config("XL"), InputError);
 }
 
+TEST(BenchConfig, TreatmentsAreSettingsOverIt) {
+  Options options;
+  options.precision = Precision::kFp32;
+  const Settings settings = treatment_settings("interventions.qk_norm=per_head,interventions.z_loss=0");
+  const Experiment e = experiment_of(find_config("S"), options, settings);
+  EXPECT_EQ(e.interventions.qk_norm, QkNorm::kPerHead);
+  EXPECT_EQ(e.interventions.z_loss, 0);
+  EXPECT_EQ(e.arch.L(), find_config("S").layers);
+  EXPECT_THROW(treatment_settings("interventions.qk_norm"), InputError);
+  EXPECT_THROW(treatment_settings("interventions.z_loss=0,"), InputError);
+  EXPECT_THROW(experiment_of(find_config("S"), options, treatment_settings("interventions.qk=x")),
+               InputError);
+}
+
 TEST(BenchBars, PassMissAndWhereTheyApply) {
   const Json configs{{"S",
                       {{"precision", "bf16"},
                        {"ops", "fused"},
                        {"ratio", {{"torch_1.13_bf16", 2.5}, {"torch_1.13_fp32", 9.0}}},
                        {"telemetry_overhead", {{"upper95", 1.04}}},
+                       {"treatments",
+                        {{"interventions.sigma_reparam=on", {{"upper95", 1.05}}},
+                         {"interventions.qk_norm=per_head", {{"why", "it failed"}}}}},
                        {"bits", {{"fused", {{"threads", false}, {"telemetry", true}}}}}}}};
   const auto find = [](const Json& all, const std::string& what) {
     for (const Json& bar : all)
@@ -37,7 +54,8 @@ TEST(BenchBars, PassMissAndWhereTheyApply) {
     return Json();
   };
   const Json here = bars(configs, {{"amx", true}}), elsewhere = bars(configs, {{"amx", false}});
-  EXPECT_EQ(here.size(), 4u);
+  EXPECT_EQ(here.size(), 5u);
+  EXPECT_EQ(find(here, "sigma-reparam, upper 95 %").at("pass"), true);
   EXPECT_EQ(find(here, "throughput / torch_1.13_bf16").at("pass"), true);
   EXPECT_EQ(find(here, "throughput / torch_1.13_bf16").at("applies"), true);
   EXPECT_EQ(find(elsewhere, "throughput / torch_1.13_bf16").at("applies"), false);
