@@ -16,18 +16,48 @@ Schedule::Schedule(const Experiment& experiment)
     : Schedule(experiment.optim.lr, experiment.optim.lr_floor,
                experiment.optim.warmup->steps(experiment.train.steps,
                                               experiment.train.tokens_per_step(experiment.arch.context)),
-               experiment.train.steps) {}
+               experiment.train.steps) {
+  const std::int64_t steps = experiment.train.steps,
+                     tokens = experiment.train.tokens_per_step(experiment.arch.context);
+  kind_ = experiment.optim.schedule;
+  drop_at_ = static_cast<double>(experiment.optim.step_at.steps(steps, tokens));
+  drop_ = experiment.optim.step_factor;
+  if (const auto span = changed_updates(experiment)) {
+    first_ = span->first;
+    last_ = span->last;
+    factor_ = experiment.change.lr_factor;
+    end_warmup_ = experiment.change.end_warmup;
+  }
+}
 
-double Schedule::at(double x) const {
-  if (x < warmup_) return peak_ * x / warmup_;
+double Schedule::after_warmup(double x) const {
+  switch (kind_) {
+    case ScheduleKind::kConstant:
+      return peak_;
+    case ScheduleKind::kStep:
+      return x < drop_at_ ? peak_ : peak_ * drop_;
+    case ScheduleKind::kInverseSqrt: {
+      const double from = std::max(warmup_, 1.0);
+      return peak_ * std::sqrt(from / std::max(x, from));
+    }
+    case ScheduleKind::kCosine:
+      break;
+  }
   if (steps_ <= warmup_) return peak_;
   const double progress = std::min(1.0, (x - warmup_) / (steps_ - warmup_));
   return floor_ + (peak_ - floor_) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
 }
 
+double Schedule::at(double x) const {
+  return x < warmup_ ? peak_ * x / warmup_ : after_warmup(x);
+}
+
 double Schedule::rate(std::int64_t n) const {
   const double x = static_cast<double>(n);
-  return at(x <= warmup_ ? x : x - 1);
+  const bool changed = n >= first_ && n <= last_;
+  if (changed && end_warmup_ && x < warmup_) return peak_ * factor_;
+  const double rate = at(x <= warmup_ ? x : x - 1);
+  return changed ? rate * factor_ : rate;
 }
 
 }  // namespace evenkeel::optim

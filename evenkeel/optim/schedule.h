@@ -1,10 +1,12 @@
-// Learning rate: linear warm-up from 0 to the peak over W steps, then cosine to an absolute floor at step T.
+// Learning rate: linear warm-up from 0 to the peak over W steps, then a curve until step T.
 //
-// Wortsman et al. 2023 (arXiv 2309.14322) §2: the floor does not scale with the peak. A pure function of the
-// step.
+// Cosine: to an absolute floor, which does not scale with the peak (Wortsman et al. 2023, arXiv 2309.14322
+// §2). Step: one drop (Zhai et al. 2023, arXiv 2303.06296 §4). Inverse square root: Vaswani et al. 2017,
+// arXiv 1706.03762 §5.3. A pure function of the step.
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "evenkeel/spec/experiment.h"
 
@@ -12,20 +14,29 @@ namespace evenkeel::optim {
 
 class Schedule {
  public:
-  /// warmup <= steps. A floor above the peak counts as the peak.
+  /// Cosine. warmup <= steps. A floor above the peak counts as the peak.
   Schedule(double peak, double floor, std::int64_t warmup, std::int64_t steps);
-  /// Of a resolved experiment.
+  /// Of a resolved experiment, with its [change]: lr_factor, and the end of warm-up.
   explicit Schedule(const Experiment& experiment);
 
-  /// The curve at a point x in [0, T]: peak x / W up to W, then floor + (peak - floor) (1 + cos(pi (x - W) /
-  /// (T - W))) / 2.
+  /// The curve at a point x in [0, T], without changes: peak x / W up to W; then cosine floor + (peak -
+  /// floor) (1 + cos(pi (x - W) / (T - W))) / 2, constant peak, step peak (times step_factor from step_at
+  /// on), or inverse_sqrt peak sqrt(max(W, 1) / x).
   double at(double x) const;
   /// Rate of the n-th update, n in 1 ... T: at(n) in warm-up, at(n - 1) after it, so the first update is not
-  /// empty and the last is not yet at the floor.
+  /// empty and the last is not yet at the floor. While a change ends warm-up the rate is the peak until W.
   double rate(std::int64_t n) const;
 
  private:
+  double after_warmup(double x) const;
+
   double peak_, floor_, warmup_, steps_;
+  ScheduleKind kind_ = ScheduleKind::kCosine;
+  double drop_at_ = 0, drop_ = 1;  ///< of kStep
+  // Updates first_ ... last_ are changed.
+  std::int64_t first_ = std::numeric_limits<std::int64_t>::max(), last_ = 0;
+  double factor_ = 1;
+  bool end_warmup_ = false;
 };
 
 }  // namespace evenkeel::optim

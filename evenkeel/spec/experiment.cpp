@@ -82,6 +82,37 @@ void fill_shape(ArchSpec& a, const Settings& settings) {
   }
 }
 
+void check_change(const Experiment& e, const Settings& settings) {
+  const ChangeSpec& c = e.change;
+  const auto origin = [&](const char* field) { return origin_of(settings, std::string("change.") + field); };
+  const std::int64_t steps = e.train.steps, tokens = e.train.tokens_per_step(e.arch.context),
+                     at = c.at.steps(steps, tokens);
+  if (c.any() && at >= steps) {
+    throw InputError(
+        fmt::format("[change.at] = {} ({}) must come before the end, [train.steps] = {} ({}): the "
+                    "settings of [change] hold after so many updates",
+                    c.at.text(), origin("at"), steps, origin_of(settings, "train.steps")));
+  }
+  if (!c.any() && at < steps) {
+    throw InputError(
+        fmt::format("[change.at] = {} ({}) changes nothing; give change.attention_temperature, "
+                    "lr_factor, eps_factor or end_warmup",
+                    c.at.text(), origin("at")));
+  }
+  const OptimiserKind algorithm = e.optim.algorithm;
+  if (c.eps_factor != 1 && (algorithm == OptimiserKind::kSgd || algorithm == OptimiserKind::kLars)) {
+    throw InputError(fmt::format(
+        "[change.eps_factor] = {} ({}) changes nothing: [optim.algorithm] = \"{}\" ({}) has no epsilon; "
+        "leave "
+        "one out",
+        c.eps_factor, origin("eps_factor"), enum_name(algorithm), origin_of(settings, "optim.algorithm")));
+  }
+  if (c.any() && c.until.steps(steps, tokens) <= at) {
+    throw InputError(fmt::format("[change.until] = {} ({}) must come after [change.at] = {} ({})",
+                                 c.until.text(), origin("until"), c.at.text(), origin("at")));
+  }
+}
+
 }  // namespace
 
 Experiment experiment_from(const Settings& settings) {
@@ -133,6 +164,7 @@ Experiment experiment_from(const Settings& settings) {
         origin_of(settings, "interventions.weight_norm"), enum_name(e.interventions.sigma_reparam),
         origin_of(settings, "interventions.sigma_reparam")));
   }
+  check_change(e, settings);
   if (e.train.device == Device::kCuda) {
     throw InputError(
         fmt::format("[train.device] = \"cuda\" ({}) is not in this version of evenkeel, which trains on "
@@ -177,6 +209,13 @@ void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
   if (e.train.precision == Precision::kAuto) {
     e.train.precision = machine_has_fast_bf16 ? Precision::kBf16 : Precision::kFp32;
   }
+}
+
+std::optional<ChangedUpdates> changed_updates(const Experiment& e) {
+  if (!e.change.any()) return std::nullopt;
+  const std::int64_t tokens = e.train.tokens_per_step(e.arch.context);
+  return ChangedUpdates{e.change.at.steps(e.train.steps, tokens) + 1,
+                        std::min(e.change.until.steps(e.train.steps, tokens), e.train.steps)};
 }
 
 void require_bf16(bool machine_has_fast_bf16) {

@@ -2,6 +2,8 @@
 // cell.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +52,12 @@ Experiment experiment_from(const Settings& settings);
 /// Replaces every "auto": shape from the ladder, decay, warm-up, data kind, vocabulary and fingerprint, and
 /// precision (bf16 only when `machine_has_fast_bf16`). Idempotent.
 void resolve(Experiment& experiment, const DataFacts& data, bool machine_has_fast_bf16);
+
+/// The updates (1 ... train.steps) that [change] is in effect for; nullopt: none.
+struct ChangedUpdates {
+  std::int64_t first = 0, last = 0;
+};
+std::optional<ChangedUpdates> changed_updates(const Experiment& resolved);
 
 /// True where the processor multiplies bf16 matrices faster than fp32 (AVX512-BF16 or AMX).
 bool machine_has_fast_bf16();

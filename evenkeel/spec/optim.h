@@ -25,6 +25,8 @@ struct EnumNames<OptimiserKind> {
       std::pair{OptimiserKind::kAdagrad, "adagrad"}};
 };
 
+/// Learning rate after warm-up, x updates into a run of T, W of them warm-up: cosine to lr_floor at T;
+/// constant; step: times step_factor from step_at on; inverse_sqrt: peak * sqrt(W / x).
 enum class ScheduleKind { kCosine, kConstant, kStep, kInverseSqrt };
 template <>
 struct EnumNames<ScheduleKind> {
@@ -36,6 +38,8 @@ struct EnumNames<ScheduleKind> {
 struct OptimSpec {
   OptimiserKind algorithm = OptimiserKind::kAdamW;
   ScheduleKind schedule = ScheduleKind::kCosine;
+  Duration step_at{84, Duration::Unit::kPercent};
+  double step_factor = 0.1;
   double lr = 1e-2;
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double momentum = 0.9;
@@ -52,7 +56,14 @@ struct OptimSpec {
     visit("algorithm", self.algorithm,
           {.doc = "Optimiser: adamw, or adam, sgd, lars, adagrad, which add decay to the gradient (L2).",
            .source = "arXiv 1711.05101; 1412.6980; torch.optim.SGD; 1708.03888; Duchi et al. 2011"});
-    visit("schedule", self.schedule, {.doc = "Learning rate after warm-up."});
+    visit("schedule", self.schedule,
+          {.doc = "Learning rate after warm-up: cosine (to lr_floor), constant, step (times step_factor from "
+                  "step_at "
+                  "on) or inverse_sqrt (peak times the root of warm-up over steps).",
+           .source = "arXiv 2303.06296 §4; arXiv 1706.03762 §5.3"});
+    visit("step_at", self.step_at, {.doc = "Where schedule = step drops; 84% is epoch 210 of 250."});
+    visit("step_factor", self.step_factor,
+          {.doc = "What schedule = step drops to, as a share of the peak.", .min = 0});
     visit("lr", self.lr, {.doc = "Peak learning rate.", .min = 0, .above_min = true});
     visit("beta1", self.beta1,
           {.doc = "Of adam and adamw: decay of the first moment.", .min = 0, .max = 0.99999});
@@ -82,7 +93,8 @@ struct OptimSpec {
     visit("decay_gammas", self.decay_gammas,
           {.doc = "Decay the gammas of sigma-reparam and weight norm too."});
     visit("warmup", self.warmup, {.doc = "Linear warm-up from 0. auto: the larger of 5% and 40 steps."});
-    visit("lr_floor", self.lr_floor, {.doc = "Absolute learning rate the cosine ends at.", .min = 0});
+    visit("lr_floor", self.lr_floor,
+          {.doc = "Absolute learning rate that schedule = cosine ends at; the others have none.", .min = 0});
     visit("clip_norm", self.clip_norm,
           {.doc = "Global gradient norm is clipped to this; 0 is off.", .min = 0});
   }

@@ -26,10 +26,17 @@ nn::Context pass_context(const TrainSpec& train) {
   return context;
 }
 
+nn::Context pass_context(const Experiment& experiment, std::int64_t update) {
+  nn::Context context = pass_context(experiment.train);
+  const auto changed = changed_updates(experiment);
+  if (changed && update >= changed->first && update <= changed->last)
+    context.temperature = experiment.change.attention_temperature;
+  return context;
+}
+
 double validation_loss(const models::Model& model, const data::Loader& loader, std::int64_t valid_tokens,
-                       const TrainSpec& train) {
+                       const nn::Context& context) {
   const c10::AutoGradMode no_grad(false);
-  const nn::Context context = pass_context(train);
   double sum = 0;
   std::int64_t tokens = 0;
   for (std::int64_t i = 0; i < loader.valid_batches(valid_tokens); ++i) {

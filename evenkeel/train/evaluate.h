@@ -5,7 +5,7 @@
 
 #include "evenkeel/data/source.h"
 #include "evenkeel/models/model.h"
-#include "evenkeel/spec/train.h"
+#include "evenkeel/spec/experiment.h"
 
 namespace evenkeel::train {
 
@@ -17,10 +17,12 @@ DeviceBatch to_device(const data::HostBatch& batch);
 
 /// How every pass of a run computes; what a training step needs on top is left at its default.
 nn::Context pass_context(const TrainSpec& train);
+/// The same in a pass of update number `update` (or after it), with the temperature that [change] gives it.
+nn::Context pass_context(const Experiment& experiment, std::int64_t update);
 
 /// Nats per token (the z-loss term excluded) over the first `valid_tokens` of the validation split. The same
 /// set, in the same order, for every seed, arm and step.
 double validation_loss(const models::Model& model, const data::Loader& loader, std::int64_t valid_tokens,
-                       const TrainSpec& train);
+                       const nn::Context& context);
 
 }  // namespace evenkeel::train

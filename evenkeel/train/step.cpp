@@ -59,7 +59,7 @@ Step::Step(const Experiment& experiment, models::Model& model, optim::Optimiser&
 StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail) {
   recorder_.begin(step, step * e_.train.tokens_per_step(e_.arch.context));
   RecorderSink sink(recorder_, e_.arch.L());
-  nn::Context context = pass_context(e_.train);
+  nn::Context context = pass_context(e_, step);
   context.training = true;
   context.seed = static_cast<std::uint64_t>(e_.train.seed);
   context.step = step - 1;
@@ -91,6 +91,9 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
   const double gradient =
       clip.clipped > kLargestGradient ? std::numeric_limits<double>::infinity() : clip.norm;
   result.nonfinite = telemetry::nonfinite_event(step, loss.ce, gradient);
+  const auto changed = changed_updates(e_);
+  const bool is_changed = changed && step >= changed->first && step <= changed->last;
+  optimiser_.set_eps(is_changed ? e_.optim.eps * e_.change.eps_factor : e_.optim.eps);
   if (!result.nonfinite) update(lr, clip.factor, detail == Detail::kFull);
   return result;
 }

@@ -3,6 +3,7 @@
 #include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <fstream>
@@ -138,7 +139,7 @@ class Trainer {
   }
 
   double validate() {
-    last_valid_ = validation_loss(*model_, loader_, e_.data.valid_tokens, e_.train);
+    last_valid_ = validation_loss(*model_, loader_, e_.data.valid_tokens, pass_context(e_, step_));
     return last_valid_;
   }
 
@@ -167,6 +168,7 @@ class Trainer {
     if (spectra) {
       record(spectra->weights, recorder_);
       violations = record(spectra->entropy, step, recorder_);
+      if (!result.nonfinite) record(spectra_.updates(directions()), recorder_);
     }
     if (result.nonfinite) {
       nonfinite_step_ = step;
@@ -186,6 +188,7 @@ class Trainer {
     if (record_heads || record_spectra) {
       if (const auto heads = recorder_.heads_record()) writer_.heads(*heads);
     }
+    record_change(step);
     for (const Json& event : violations) writer_.event(event);
     if (const auto event = spikes_.update(step, result.loss)) writer_.event(*event);
     if (record_heads) {
@@ -202,9 +205,38 @@ class Trainer {
   };
   /// Before the update, like everything a record says of the weights.
   WeightSpectra weight_spectra(const DeviceBatch& batch) {
-    nn::Context context = pass_context(e_.train);
+    nn::Context context = pass_context(e_, step_ + 1);
     context.step = step_;
     return {spectra_.measure(context), check_entropy(*model_, batch.inputs.narrow(0, 0, 1), context)};
+  }
+
+  /// Delta of the matrices whose spectra are recorded.
+  std::vector<at::Tensor> directions() const {
+    std::vector<at::Tensor> all;
+    for (const nn::Param* matrix : spectra_.matrices()) {
+      const auto at = std::find(parameters_.begin(), parameters_.end(), matrix);
+      all.push_back(optimiser_->direction(static_cast<std::size_t>(at - parameters_.begin())));
+    }
+    return all;
+  }
+
+  /// The events of [change], with the first update it holds for and the first it no longer does.
+  void record_change(std::int64_t step) {
+    const auto span = changed_updates(e_);
+    if (!span || (step != span->first && step != span->last + 1)) return;
+    const bool begins = step == span->first;
+    const auto event = [&](const char* what, const Json& before, const Json& value) {
+      writer_.event({{"step", step},
+                     {"kind", "change"},
+                     {"what", what},
+                     {"from", begins ? before : value},
+                     {"value", begins ? value : before}});
+    };
+    const ChangeSpec& c = e_.change;
+    if (c.attention_temperature != 1) event("attention_temperature", 1.0, c.attention_temperature);
+    if (c.lr_factor != 1) event("lr_factor", 1.0, c.lr_factor);
+    if (c.eps_factor != 1) event("eps_factor", 1.0, c.eps_factor);
+    if (c.end_warmup) event("end_warmup", false, true);
   }
 
   void write_records(bool heads) {

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -13,6 +14,7 @@ import unittest
 BIN = pathlib.Path(os.environ.get("EVENKEEL_BIN", "build/release")).resolve()
 EVENKEEL = str(BIN / "evenkeel")
 TRAIN = str(BIN / "evenkeel-train")
+READER = pathlib.Path(__file__).resolve().parent.parent / "support" / "read_safetensors.py"
 
 # Where there is neither AVX512-BF16 nor AMX, runs refuse bf16.
 FAST_BF16 = any(flag in pathlib.Path("/proc/cpuinfo").read_text().split() for flag in ("avx512_bf16", "amx_bf16"))
@@ -207,6 +209,78 @@ class TrainTest(unittest.TestCase):
             done = subprocess.run([TRAIN, "run", str(run)], capture_output=True, text=True)
             self.assertEqual(done.returncode, 3, done.stderr)
         self.assert_same_run(self.folder / "whole", run)
+
+    def test_treatments_with_a_state_resume_and_changes_are_recorded(self):
+        more = ["--set", "interventions.sigma_reparam=on", "--set", "interventions.sigma.qkv=per_head",
+                "--set", "change.at=15step", "--set", "change.until=25step", "--set", "change.attention_temperature=0.5",
+                "--set", "change.eps_factor=100", "--set", "arch.residual=post_ln"]
+        train(self.folder / "whole", *more)
+        events = [e for e in records(self.folder / "whole" / "events.jsonl") if e["kind"] == "change"]
+        self.assertEqual([(e["step"], e["what"], e["from"], e["value"]) for e in events],
+                         [(16, "attention_temperature", 1, 0.5), (16, "eps_factor", 1, 100),
+                          (26, "attention_temperature", 0.5, 1), (26, "eps_factor", 100, 1)])
+        for update in ("per_step", "per_forward"):
+            setting = ["--set", f"interventions.sigma.update={update}"]
+            whole = self.folder / f"whole_{update}"
+            train(whole, *more, *setting)
+            shutil.rmtree(self.folder / "prepared", ignore_errors=True)
+            run = self.prepare(update, *more, *setting)
+            process = self.start(run)
+            wait_for_step(run, 20, process)
+            process.kill()
+            process.wait()
+            self.assertEqual(self.start(run).wait(), 0)
+            self.assert_same_run(whole, run)
+
+    def test_every_optimiser_resumes_and_trains_alike_with_any_threads_and_telemetry(self):
+        for algorithm, lr in (("adam", "0.01"), ("sgd", "0.3"), ("lars", "3.0"), ("adagrad", "0.03")):
+            with self.subTest(algorithm=algorithm):
+                more = ["--set", f"optim.algorithm={algorithm}", "--set", f"optim.lr={lr}", "--set", "change.at=15step",
+                        "--set", "change.until=25step", "--set", "change.lr_factor=0.5"]
+                whole = self.folder / f"{algorithm}_whole"
+                train(whole, *more)
+                use = ops_of(whole)
+                self.assertEqual(use["each"][algorithm]["path"], "fused" if algorithm == "adam" else "plain")
+                self.assertTrue(use["thread_invariant"])
+                self.assertNotIn("adamw", use["each"])
+                loss = [r["loss/valid/ce"] for r in records(whole / "metrics.jsonl") if "loss/valid/ce" in r]
+                self.assertLess(loss[-1], loss[0] - 0.1)
+                other = self.folder / f"{algorithm}_other"
+                train(other, *more, "--set", "train.threads=2", "--set", "telemetry.on=false")
+                step = "checkpoints/step00000040"
+                for name in ("model.safetensors", "optim.safetensors"):
+                    self.assertEqual((whole / step / name).read_bytes(), (other / step / name).read_bytes(), name)
+                shutil.rmtree(self.folder / "prepared", ignore_errors=True)
+                run = self.prepare(f"{algorithm}_killed", *more)
+                process = self.start(run)
+                wait_for_step(run, 19, process)
+                process.kill()
+                process.wait()
+                self.assertEqual(self.start(run).wait(), 0)
+                self.assert_same_run(whole, run)
+
+    def test_folded_weights_leave_and_come_back(self):
+        treated = ["--set", "interventions.sigma_reparam=on", "--set", "arch.residual=none"]
+        run, folded, raw = self.folder / "a", self.folder / "folded.safetensors", self.folder / "raw.safetensors"
+        train(run, *treated)
+        for file, more in ((folded, ["--fold"]), (raw, [])):
+            subprocess.run([EVENKEEL, "export", str(run), "-o", str(file), *more], check=True, stdout=subprocess.DEVNULL)
+        plain, whole = (json.loads(subprocess.run([sys.executable, str(READER), str(file)], check=True, capture_output=True)
+                                   .stdout) for file in (folded, raw))
+        self.assertFalse([name for name in plain if "sigma" in name])
+        # What = gamma / sigma W, value by value, as python3 reads both files; fp32 rounds twice.
+        site = "blocks.1.mlp.fc1"
+        scale = whole[site + ".sigma_reparam.gamma"]["values"][0] / whole[site + ".sigma_reparam.sigma"]["values"][0]
+        for ours, w in zip(plain[site + ".weight"]["values"], whole[site + ".weight"]["values"]):
+            self.assertAlmostEqual(ours, scale * w, delta=1e-6)
+        loss = json.loads((run / "result.json").read_text())["final_loss"]
+        for name, settings in (("plain", ["--set", "arch.residual=none"]), ("treated", treated)):
+            out = self.folder / name
+            subprocess.run([EVENKEEL, "import", str(folded), *SMALL, *settings, "--out", str(out)], check=True,
+                           stdout=subprocess.DEVNULL)
+            train(out, *settings)
+            self.assertAlmostEqual(records(out / "metrics.jsonl")[0]["loss/valid/ce"], loss, delta=1e-5)
+            self.assertEqual(records(out / "events.jsonl")[0]["kind"], "weights_imported")
 
     def test_telemetry_changes_no_bit_of_the_training(self):
         train(self.folder / "on")

@@ -55,5 +55,44 @@ TEST(Schedule, IndependentDecayOverARunDoesNotDependOnThePeak) {
   }
 }
 
+Experiment of_1000_steps(ScheduleKind kind) {
+  Experiment e;
+  e.train.steps = 1000;
+  e.optim.lr = 0.1;
+  e.optim.warmup = Duration{100};
+  e.optim.schedule = kind;
+  return e;
+}
+
+TEST(Schedule, ConstantStepAndInverseSquareRoot) {
+  const Schedule constant(of_1000_steps(ScheduleKind::kConstant)), step(of_1000_steps(ScheduleKind::kStep)),
+      root(of_1000_steps(ScheduleKind::kInverseSqrt));
+  for (const Schedule* s : {&constant, &step, &root}) EXPECT_DOUBLE_EQ(s->rate(50), 0.05);
+  EXPECT_DOUBLE_EQ(constant.rate(1000), 0.1);
+  EXPECT_DOUBLE_EQ(step.rate(840), 0.1);
+  EXPECT_DOUBLE_EQ(step.rate(841), 0.01);
+  EXPECT_DOUBLE_EQ(root.at(100), 0.1);
+  EXPECT_DOUBLE_EQ(root.at(400), 0.05);
+}
+
+TEST(Schedule, AChangeActsOnItsUpdatesOnly) {
+  Experiment e = of_1000_steps(ScheduleKind::kCosine);
+  const Schedule plain(e);
+  e.change.at = Duration{40};
+  e.change.until = Duration{120};
+  e.change.lr_factor = 3;
+  const Schedule factor(e);
+  e.change.lr_factor = 1;
+  e.change.end_warmup = true;
+  const Schedule jump(e);
+  for (const std::int64_t n : {1, 40, 121, 1000}) {
+    EXPECT_EQ(factor.rate(n), plain.rate(n));
+    EXPECT_EQ(jump.rate(n), plain.rate(n));
+  }
+  for (const std::int64_t n : {41, 100, 120}) EXPECT_EQ(factor.rate(n), 3 * plain.rate(n));
+  EXPECT_EQ(jump.rate(41), 0.1);
+  EXPECT_EQ(jump.rate(120), plain.rate(120));
+}
+
 }  // namespace
 }  // namespace evenkeel::optim

@@ -198,5 +198,24 @@ TEST(Schema, EveryFieldSaysWhatItIs) {
   EXPECT_TRUE(paths.count("data.synthetic.zipf"));
 }
 
+TEST(Experiment, AChangeMustBeOneAndLieInTheRun) {
+  expect_error("[change]\nat = \"40step\"\n", {"[change.at] = 40step (s.toml:2) changes nothing"});
+  expect_error("[change]\nlr_factor = 2.0\n", {"[change.at] = 100% (default) must come before the end"});
+  expect_error("[change]\nlr_factor = 2.0\nat = \"40step\"\nuntil = \"40step\"\n",
+               {"[change.until] = 40step (s.toml:4) must come after [change.at] = 40step (s.toml:3)"});
+  expect_error("[change]\nat = 5\neps_factor = 2.0\n[optim]\nalgorithm = \"sgd\"\n",
+               {"[change.eps_factor] = 2 (s.toml:3)", "\"sgd\" (s.toml:5) has no epsilon"});
+  const auto span = changed_updates(resolved("[change]\nlr_factor = 2.0\nat = \"40step\"\n"));
+  ASSERT_TRUE(span.has_value());
+  EXPECT_EQ(span->first, 41);
+  EXPECT_EQ(span->last, 300);
+  EXPECT_FALSE(changed_updates(resolved("")).has_value());
+}
+
+TEST(Experiment, OneTreatmentPerWeight) {
+  expect_error("[interventions]\nsigma_reparam = \"on\"\nweight_norm = true\n",
+               {"[interventions.weight_norm] = true (s.toml:3) contradicts", "\"on\" (s.toml:2)"});
+}
+
 }  // namespace
 }  // namespace evenkeel
