@@ -99,6 +99,14 @@ void check_change(const Experiment& e, const Settings& settings) {
                     "lr_factor, eps_factor or end_warmup",
                     c.at.text(), origin("at")));
   }
+  const OptimiserKind algorithm = e.optim.algorithm;
+  if (c.eps_factor != 1 && (algorithm == OptimiserKind::kSgd || algorithm == OptimiserKind::kLars)) {
+    throw InputError(fmt::format(
+        "[change.eps_factor] = {} ({}) changes nothing: [optim.algorithm] = \"{}\" ({}) has no epsilon; "
+        "leave "
+        "one out",
+        c.eps_factor, origin("eps_factor"), enum_name(algorithm), origin_of(settings, "optim.algorithm")));
+  }
   if (c.any() && c.until.steps(steps, tokens) <= at) {
     throw InputError(fmt::format("[change.until] = {} ({}) must come after [change.at] = {} ({})",
                                  c.until.text(), origin("until"), c.at.text(), origin("at")));
@@ -132,6 +140,14 @@ Experiment experiment_from(const Settings& settings) {
     throw InputError(fmt::format("[optim.warmup] = {} ({}) is longer than [train.steps] = {} ({})",
                                  e.optim.warmup->text(), origin_of(settings, "optim.warmup"), e.train.steps,
                                  origin_of(settings, "train.steps")));
+  }
+  if (e.optim.decay_form && e.optim.algorithm != OptimiserKind::kAdamW) {
+    throw InputError(
+        fmt::format("[optim.decay_form] = \"{}\" ({}) belongs to adamw, but [optim.algorithm] = \"{}\" ({}) "
+                    "adds decay to "
+                    "the gradient; leave one out",
+                    enum_name(*e.optim.decay_form), origin_of(settings, "optim.decay_form"),
+                    enum_name(e.optim.algorithm), origin_of(settings, "optim.algorithm")));
   }
   const double coupled = e.optim.weight_decay.value_or(kCoupledDecay);
   if (e.optim.decay_form == DecayForm::kCoupled && coupled * e.optim.lr >= 1) {
@@ -174,10 +190,13 @@ void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
   }
   e.data.fingerprint = data.fingerprint;
   const std::int64_t tokens = e.train.tokens_per_step(e.arch.context);
+  const bool adamw = e.optim.algorithm == OptimiserKind::kAdamW;
+  if (adamw && !e.optim.decay_form) e.optim.decay_form = DecayForm::kIndependent;
   if (!e.optim.weight_decay) {
-    e.optim.weight_decay = e.optim.decay_form == DecayForm::kIndependent
-                               ? 10.0 / static_cast<double>(e.train.steps)
-                               : kCoupledDecay;
+    e.optim.weight_decay = !adamw ? 0
+                           : e.optim.decay_form == DecayForm::kCoupled
+                               ? kCoupledDecay
+                               : 10.0 / static_cast<double>(e.train.steps);
   }
   if (!e.optim.warmup) {
     const auto five_percent = Duration{5, Duration::Unit::kPercent}.steps(e.train.steps, tokens);

@@ -16,6 +16,15 @@ struct EnumNames<DecayForm> {
                                     std::pair{DecayForm::kCoupled, "coupled"}};
 };
 
+enum class OptimiserKind { kAdamW, kAdam, kSgd, kLars, kAdagrad };
+template <>
+struct EnumNames<OptimiserKind> {
+  static constexpr std::array names{
+      std::pair{OptimiserKind::kAdamW, "adamw"}, std::pair{OptimiserKind::kAdam, "adam"},
+      std::pair{OptimiserKind::kSgd, "sgd"}, std::pair{OptimiserKind::kLars, "lars"},
+      std::pair{OptimiserKind::kAdagrad, "adagrad"}};
+};
+
 /// Learning rate after warm-up, x updates into a run of T, W of them warm-up: cosine to lr_floor at T;
 /// constant; step: times step_factor from step_at on; inverse_sqrt: peak * sqrt(W / x).
 enum class ScheduleKind { kCosine, kConstant, kStep, kInverseSqrt };
@@ -27,19 +36,26 @@ struct EnumNames<ScheduleKind> {
 };
 
 struct OptimSpec {
+  OptimiserKind algorithm = OptimiserKind::kAdamW;
   ScheduleKind schedule = ScheduleKind::kCosine;
   Duration step_at{84, Duration::Unit::kPercent};
   double step_factor = 0.1;
   double lr = 1e-2;
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
-  DecayForm decay_form = DecayForm::kIndependent;
-  std::optional<double> weight_decay;  ///< after resolve: always set
+  double momentum = 0.9;
+  double trust_coefficient = 1e-3;
+  bool trust_gains = false, trust_gammas = false;
+  std::optional<DecayForm> decay_form;  ///< after resolve: set for AdamW
+  std::optional<double> weight_decay;   ///< after resolve: always set
   bool decay_gains = false, decay_gammas = false;
   std::optional<Duration> warmup;  ///< after resolve: always set
   double lr_floor = 1e-5;
   double clip_norm = 1.0;
 
   static void fields(auto& self, auto&& visit) {
+    visit("algorithm", self.algorithm,
+          {.doc = "Optimiser: adamw, or adam, sgd, lars, adagrad, which add decay to the gradient (L2).",
+           .source = "arXiv 1711.05101; 1412.6980; torch.optim.SGD; 1708.03888; Duchi et al. 2011"});
     visit("schedule", self.schedule,
           {.doc = "Learning rate after warm-up: cosine (to lr_floor), constant, step (times step_factor from "
                   "step_at "
@@ -49,15 +65,30 @@ struct OptimSpec {
     visit("step_factor", self.step_factor,
           {.doc = "What schedule = step drops to, as a share of the peak.", .min = 0});
     visit("lr", self.lr, {.doc = "Peak learning rate.", .min = 0, .above_min = true});
-    visit("beta1", self.beta1, {.doc = "AdamW first-moment decay.", .min = 0, .max = 0.99999});
-    visit("beta2", self.beta2, {.doc = "AdamW second-moment decay.", .min = 0, .max = 0.99999});
-    visit("eps", self.eps, {.doc = "AdamW epsilon, outside the square root.", .min = 0});
+    visit("beta1", self.beta1,
+          {.doc = "Of adam and adamw: decay of the first moment.", .min = 0, .max = 0.99999});
+    visit("beta2", self.beta2,
+          {.doc = "Of adam and adamw: decay of the second moment.", .min = 0, .max = 0.99999});
+    visit("eps", self.eps,
+          {.doc = "Of adam, adamw and adagrad: epsilon, outside the square root.", .min = 0});
+    visit("momentum", self.momentum, {.doc = "Of sgd and lars; 0 is off.", .min = 0, .max = 0.99999});
+    visit("trust_coefficient", self.trust_coefficient,
+          {.doc = "Of lars: size of a tensor's update at learning rate 1, relative to the tensor.",
+           .source = "arXiv 1708.03888",
+           .min = 0,
+           .above_min = true});
+    visit("trust_gains", self.trust_gains, {.doc = "Of lars: scale updates of norm gains and biases too."});
+    visit("trust_gammas", self.trust_gammas,
+          {.doc = "Of lars: scale updates of the gammas of sigma-reparam and weight norm too."});
     visit("decay_form", self.decay_form,
-          {.doc = "independent: theta -= s (lr Delta + lambda theta); coupled: theta -= s lr (Delta + lambda "
-                  "theta), s = schedule in [0, 1].",
+          {.doc = "Of adamw alone. independent: theta -= s (lr Delta + lambda theta); coupled: theta -= s lr "
+                  "(Delta + lambda theta), s = schedule in [0, 1]. auto: independent with adamw.",
            .source = "Loshchilov & Hutter 2017; arXiv 2309.14322 §3.2.2 (signs corrected)"});
     visit("weight_decay", self.weight_decay,
-          {.doc = "lambda. auto: 10 / train.steps when independent, 0.1 when coupled; 0 is off.", .min = 0});
+          {.doc = "lambda. auto: with adamw 10 / train.steps when independent, 0.1 when coupled; 0, which is "
+                  "off, with "
+                  "all others.",
+           .min = 0});
     visit("decay_gains", self.decay_gains, {.doc = "Decay norm gains and biases too."});
     visit("decay_gammas", self.decay_gammas,
           {.doc = "Decay the gammas of sigma-reparam and weight norm too."});

@@ -57,9 +57,9 @@ class Session {
   explicit Session(Experiment experiment)
       : e_(std::move(experiment)),
         model_(build_model(e_)),
-        optimiser_(model_->parameters(), e_.optim),
+        optimiser_(optim::make_optimiser(model_->parameters(), e_.optim)),
         spectra_(*model_),
-        step_(e_, *model_, optimiser_, recorder_, at::arange(*e_.data.vocab)),
+        step_(e_, *model_, *optimiser_, recorder_, at::arange(*e_.data.vocab)),
         batch_(random_batch(e_)) {}
 
   /// Makes one step, appends its loss to `losses` and returns its duration in seconds. `spectra`: with the
@@ -78,7 +78,7 @@ class Session {
     if (spectrum) {
       record(*spectrum, recorder_);
       record(entropy, steps_, recorder_);
-      if (!result.nonfinite) record(spectra_.updates(directions(optimiser_, spectra_)), recorder_);
+      if (!result.nonfinite) record(spectra_.updates(directions(*optimiser_, spectra_)), recorder_);
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     if (result.nonfinite) throw std::runtime_error(fmt::format("step {} became non-finite", steps_));
@@ -86,14 +86,14 @@ class Session {
     return took.count();
   }
   const Experiment& experiment() const { return e_; }
-  const std::vector<nn::Param*>& parameters() const { return optimiser_.params(); }
+  const std::vector<nn::Param*>& parameters() const { return optimiser_->params(); }
   models::Model& model() { return *model_; }
   std::int64_t count() { return model_->count(); }
 
  private:
   Experiment e_;
   std::unique_ptr<models::Model> model_;
-  optim::AdamW optimiser_;
+  std::unique_ptr<optim::Optimiser> optimiser_;
   telemetry::Recorder recorder_;
   Spectra spectra_;
   Step step_;

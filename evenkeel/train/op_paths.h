@@ -8,8 +8,8 @@
 
 namespace evenkeel::train {
 
-/// Modules say it of themselves (nn::Module::op_uses); loss and optimiser are added. Where two modules run
-/// the same op on different paths, the plain one is named.
-Json op_paths(models::Model& model, const TrainSpec& train);
+/// Modules say it of themselves (nn::Module::op_uses); the loss is added, and `optimiser`
+/// (optim::Optimiser::op_use). Where two modules run the same op on different paths, the plain one is named.
+Json op_paths(models::Model& model, const TrainSpec& train, const nn::OpUse& optimiser);
 
 }  // namespace evenkeel::train

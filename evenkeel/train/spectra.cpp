@@ -117,7 +117,7 @@ std::vector<std::pair<std::string, at::Tensor>> Spectra::state() const {
   return named;
 }
 
-std::vector<at::Tensor> directions(const optim::AdamW& optimiser, const Spectra& spectra) {
+std::vector<at::Tensor> directions(const optim::Optimiser& optimiser, const Spectra& spectra) {
   std::vector<at::Tensor> all;
   for (const nn::Param* matrix : spectra.matrices()) {
     const auto at = std::find(optimiser.params().begin(), optimiser.params().end(), matrix);

@@ -22,7 +22,7 @@
 #include "evenkeel/nn/attention.h"
 #include "evenkeel/ops/entropy_check.h"
 #include "evenkeel/ops/top_singular.h"
-#include "evenkeel/optim/adamw.h"
+#include "evenkeel/optim/optimiser.h"
 #include "evenkeel/telemetry/recorder.h"
 
 namespace evenkeel::train {
@@ -76,7 +76,7 @@ class Spectra {
 };
 
 /// Adam's Delta of the last update of every one of spectra.matrices(), for updates().
-std::vector<at::Tensor> directions(const optim::AdamW& optimiser, const Spectra& spectra);
+std::vector<at::Tensor> directions(const optim::Optimiser& optimiser, const Spectra& spectra);
 
 void record(const Spectrum& spectrum, telemetry::Recorder& recorder);
 void record(const std::vector<UpdateSpectrum>& updates, telemetry::Recorder& recorder);

@@ -45,7 +45,7 @@ std::vector<runs::TensorBytes> model_bytes(nn::Module& model) {
   return all;
 }
 
-std::vector<runs::TensorBytes> optim_bytes(const optim::AdamW& optimiser) {
+std::vector<runs::TensorBytes> optim_bytes(const optim::Optimiser& optimiser) {
   return tensor_bytes(optimiser.state());
 }
 
@@ -62,7 +62,7 @@ void load_model(const std::filesystem::path& checkpoint, nn::Module& model) {
   load(checkpoint, "model.safetensors", runs::read_model(checkpoint), named);
 }
 
-void load_state(const std::filesystem::path& checkpoint, nn::Module& model, optim::AdamW& optimiser) {
+void load_state(const std::filesystem::path& checkpoint, nn::Module& model, optim::Optimiser& optimiser) {
   load_model(checkpoint, model);
   load(checkpoint, "optim.safetensors", runs::read_optim(checkpoint), optimiser.state());
 }

@@ -43,7 +43,7 @@ class RecorderSink : public nn::StatSink {
 
 }  // namespace
 
-Step::Step(const Experiment& experiment, models::Model& model, optim::AdamW& optimiser,
+Step::Step(const Experiment& experiment, models::Model& model, optim::Optimiser& optimiser,
            telemetry::Recorder& recorder, at::Tensor occurring)
     : e_(experiment),
       model_(model),

@@ -1,5 +1,5 @@
-// One training step: loss (cross-entropy + z-loss) -> gradients -> clip -> AdamW, and what it records. The
-// training loop and the benchmark make their steps here, so that what is timed is what trains.
+// One training step: loss (cross-entropy + z-loss) -> gradients -> clip -> optimiser, and what it records.
+// The training loop and the benchmark make their steps here, so that what is timed is what trains.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "evenkeel/models/model.h"
-#include "evenkeel/optim/adamw.h"
+#include "evenkeel/optim/optimiser.h"
 #include "evenkeel/optim/schedule.h"
 #include "evenkeel/spec/experiment.h"
 #include "evenkeel/telemetry/recorder.h"
@@ -37,7 +37,7 @@ class Step {
  public:
   /// `experiment` resolved, `occurring` [m] int64 the ids that occur in training (for the mean logit). Keeps
   /// references to all but the last.
-  Step(const Experiment& experiment, models::Model& model, optim::AdamW& optimiser,
+  Step(const Experiment& experiment, models::Model& model, optim::Optimiser& optimiser,
        telemetry::Recorder& recorder, at::Tensor occurring);
 
   /// Makes update number `step` (1 ...) from `batch`. The recorder then holds the record of this step.
@@ -49,7 +49,7 @@ class Step {
   const Experiment& e_;
   models::Model& model_;
   std::vector<nn::Module*> modules_;  ///< all of the model
-  optim::AdamW& optimiser_;
+  optim::Optimiser& optimiser_;
   optim::Schedule schedule_;
   telemetry::Recorder& recorder_;
   at::Tensor occurring_;  ///< ids

@@ -15,7 +15,7 @@
 #include "evenkeel/kernels/isa.h"
 #include "evenkeel/ops/memory.h"
 #include "evenkeel/ops/threads.h"
-#include "evenkeel/optim/adamw.h"
+#include "evenkeel/optim/optimiser.h"
 #include "evenkeel/optim/schedule.h"
 #include "evenkeel/runs/checkpoint.h"
 #include "evenkeel/runs/manifest.h"
@@ -72,10 +72,10 @@ class Trainer {
         loader_(*source_, e_.arch.context, e_.train.batch, static_cast<std::uint64_t>(e_.train.seed)),
         model_(build_model(e_)),
         parameters_(model_->parameters()),
-        optimiser_(parameters_, e_.optim),
+        optimiser_(optim::make_optimiser(parameters_, e_.optim)),
         schedule_(e_),
         spectra_(*model_),
-        make_step_(e_, *model_, optimiser_, recorder_, occurring_ids(source_->facts())),
+        make_step_(e_, *model_, *optimiser_, recorder_, occurring_ids(source_->facts())),
         tokens_per_step_(e_.train.tokens_per_step(e_.arch.context)),
         writer_(open(lock)),
         timer_(writer_, tokens_per_step_) {}
@@ -110,7 +110,7 @@ class Trainer {
     const auto found = runs::find_latest_checkpoint(run_, warnings);
     for (const std::string& sentence : warnings) options_.warn(sentence);
     manifest_.environment = environment(manifest_.environment);
-    manifest_.environment["ops"] = op_paths(*model_, e_.train);
+    manifest_.environment["ops"] = op_paths(*model_, e_.train, optimiser_->op_use());
     if (!found) return runs::RunWriter::start(lock, manifest_);
     if (found->state.config_hash != manifest_.config_hash) {
       throw InputError(
@@ -118,10 +118,10 @@ class Trainer {
                       "another --out",
                       found->folder.string(), found->state.config_hash, manifest_.config_hash));
     }
-    load_state(found->folder, *model_, optimiser_);
+    load_state(found->folder, *model_, *optimiser_);
     if (records_spectra()) load_telemetry(found->folder, spectra_.state());
     step_ = found->state.step;
-    optimiser_.set_steps(step_);
+    optimiser_->set_steps(step_);
     spikes_ = telemetry::SpikeDetector::from_state(found->state.detectors.at("spike"));
     collapse_ = telemetry::CollapseDetector::from_state(found->state.detectors.at("collapse"));
     const Json& t = found->state.trainer;
@@ -167,7 +167,7 @@ class Trainer {
     if (spectra) {
       record(spectra->weights, recorder_);
       violations = record(spectra->entropy, step, recorder_);
-      if (!result.nonfinite) record(spectra_.updates(directions(optimiser_, spectra_)), recorder_);
+      if (!result.nonfinite) record(spectra_.updates(directions(*optimiser_, spectra_)), recorder_);
     }
     if (result.nonfinite) {
       nonfinite_step_ = step;
@@ -254,7 +254,7 @@ class Trainer {
         {"l0", json_number(l0_)}, {"last_valid", json_number(last_valid_)}, {"tail_losses", tail}};
     std::vector<runs::TensorBytes> telemetry;
     if (records_spectra()) telemetry = tensor_bytes(spectra_.state());
-    runs::write_checkpoint(run_, state, model_bytes(*model_), optim_bytes(optimiser_), std::move(telemetry));
+    runs::write_checkpoint(run_, state, model_bytes(*model_), optim_bytes(*optimiser_), std::move(telemetry));
     remove_interim_checkpoints(step_);
     // What an interruption saves comes on top of the scheduled ones: the run may still end before the next of
     // them.
@@ -300,7 +300,7 @@ class Trainer {
   data::Loader loader_;
   std::unique_ptr<models::Model> model_;
   std::vector<nn::Param*> parameters_;
-  optim::AdamW optimiser_;
+  std::unique_ptr<optim::Optimiser> optimiser_;
   optim::Schedule schedule_;
   telemetry::Recorder recorder_;
   Spectra spectra_;

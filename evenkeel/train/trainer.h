@@ -1,6 +1,6 @@
 // Trains what a run directory's manifest says, from the start or from the newest whole checkpoint.
 //
-// One step: batch -> loss (cross-entropy + z-loss) -> gradients -> clip -> AdamW; records go to the run's
+// One step: batch -> loss (cross-entropy + z-loss) -> gradients -> clip -> optimiser; records go to the run's
 // line files (docs/formats/run_directory.md). Everything that decides the numbers comes from the manifest and
 // from counter-based random numbers, so a resumed run equals an uninterrupted one byte for byte.
 #pragma once

@@ -232,6 +232,33 @@ class TrainTest(unittest.TestCase):
             self.assertEqual(self.start(run).wait(), 0)
             self.assert_same_run(whole, run)
 
+    def test_every_optimiser_resumes_and_trains_alike_with_any_threads_and_telemetry(self):
+        for algorithm, lr in (("adam", "0.01"), ("sgd", "0.3"), ("lars", "3.0"), ("adagrad", "0.03")):
+            with self.subTest(algorithm=algorithm):
+                more = ["--set", f"optim.algorithm={algorithm}", "--set", f"optim.lr={lr}", "--set", "change.at=15step",
+                        "--set", "change.until=25step", "--set", "change.lr_factor=0.5"]
+                whole = self.folder / f"{algorithm}_whole"
+                train(whole, *more)
+                use = ops_of(whole)
+                self.assertEqual(use["each"][algorithm]["path"], "fused" if algorithm == "adam" else "plain")
+                self.assertTrue(use["thread_invariant"])
+                self.assertNotIn("adamw", use["each"])
+                loss = [r["loss/valid/ce"] for r in records(whole / "metrics.jsonl") if "loss/valid/ce" in r]
+                self.assertLess(loss[-1], loss[0] - 0.1)
+                other = self.folder / f"{algorithm}_other"
+                train(other, *more, "--set", "train.threads=2", "--set", "telemetry.on=false")
+                step = "checkpoints/step00000040"
+                for name in ("model.safetensors", "optim.safetensors"):
+                    self.assertEqual((whole / step / name).read_bytes(), (other / step / name).read_bytes(), name)
+                shutil.rmtree(self.folder / "prepared", ignore_errors=True)
+                run = self.prepare(f"{algorithm}_killed", *more)
+                process = self.start(run)
+                wait_for_step(run, 19, process)
+                process.kill()
+                process.wait()
+                self.assertEqual(self.start(run).wait(), 0)
+                self.assert_same_run(whole, run)
+
     def test_folded_weights_leave_and_come_back(self):
         treated = ["--set", "interventions.sigma_reparam=on", "--set", "arch.residual=none"]
         run, folded, raw = self.folder / "a", self.folder / "folded.safetensors", self.folder / "raw.safetensors"

@@ -120,6 +120,22 @@ TEST(Experiment, AutosResolveByTheDefinitions) {
   }
 }
 
+TEST(Experiment, DecayIsAdamWsUnlessAsked) {
+  EXPECT_EQ(resolved("").optim.decay_form, DecayForm::kIndependent);
+  for (const char* algorithm : {"adam", "sgd", "lars", "adagrad"}) {
+    const std::string chosen = std::string("[optim]\nalgorithm = \"") + algorithm + "\"\n";
+    const Experiment e = resolved(chosen);
+    EXPECT_EQ(e.optim.weight_decay, 0.0);
+    EXPECT_FALSE(e.optim.decay_form.has_value());
+    EXPECT_EQ(resolved(chosen + "weight_decay = 0.2\n").optim.weight_decay, 0.2);
+    const Experiment back = experiment_from_json(Json::parse(to_json(e).dump()), "manifest.json");
+    EXPECT_EQ(config_hash(back), config_hash(e));
+    expect_error(chosen + "decay_form = \"independent\"\n",
+                 {"[optim.decay_form] = \"independent\" (s.toml:3) belongs to adamw",
+                  std::string("[optim.algorithm] = \"") + algorithm + "\" (s.toml:2)"});
+  }
+}
+
 TEST(Experiment, ResolveIsIdempotentAndSurvivesItsOwnJson) {
   for (const char* toml :
        {"", "[data]\npath = \"x.txt\"\n[optim]\nlr = 0.3\n", "[arch]\nwidth = 40\ndepth = 0\nheads = 2\n",
@@ -187,6 +203,8 @@ TEST(Experiment, AChangeMustBeOneAndLieInTheRun) {
   expect_error("[change]\nlr_factor = 2.0\n", {"[change.at] = 100% (default) must come before the end"});
   expect_error("[change]\nlr_factor = 2.0\nat = \"40step\"\nuntil = \"40step\"\n",
                {"[change.until] = 40step (s.toml:4) must come after [change.at] = 40step (s.toml:3)"});
+  expect_error("[change]\nat = 5\neps_factor = 2.0\n[optim]\nalgorithm = \"sgd\"\n",
+               {"[change.eps_factor] = 2 (s.toml:3)", "\"sgd\" (s.toml:5) has no epsilon"});
   const auto span = changed_updates(resolved("[change]\nlr_factor = 2.0\nat = \"40step\"\n"));
   ASSERT_TRUE(span.has_value());
   EXPECT_EQ(span->first, 41);

@@ -12,6 +12,7 @@
 #include "evenkeel/kernels/tile.h"
 #include "evenkeel/nn/attention.h"
 #include "evenkeel/ops/cross_entropy.h"
+#include "evenkeel/optim/optimiser.h"
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/evaluate.h"
 #include "tests/support/compare.h"
@@ -36,7 +37,7 @@ std::string graph_of(const at::Tensor& loss) {
 }
 
 Json described(models::Model& model, const Experiment& e) {
-  return op_paths(model, e.train);
+  return op_paths(model, e.train, optim::make_optimiser(model.parameters(), e.optim)->op_use());
 }
 
 /// A treatment that the fused attention does not know.

@@ -1,0 +1,69 @@
+#include "evenkeel/optim/optimiser.h"
+
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+
+#include <stdexcept>
+
+#include "evenkeel/optim/adagrad.h"
+#include "evenkeel/optim/adam.h"
+#include "evenkeel/optim/adamw.h"
+#include "evenkeel/optim/lars.h"
+#include "evenkeel/optim/sgd.h"
+
+namespace evenkeel::optim {
+
+Optimiser::Optimiser(std::vector<nn::Param*> params, const OptimSpec& spec,
+                     std::vector<std::string> quantities)
+    : params_(std::move(params)), spec_(spec) {
+  c10::AutoGradMode no_grad(false);
+  for (std::string& name : quantities) {
+    std::vector<at::Tensor> zeros;
+    for (const nn::Param* param : params_) zeros.push_back(at::zeros_like(param->value));
+    quantities_.emplace_back(std::move(name), std::move(zeros));
+  }
+}
+
+void Optimiser::step(double lr, std::vector<UpdateStats>* stats, double gradient_factor) {
+  c10::AutoGradMode no_grad(false);
+  ++steps_;
+  if (stats != nullptr) stats->clear();
+  update(lr, stats, gradient_factor);
+}
+
+void Optimiser::zero_grad() {
+  for (const nn::Param* param : params_) param->value.mutable_grad() = at::Tensor();
+}
+
+std::vector<std::pair<std::string, at::Tensor>> Optimiser::state() const {
+  std::vector<std::pair<std::string, at::Tensor>> named;
+  for (std::size_t i = 0; i < params_.size(); ++i)
+    for (const auto& [name, tensors] : quantities_)
+      named.emplace_back(name + "/" + params_[i]->name, tensors[i]);
+  return named;
+}
+
+double Optimiser::decay_of(std::size_t i) const {
+  const nn::Param& param = *params_[i];
+  const bool gamma = param.role == nn::Role::kGamma;
+  const bool decays = param.is_matrix() || (gamma ? spec_.decay_gammas : spec_.decay_gains);
+  return decays ? *spec_.weight_decay : 0;
+}
+
+std::unique_ptr<Optimiser> make_optimiser(std::vector<nn::Param*> params, const OptimSpec& spec) {
+  switch (spec.algorithm) {
+    case OptimiserKind::kAdamW:
+      return std::make_unique<AdamW>(std::move(params), spec);
+    case OptimiserKind::kAdam:
+      return std::make_unique<Adam>(std::move(params), spec);
+    case OptimiserKind::kSgd:
+      return std::make_unique<Sgd>(std::move(params), spec);
+    case OptimiserKind::kLars:
+      return std::make_unique<Lars>(std::move(params), spec);
+    case OptimiserKind::kAdagrad:
+      return std::make_unique<Adagrad>(std::move(params), spec);
+  }
+  throw std::logic_error("an optimiser without implementation");
+}
+
+}  // namespace evenkeel::optim

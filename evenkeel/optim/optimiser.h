@@ -1,0 +1,84 @@
+// What all optimisers share: parameters, state, the record of an update, and which parameters decay.
+//
+// An update subtracts from every parameter; by how much is in the header of each algorithm. Decay of gains
+// and biases needs optim.decay_gains, of gammas optim.decay_gammas. State is of the parameters' type.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "evenkeel/nn/context.h"
+#include "evenkeel/nn/module.h"
+#include "evenkeel/spec/optim.h"
+
+namespace evenkeel::optim {
+
+/// Root mean squares of one tensor in one update.
+struct UpdateStats {
+  double grad_rms = 0;    ///< of the gradient the update used, so after clipping, without decay
+  double param_rms = 0;   ///< before the update
+  double update_rms = 0;  ///< as applied: learning rate and decay included
+  double delta_rms = 0;   ///< of Delta: without the learning rate; with decay only where the gradient has it
+};
+
+class Optimiser {
+ public:
+  virtual ~Optimiser() = default;
+  Optimiser(const Optimiser&) = delete;
+  Optimiser& operator=(const Optimiser&) = delete;
+
+  /// One update at learning rate `lr` (schedule included). A parameter without gradient counts as having a
+  /// zero one; the others count times `gradient_factor` (ClipResult::factor of measure_clip). `stats`, when
+  /// given, gets one entry per parameter, in order; asking changes no bit of the update.
+  void step(double lr, std::vector<UpdateStats>* stats = nullptr, double gradient_factor = 1);
+  /// Drops all gradients.
+  void zero_grad();
+
+  /// Updates done; with the state tensors it is all there is to save.
+  std::int64_t steps() const { return steps_; }
+  void set_steps(std::int64_t steps) { steps_ = steps; }
+  /// "<quantity>/<parameter>", in order of the parameters. The tensors share the optimiser's memory: copy
+  /// into them to load, then call set_steps.
+  std::vector<std::pair<std::string, at::Tensor>> state() const;
+  const std::vector<nn::Param*>& params() const { return params_; }
+
+  /// Epsilon from the next update on; ignored by algorithms without one.
+  void set_eps(double eps) { spec_.eps = eps; }
+
+  /// What the update of parameter i divides by, as after the last update: sqrt(vhat) + eps of Adam, AdamW,
+  /// sqrt(sum) + eps of Adagrad. Undefined where there is none, and before the first update.
+  virtual at::Tensor preconditioner(std::size_t /*i*/) const { return {}; }
+  /// Delta = mhat / (sqrt(vhat) + eps) of the last update of parameter i. Undefined where there is none, and
+  /// before the first update.
+  virtual at::Tensor direction(std::size_t /*i*/) const { return {}; }
+
+  /// The algorithm's name and which path computes it, for the manifest.
+  virtual nn::OpUse op_use() const = 0;
+
+ protected:
+  /// `spec` resolved. The parameters must outlive the optimiser. `quantities` name the state kept per value.
+  Optimiser(std::vector<nn::Param*> params, const OptimSpec& spec, std::vector<std::string> quantities);
+
+  /// One update without autograd; steps() counts it already.
+  virtual void update(double lr, std::vector<UpdateStats>* stats, double gradient_factor) = 0;
+  /// lambda of parameter i; 0 where it is spared.
+  double decay_of(std::size_t i) const;
+  const at::Tensor& quantity(std::size_t which, std::size_t i) const { return quantities_[which].second[i]; }
+  const OptimSpec& spec() const { return spec_; }
+
+ private:
+  std::vector<nn::Param*> params_;
+  OptimSpec spec_;
+  std::vector<std::pair<std::string, std::vector<at::Tensor>>> quantities_;
+  std::int64_t steps_ = 0;
+};
+
+/// The algorithm that `spec`, resolved, names. The parameters must outlive it.
+std::unique_ptr<Optimiser> make_optimiser(std::vector<nn::Param*> params, const OptimSpec& spec);
+
+}  // namespace evenkeel::optim

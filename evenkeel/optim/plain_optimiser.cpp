@@ -1,0 +1,38 @@
+#include "evenkeel/optim/plain_optimiser.h"
+
+#include <ATen/ops/zeros_like.h>
+
+#include "evenkeel/ops/reduce.h"
+
+namespace evenkeel::optim {
+
+// add(x, alpha) would be fused into one rounding in vectors and not in what is left over.
+at::Tensor with_decay(const at::Tensor& gradient, const at::Tensor& param, double lambda) {
+  return lambda == 0 ? gradient : param.mul(lambda).add_(gradient);
+}
+
+at::Tensor scaled_gradient(const nn::Param& param, double factor) {
+  const at::Tensor& gradient = param.value.grad();
+  if (!gradient.defined()) return at::zeros_like(param.value);
+  return factor == 1 ? gradient : gradient.mul(factor);
+}
+
+void PlainOptimiser::update(double lr, std::vector<UpdateStats>* stats, double gradient_factor) {
+  for (std::size_t i = 0; i < params().size(); ++i) {
+    const nn::Param& param = *params()[i];
+    const at::Tensor gradient = scaled_gradient(param, gradient_factor);
+    const at::Tensor subtracted = change(i, gradient, lr);
+    if (stats != nullptr) {
+      const double update_rms = ops::rms(subtracted);
+      stats->push_back(
+          {ops::rms(gradient), ops::rms(param.value), update_rms, lr == 0 ? 0 : update_rms / lr});
+    }
+    param.value.sub_(subtracted);
+  }
+}
+
+nn::OpUse PlainOptimiser::op_use() const {
+  return {std::string(enum_name(spec().algorithm)), OpPath::kPlain, "no kernels for this optimiser", true};
+}
+
+}  // namespace evenkeel::optim

@@ -1,0 +1,28 @@
+// Optimisers made of elementary tensor operations, without a kernel of their own: one product, sum, quotient
+// or square root at a time, each of which IEEE 754 rounds in one way only. No bit depends on threads, vector
+// width or telemetry.
+#pragma once
+
+#include "evenkeel/optim/optimiser.h"
+
+namespace evenkeel::optim {
+
+/// k g, zero where there is no gradient.
+at::Tensor scaled_gradient(const nn::Param& param, double factor);
+/// g + lambda p.
+at::Tensor with_decay(const at::Tensor& gradient, const at::Tensor& param, double lambda);
+
+class PlainOptimiser : public Optimiser {
+ public:
+  nn::OpUse op_use() const override;
+
+ protected:
+  using Optimiser::Optimiser;
+  /// What is subtracted from parameter i, learning rate and decay included; advances its state.
+  virtual at::Tensor change(std::size_t i, const at::Tensor& gradient, double lr) = 0;
+
+ private:
+  void update(double lr, std::vector<UpdateStats>* stats, double gradient_factor) final;
+};
+
+}  // namespace evenkeel::optim
