@@ -41,6 +41,17 @@ nn::Stream Block::forward(const nn::Stream& in, std::int64_t batch, const nn::Co
   return out;
 }
 
+void Block::add_folds(std::vector<const nn::Param*>& producers, std::vector<OmegaFold>& folds) const {
+  const auto add = [&](const nn::Residual& sublayer, std::vector<const nn::Linear*> readers) {
+    if (sublayer.omega_name().empty()) return;
+    folds.push_back({&sublayer, producers, std::move(readers)});
+    producers = {&sublayer.norm()->gain};
+    if (sublayer.norm()->bias != nullptr) producers.push_back(sublayer.norm()->bias);
+  };
+  add(attn_residual_, {&attn_.q, &attn_.k, &attn_.v});
+  add(mlp_residual_, {&mlp_.fc1});
+}
+
 DecoderLm::DecoderLm(const ArchSpec& arch, std::int64_t vocab)
     : context_(arch.context),
       embed_(add_child("embed", std::make_unique<nn::Embedding>(vocab, arch.D()))),
@@ -66,6 +77,13 @@ at::Tensor DecoderLm::forward(const at::Tensor& inputs, const nn::Context& conte
   stream.x = dropout_.forward(embed_.forward(inputs.reshape({batch * time}), context), context);
   for (const Block* block : blocks_) stream = block->forward(stream, batch, context);
   return head_->forward(nn::read(stream, final_norm_, context), context);
+}
+
+std::vector<OmegaFold> DecoderLm::omega_folds() const {
+  std::vector<OmegaFold> folds;
+  std::vector<const nn::Param*> producers{&embed_.weight};
+  for (const Block* block : blocks_) block->add_folds(producers, folds);
+  return folds;
 }
 
 std::vector<nn::OpUse> DecoderLm::op_uses(const nn::Context&) const {

@@ -33,6 +33,8 @@ class Block : public nn::Module {
   Block(const ArchSpec& arch, const std::vector<SubLayer>& plan, std::int64_t layer);
   /// Of [B*T, D] values; what comes out may still have the MLP's branch to add.
   nn::Stream forward(const nn::Stream& in, std::int64_t batch, const nn::Context& context) const;
+  /// Adds this block's; `producers` are those of what it reads, and become those of what it gives.
+  void add_folds(std::vector<const nn::Param*>& producers, std::vector<OmegaFold>& folds) const;
 
  private:
   std::string site_;  ///< "layer00"
@@ -47,6 +49,7 @@ class DecoderLm : public Model {
   /// `arch` resolved; vocab = V.
   DecoderLm(const ArchSpec& arch, std::int64_t vocab);
   at::Tensor forward(const at::Tensor& inputs, const nn::Context& context) const override;
+  std::vector<OmegaFold> omega_folds() const override;
   std::vector<nn::OpUse> op_uses(const nn::Context& context) const override;
 
  private:
