@@ -5,21 +5,18 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
+#include "tests/support/temp_folder.h"
 
 namespace evenkeel {
 namespace {
 
 class Lines : public testing::Test {
  protected:
-  Lines() : folder_(fs::temp_directory_path() / ("evenkeel-lines-" + std::to_string(::getpid()))) {
-    make_folder(folder_);
-  }
-  ~Lines() override { fs::remove_all(folder_); }
   fs::path file(const std::string& name, const std::string& content) const {
     write_file(folder_ / name, content);
     return folder_ / name;
   }
-  fs::path folder_;
+  test::TempFolder folder_;
 };
 
 TEST_F(Lines, OfPlainAndCompressedFilesAreTheSame) {

@@ -12,14 +12,15 @@ namespace evenkeel::translation {
 namespace {
 
 using Lines = std::vector<std::string>;
+using Several = std::vector<Lines>;
 using Words = std::vector<std::u32string>;
 
 double one_bleu(const std::string& hypothesis, const std::string& reference, bool effective_order = false) {
-  return bleu(Lines{hypothesis}, std::vector{Lines{reference}}, effective_order).score;
+  return bleu(Lines{hypothesis}, Several{Lines{reference}}, effective_order).score;
 }
 
 double one_chrf(const std::string& hypothesis, const std::string& reference) {
-  return chrf(Lines{hypothesis}, std::vector{Lines{reference}});
+  return chrf(Lines{hypothesis}, Several{Lines{reference}});
 }
 
 struct Odd {
@@ -83,7 +84,7 @@ TEST(Scores, EqualSacrebleusOwnTests) {
   EXPECT_NEAR(one_chrf("a b c", "abc"), 100, 1e-9);
   EXPECT_EQ(one_chrf("abcdefg", "hijklmnop"), 0);
   EXPECT_EQ(one_chrf("", "reference"), 0);
-  EXPECT_NEAR(chrf(Lines{"a", "b"}, std::vector{Lines{"a", "c"}}), 50, 1e-9);
+  EXPECT_NEAR(chrf(Lines{"a", "b"}, Several{Lines{"a", "c"}}), 50, 1e-9);
 }
 
 TEST(Scores, OfOddSentences) {
@@ -95,12 +96,12 @@ TEST(Scores, OfOddSentences) {
     references.push_back(odd.reference);
     reversed.insert(reversed.begin(), odd.reference);
   }
-  const Bleu b = bleu(hypotheses, std::vector{references});
+  const Bleu b = bleu(hypotheses, Several{references});
   EXPECT_NEAR(b.score, 70.41989925621854, 1e-9);
   EXPECT_EQ(b.matches, (std::array<std::int64_t, 4>{76, 63, 51, 42}));
   EXPECT_EQ(b.totals, (std::array<std::int64_t, 4>{89, 80, 71, 63}));
-  EXPECT_NEAR(chrf(hypotheses, std::vector{references}), 67.96837459144159, 1e-9);
-  EXPECT_NEAR(bleu(hypotheses, std::vector{references, reversed}).score, 70.41989925621854, 1e-9);
+  EXPECT_NEAR(chrf(hypotheses, Several{references}), 67.96837459144159, 1e-9);
+  EXPECT_NEAR(bleu(hypotheses, Several{references, reversed}).score, 70.41989925621854, 1e-9);
 }
 
 TEST(Scores, EffectiveOrderHelpsShortSentences) {
@@ -109,11 +110,11 @@ TEST(Scores, EffectiveOrderHelpsShortSentences) {
 }
 
 TEST(Scores, NeedAReferenceForEveryLine) {
-  EXPECT_THROW(bleu(Lines{"a", "b"}, std::vector{Lines{"a"}}), InputError);
-  EXPECT_THROW(bleu(Lines{"a"}, std::vector{Lines{""}}), InputError);
+  EXPECT_THROW(bleu(Lines{"a", "b"}, Several{Lines{"a"}}), InputError);
+  EXPECT_THROW(bleu(Lines{"a"}, Several{Lines{""}}), InputError);
   EXPECT_THROW(chrf(Lines{"a"}, {}), InputError);
   // One of several may be empty.
-  EXPECT_NEAR(bleu(Lines{"a b c d"}, std::vector{Lines{""}, Lines{"a b c d"}}).score, 100, 1e-9);
+  EXPECT_NEAR(bleu(Lines{"a b c d"}, Several{Lines{""}, Lines{"a b c d"}}).score, 100, 1e-9);
 }
 
 }  // namespace
