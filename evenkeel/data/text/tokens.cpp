@@ -38,11 +38,13 @@ std::shared_ptr<const TokenStream> open_stored_ids(const std::filesystem::path& 
                                                    const TokensFile::Part& part, int width) {
   const std::int64_t size = checked_size(file, "data.path");
   if (size != part.tokens * width) {
-    bad_tokens(file,
-               fmt::format("its description promises {} tokens, which make {} bytes, but the file has {}",
-                           part.tokens, part.tokens * width, size));
+    bad_tokens(
+        file,
+        fmt::format("the folder's description promises {} tokens, which make {} bytes, but the file has {}",
+                    part.tokens, part.tokens * width, size));
   }
-  if (file_hash(file) != part.hash) bad_tokens(file, "the content does not match its described hash");
+  if (file_hash(file) != part.hash)
+    bad_tokens(file, "the content does not match its hash in the folder's description");
   return std::make_shared<FileStream>(file, width, 0, part.tokens);
 }
 

@@ -135,9 +135,10 @@ TEST(PairLoader, RowsArePaddedAndShifted) {
       EXPECT_EQ(at(b.inputs, 0), PairIds::kBos);
       EXPECT_EQ(at(b.targets, n - 1), PairIds::kEnd);
       for (std::int64_t t = 0; t < b.cols; ++t) {
-        if (t + 1 < n) EXPECT_EQ(at(b.inputs, t + 1), at(b.targets, t));
-        if (t >= n) EXPECT_EQ(at(b.inputs, t), PairIds::kPad);
-        if (t >= n) EXPECT_EQ(at(b.targets, t), kNoTarget);
+        const bool padding = t >= n;
+        EXPECT_EQ(at(b.targets, t) == kNoTarget, padding);
+        EXPECT_EQ(at(b.inputs, t) == PairIds::kPad, padding);
+        EXPECT_TRUE(t + 1 >= n || at(b.inputs, t + 1) == at(b.targets, t));
       }
       const auto m = b.source_lengths[static_cast<std::size_t>(row)];
       EXPECT_EQ(b.sources[static_cast<std::size_t>(row * b.source_cols + m - 1)], PairIds::kEnd);
@@ -174,7 +175,7 @@ class PairFolder : public testing::Test {
   }
   std::string error() {
     try {
-      open_windows(spec_, 4);
+      open_source(spec_, 4);
     } catch (const InputError& e) {
       return e.what();
     }
@@ -189,7 +190,7 @@ class PairFolder : public testing::Test {
 TEST_F(PairFolder, IsFoundAndReadBack) {
   write({{4, 5}, {6}, {4, 4, 4, 4}}, {{5}, {}, {7}});
   EXPECT_EQ(read_pairs_file(folder_.path()), file_);
-  const auto source = open_windows(spec_, 4);
+  const auto source = open_source(spec_, 4);
   EXPECT_EQ(facts_for_resolve(*source, spec_).kind, DataKind::kPairs);
   const auto& pairs = dynamic_cast<const PairSource&>(*source);
   EXPECT_EQ(pairs.used(Split::kTrain), (std::vector<std::int64_t>{0, 1}));  // the third needs 5 tokens

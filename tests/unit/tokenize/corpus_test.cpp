@@ -178,7 +178,7 @@ TEST(Corpus, DamagedFolderIsAnError) {
   const std::string train = read_file(o.out / "train.bin"), json = read_file(o.out / "tokens.json");
 
   write_file(o.out / "train.bin", train.substr(0, train.size() - 2));
-  expect_all_in(error(), {"train.bin", "tokens.json promises", "run `evenkeel data tokenize` again"});
+  expect_all_in(error(), {"train.bin", "description promises", "run `evenkeel data tokenize` again"});
   std::string flipped = train;
   flipped[10] = static_cast<char>(flipped[10] ^ 1);
   write_file(o.out / "train.bin", flipped);
