@@ -64,7 +64,7 @@ class DataCommands(unittest.TestCase):
                 out.write("\n".join(text) + "\n")
         made = self.answer("tokenize", "a.gz", "b.gz", "--pairs", "--out", "pairs", "--vocab", "300", "--test", "a.gz", "b.gz")
         self.assertEqual([made[part]["pairs"] for part in ("train", "valid", "test")], [81, 9, 90])
-        seen = self.answer("inspect", "pairs", "--set", "arch.context=32", "--set", "data.batch_tokens=64")
+        seen = self.answer("inspect", "pairs", "--set", "arch.context=64", "--set", "data.batch_tokens=128")
         self.assertEqual((seen["kind"], seen["vocab"], seen["train"]["used_pairs"]), ("pairs", 300, 81))
         self.assertEqual(seen["first"]["source"]["text"], lines[0])
         self.assertEqual(seen["first"]["target"]["text"].split(), lines[0].split()[::-1])
