@@ -99,8 +99,10 @@ Json cell_json(const analysis::LoadedCell& cell, const analysis::Analysis& resul
   json["valid"] = series_json(s.valid_loss, kLossPoints);
   json["logit"] = series_json(s.logit_max, kSmallPoints);
   json["entropy"] = series_json(s.entropy_min, kSmallPoints);
+  json["qk_sigma"] = series_json(s.qk_sigma_max, kSmallPoints);
   json["logit_peak"] = number_or_null(peak(s.logit_max, true));
   json["entropy_low"] = number_or_null(peak(s.entropy_min, false));
+  json["qk_sigma_peak"] = number_or_null(peak(s.qk_sigma_max, true));
   json["entropy_end"] = number_or_null(last_value(s.entropy_min));
   json["heads"] = {
       {"step", s.end_step}, {"entropy", grid_json(s.end_entropy)}, {"logit", grid_json(s.end_logit_max)}};

@@ -71,6 +71,7 @@ Signals read_signals(const fs::path& run) {
   const auto logits = all_layers(heads, "logit_max");
   s.logit_max = over_layers(logits, true);
   s.entropy_min = over_layers(all_layers(heads, "entropy"), false);
+  s.qk_sigma_max = over_layers(all_layers(heads, "qk_sigma"), true);
   s.end_logit_max = last_of(logits);
   s.end_entropy = last_of(all_layers(heads, "entropy_norm"));
   if (!s.logit_max.steps.empty()) s.end_step = s.logit_max.steps.back();

@@ -17,6 +17,7 @@ struct Signals {
   runs::Series train_loss, valid_loss;  ///< nats
   runs::Series logit_max;               ///< largest attention logit of all layers and heads
   runs::Series entropy_min;             ///< nats: smallest over layers of the mean over heads
+  runs::Series qk_sigma_max;            ///< largest sigma(W_Q W_K^T) of all layers and heads
   /// Of the last record: [layer][head]; empty when the run recorded no heads.
   std::vector<std::vector<double>> end_entropy, end_logit_max;  ///< H / ln n (0 to 1); logits
   std::int64_t end_step = 0;

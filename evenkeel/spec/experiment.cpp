@@ -87,7 +87,9 @@ void check_change(const Experiment& e, const Settings& settings) {
   const auto origin = [&](const char* field) { return origin_of(settings, std::string("change.") + field); };
   const std::int64_t steps = e.train.steps, tokens = e.train.tokens_per_step(e.arch.context),
                      at = c.at.steps(steps, tokens);
-  if (c.any() && at >= steps) {
+  // "100%" written out is one end of an axis of change.at: never. Left out it is a forgotten setting.
+  const bool never = at == steps && was_set(settings, "change.at");
+  if (c.any() && at >= steps && !never) {
     throw InputError(
         fmt::format("[change.at] = {} ({}) must come before the end, [train.steps] = {} ({}): the "
                     "settings of [change] hold after so many updates",
@@ -107,7 +109,7 @@ void check_change(const Experiment& e, const Settings& settings) {
         "one out",
         c.eps_factor, origin("eps_factor"), enum_name(algorithm), origin_of(settings, "optim.algorithm")));
   }
-  if (c.any() && c.until.steps(steps, tokens) <= at) {
+  if (c.any() && !never && c.until.steps(steps, tokens) <= at) {
     throw InputError(fmt::format("[change.until] = {} ({}) must come after [change.at] = {} ({})",
                                  c.until.text(), origin("until"), c.at.text(), origin("at")));
   }
@@ -212,10 +214,10 @@ void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
 }
 
 std::optional<ChangedUpdates> changed_updates(const Experiment& e) {
-  if (!e.change.any()) return std::nullopt;
   const std::int64_t tokens = e.train.tokens_per_step(e.arch.context);
-  return ChangedUpdates{e.change.at.steps(e.train.steps, tokens) + 1,
-                        std::min(e.change.until.steps(e.train.steps, tokens), e.train.steps)};
+  const std::int64_t at = e.change.at.steps(e.train.steps, tokens);
+  if (!e.change.any() || at >= e.train.steps) return std::nullopt;
+  return ChangedUpdates{at + 1, std::min(e.change.until.steps(e.train.steps, tokens), e.train.steps)};
 }
 
 void require_bf16(bool machine_has_fast_bf16) {

@@ -89,7 +89,8 @@ class FixtureSweep {
   }
 
   void write_records(const fs::path& run, const Experiment& e, std::size_t arm, std::size_t lr) {
-    Rng rng(static_cast<std::uint64_t>(e.train.seed), run.filename().string());
+    // Not by the folder, which is a hash of the whole configuration: the numbers outlive new fields.
+    Rng rng(static_cast<std::uint64_t>(e.train.seed), fmt::format("{} {} {}", *e.arch.size, arm, lr));
     const double l0 = 5.9 + 0.02 * rng.normal(), spread = 0.03 * rng.normal();
     const double bigger = e.arch.D() > 64 ? -0.1 : 0;
     const double end = kLoss[arm][lr] + spread + bigger;
@@ -136,6 +137,7 @@ class FixtureSweep {
         const double grow = std::pow(logit, std::sqrt(t)) * std::exp(0.15 * rng.normal());
         const double h = 3.9 + (entropy - 3.9) * std::sqrt(t) * (layer == 0 ? 1 : 0.7);
         record[site + "logit_max"].push_back(json_number(grow));
+        record[site + "qk_sigma"].push_back(json_number(grow / 2));
         record[site + "entropy"].push_back(json_number(std::max(0.0, h)));
         record[site + "entropy_norm"].push_back(
             json_number(std::clamp(h / 4.0 * (1 + 0.1 * rng.normal()), 0.0, 1.0)));

@@ -121,7 +121,7 @@ class Browser(unittest.TestCase):
         self.assertGreaterEqual(marks("loss", "g[aria-label=dot] path, g[aria-label=dot] circle"), 2 * 16 + 2)
         self.assertGreaterEqual(marks("loss", "g[aria-label=line] path"), 4)
         self.assertEqual(marks("sensitivity", "g[aria-label=bar] rect"), 4)
-        self.assertEqual(self.js("document.querySelectorAll('#attention .panel svg').length"), 8)
+        self.assertEqual(self.js("document.querySelectorAll('#attention .panel svg').length"), 12)
         self.assertGreaterEqual(marks("attention", "g[aria-label=line] path"), 32)
         self.assertEqual(marks("heads", "g[aria-label=cell] rect"), 16)
         inked = self.js("(() => { const c = document.querySelector('#training canvas');"

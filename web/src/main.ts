@@ -34,6 +34,13 @@ const entropy: Quantity = {
   log: false,
   summary: { name: "smallest (nat)", of: (c) => num(c.entropy_low) },
 };
+const product: Quantity = {
+  name: "Largest σ(W_Q W_Kᵀ) of a head",
+  axis: "↑ spectral norm (log axis)",
+  pick: (c) => c.qk_sigma,
+  log: true,
+  summary: { name: "largest", of: (c) => num(c.qk_sigma_peak) },
+};
 
 function header(): HTMLElement {
   const { study } = report;
@@ -44,7 +51,7 @@ function header(): HTMLElement {
 
 function attention(): HTMLElement | null {
   const panels = report.analysis.sizes.flatMap((size) =>
-    [logits, entropy].map((q) => smallMultiples(report, palette, size, q)).filter((p) => p !== null),
+    [logits, entropy, product].map((q) => smallMultiples(report, palette, size, q)).filter((p) => p !== null),
   );
   if (panels.length === 0) return null;
   return section("attention", "Inside: attention logits and entropy",

@@ -97,8 +97,10 @@ export interface Cell {
   valid?: Series;
   logit?: Series;
   entropy?: Series;
+  qk_sigma?: Series;
   logit_peak?: number | null;
   entropy_low?: number | null;
+  qk_sigma_peak?: number | null;
   heads?: { step: number; entropy: Num[][]; logit: Num[][] };
   spikes?: number;
   collapses?: number;

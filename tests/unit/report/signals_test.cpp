@@ -53,6 +53,8 @@ TEST(Signals, TakeTheLargestLogitAndTheLowestLayer) {
     heads.write_line(runs::encode_record({{"step", 10},
                                           {"attn/layer00/logit_max", {1.0, 7.0}},
                                           {"attn/layer01/logit_max", {-2.0, 5.0}},
+                                          {"attn/layer00/qk_sigma", {1.0, 0.5}},
+                                          {"attn/layer01/qk_sigma", {0.2, 4.0}},
                                           {"attn/layer00/entropy", {1.0, 3.0}},
                                           {"attn/layer01/entropy", {0.0, 3.0}},
                                           {"attn/layer00/entropy_norm", {0.5, 0.6}},
@@ -64,6 +66,7 @@ TEST(Signals, TakeTheLargestLogitAndTheLowestLayer) {
   ASSERT_EQ(s.logit_max.values.size(), 2u);
   EXPECT_EQ(s.logit_max.values[0], 7);
   EXPECT_TRUE(std::isnan(s.logit_max.values[1]));  // not hidden by the larger numbers beside it
+  EXPECT_EQ(s.qk_sigma_max.values, std::vector<double>{4});
   ASSERT_EQ(s.entropy_min.values.size(), 1u);
   EXPECT_EQ(s.entropy_min.values[0], 1.5);  // means 2.0 and 1.5
   EXPECT_EQ(s.end_entropy, (std::vector<std::vector<double>>{{0.5, 0.6}, {0.1, 0.2}}));

@@ -210,6 +210,7 @@ TEST(Experiment, AChangeMustBeOneAndLieInTheRun) {
   EXPECT_EQ(span->first, 41);
   EXPECT_EQ(span->last, 300);
   EXPECT_FALSE(changed_updates(resolved("")).has_value());
+  EXPECT_FALSE(changed_updates(resolved("[change]\nlr_factor = 2.0\nat = \"100%\"\n")).has_value());
 }
 
 TEST(Experiment, OneTreatmentPerWeight) {

@@ -21,6 +21,7 @@ export function definitions(report: Report): HTMLElement {
     ["intervals", `${percent}. Losses are averaged over seeds first; Student t below ${k.bootstrap_from_seeds} seeds, a bootstrap over seeds from there on. Differences between arms are paired by seed.`],
     ["attention logit", "q·k after scaling and before the softmax, over visible positions only; the largest over layers and heads. Logits grow before training breaks; in the paper every run with one above 10⁴ diverged."],
     ["entropy", "Entropy H of an attention row in nats, over rows with at least two visible keys, averaged over a head and then over the heads of a layer; the smallest layer is drawn. H / ln n is 1 for uniform attention and 0 for one key."],
+    ["σ(W_Q W_Kᵀ)", "Largest singular value of a head's query matrix times its key matrix, as in use and without 1/√K; the largest over layers and heads. It limits the attention logits, and with them how low entropy can fall (Zhai et al. 2023, theorem 3.1), except where queries and keys are normed after the product (qk-norm)."],
   ];
   const sources = [
     "Wortsman et al. 2023, Small-scale proxies for large-scale Transformer training instabilities, arXiv 2309.14322.",
