@@ -13,7 +13,7 @@
 namespace evenkeel::probes {
 namespace {
 
-double dot(const at::Tensor& a, const at::Tensor& b) {
+double inner(const at::Tensor& a, const at::Tensor& b) {
   return at::dot(a, b).item<double>();
 }
 
@@ -39,15 +39,15 @@ TopEigenvalue top_eigenvalue(const std::function<at::Tensor(const at::Tensor&)>&
                              const at::Tensor& start, const LanczosOptions& options) {
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   const c10::AutoGradMode no_grad(false);
-  std::vector<at::Tensor> basis{start / std::sqrt(dot(start, start))};
+  std::vector<at::Tensor> basis{start / std::sqrt(inner(start, start))};
   std::vector<double> diagonal, beside;
   for (int k = 1;; ++k) {
     at::Tensor next = product(basis.back()).clone();
-    diagonal.push_back(dot(basis.back(), next));
+    diagonal.push_back(inner(basis.back(), next));
     // Once leaves what rounding left of large components; twice is enough (Parlett).
     for (int pass = 0; pass < 2; ++pass)
-      for (const at::Tensor& v : basis) next.sub_(v, dot(v, next));
-    const double length = std::sqrt(dot(next, next));
+      for (const at::Tensor& v : basis) next.sub_(v, inner(v, next));
+    const double length = std::sqrt(inner(next, next));
     if (!std::isfinite(diagonal.back()) || !std::isfinite(length)) return {kNan, kNan, k};
     const Ritz top = top_ritz(diagonal, beside);
     const double residual = length * std::abs(top.last), size = std::abs(top.value);
