@@ -23,6 +23,7 @@ void add_predictors(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 void add_import(CLI::App& app, int& exit_code);
 void add_export(CLI::App& app, int& exit_code);
+void add_score(CLI::App& app, int& exit_code);
 void add_data(CLI::App& app, int& exit_code);
 void add_config(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);

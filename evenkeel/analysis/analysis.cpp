@@ -141,7 +141,7 @@ void find_boundary(Curve& curve, const Options& options) {
     why = "the loss at initialisation is unknown, so degraded cells cannot be told";
   if (!why.empty()) {
     curve.boundary.why = why;
-    curve.stable_lr_max = Estimate::missing(why);
+    curve.stable_lr_max = curve.stable_lr_min = curve.stable_decades = Estimate::missing(why);
     return;
   }
   std::vector<Outcome> outcomes;
@@ -155,6 +155,33 @@ void find_boundary(Curve& curve, const Options& options) {
   const int n = curve.lrs.empty() ? 0 : curve.lrs.front().cells;
   curve.stable_lr_max =
       largest ? Estimate{largest, {}, "", n} : Estimate::missing("the smallest swept LR is unstable");
+}
+
+void find_stable_range(Curve& curve, const Options& options) {
+  if (curve.boundary.kind == Boundary::Kind::kNone) {
+    curve.stable_lr_min = curve.stable_decades = Estimate::missing(curve.boundary.why);
+    return;
+  }
+  if (!curve.best_lr.value) {
+    curve.stable_lr_min = curve.stable_decades = Estimate::missing(curve.best_lr.why);
+    return;
+  }
+  const double best = *curve.best_loss.value;
+  for (auto row = curve.lrs.rbegin(); row != curve.lrs.rend(); ++row) {
+    if (row->lr > *curve.best_lr.value && !same_lr(row->lr, *curve.best_lr.value)) continue;
+    if (capped_mean(curve, *row).value_or(curve.l0) > best + options.degraded_share * (curve.l0 - best))
+      break;
+    curve.stable_lr_min = {row->lr, {}, "one of the swept LRs has no interval", row->cells};
+  }
+  if (curve.boundary.kind != Boundary::Kind::kFitted) {
+    curve.stable_decades = Estimate::missing("the boundary lies outside the swept LRs");
+    return;
+  }
+  const auto decades = [&](double lr) { return std::log10(lr / *curve.stable_lr_min.value); };
+  curve.stable_decades = {
+      decades(curve.boundary.value),
+      Interval{decades(curve.boundary.interval.low), decades(curve.boundary.interval.high)}, "",
+      curve.stable_lr_min.n};
 }
 
 void find_sensitivity(Curve& curve, const Options& options) {
@@ -213,6 +240,7 @@ Curve make_curve(const std::vector<CellPoint>& cells, double l0, const Options& 
   find_best(curve);
   label_siblings(curve, options);
   find_boundary(curve, options);
+  find_stable_range(curve, options);
   find_sensitivity(curve, options);
   return curve;
 }

@@ -47,7 +47,9 @@ struct Curve {
   Estimate best_loss;
   Estimate seed_spread;    ///< standard deviation over seeds at the best LR
   Estimate stable_lr_max;  ///< largest swept LR below the first unstable one
+  Estimate stable_lr_min;  ///< smallest swept LR from which to the best one no mean loss is "degraded"
   Boundary boundary;
+  Estimate stable_decades;    ///< log10(boundary / stable_lr_min); the interval is the boundary's
   double step_ms = kUnknown;  ///< median over cells
 
   const LrSummary* at(double lr) const;
@@ -56,7 +58,8 @@ struct Curve {
 /// One arm against the baseline at one size. Differences are arm minus baseline, paired by seed.
 struct Comparison {
   std::string arm, baseline, size;
-  Estimate boundary_decades;  ///< log10 of the ratio of boundary LRs
+  Estimate boundary_decades;       ///< log10 of the ratio of boundary LRs
+  Estimate stable_decades_change;  ///< of the width of the stable range; the interval is the boundaries'
   bool at_least =
       false;  ///< one boundary lies outside the swept range: the value is a lower bound of the size
   int agree = 0,

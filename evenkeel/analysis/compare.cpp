@@ -102,6 +102,17 @@ Comparison compare(const Curve& arm, const Curve& baseline, const Options& optio
   }
   c.boundary_decades.n = c.seeds;
 
+  if (arm.stable_decades.value && baseline.stable_decades.value) {
+    c.stable_decades_change = c.boundary_decades;
+    const double lower_edge = std::log10(*arm.stable_lr_min.value / *baseline.stable_lr_min.value);
+    *c.stable_decades_change.value -= lower_edge;
+    c.stable_decades_change.interval->low -= lower_edge;
+    c.stable_decades_change.interval->high -= lower_edge;
+  } else {
+    c.stable_decades_change = Estimate::missing(
+        arm.stable_decades.value ? "baseline: " + baseline.stable_decades.why : arm.stable_decades.why);
+  }
+
   if (arm.best_lr.value && baseline.best_lr.value) {
     c.best_loss_change = paired_change(arm, *arm.best_lr.value, baseline, *baseline.best_lr.value, options);
   } else {

@@ -127,7 +127,9 @@ Json curve_json(const Curve& c) {
             {"best_loss_interval", interval_json(c.best_loss.interval)},
             {"seed_spread", value_json(c.seed_spread)},
             {"stable_lr_max", value_json(c.stable_lr_max)},
+            {"stable_lr_min", value_json(c.stable_lr_min)},
             {"boundary_lr", boundary_json(c.boundary)},
+            {"stable_decades", estimate_json(c.stable_decades)},
             {"missing_cells", c.missing},
             {"step_ms", number_or_null(c.step_ms)}};
   Reasons reasons;
@@ -138,7 +140,8 @@ Json curve_json(const Curve& c) {
   for (const auto& [name, e] : {std::pair{"best_lr", &c.best_lr},
                                 {"best_loss", &c.best_loss},
                                 {"seed_spread", &c.seed_spread},
-                                {"stable_lr_max", &c.stable_lr_max}}) {
+                                {"stable_lr_max", &c.stable_lr_max},
+                                {"stable_lr_min", &c.stable_lr_min}}) {
     if (!e->value) reasons.add(name, e->why);
   }
   if (c.best_loss.value && !c.best_loss.interval) reasons.add("best_loss_interval", c.best_loss.why);
@@ -162,6 +165,7 @@ Json comparison_json(const Analysis& analysis, const Comparison& c) {
           {"baseline", c.baseline},
           {"size", c.size},
           {"boundary_decades", decades},
+          {"stable_decades_change", estimate_json(c.stable_decades_change)},
           {"seeds_agree", {{"k", c.agree}, {"n", c.seeds}}},
           {"best_loss_change", estimate_json(c.best_loss_change)},
           {"loss_change", changes},

@@ -79,6 +79,14 @@ std::string boundary_sentence(const Comparison& c, const Curve& arm, const Curve
   return text + ".";
 }
 
+/// Where a treatment changes what a learning rate means, only the width of the range compares.
+std::string range_sentence(const Curve& arm, const Curve& base) {
+  if (!arm.stable_decades.value || !base.stable_decades.value) return "";
+  return fmt::format("Well trained and stable from LR {} up: {:.1f} decades, against {:.1f} from {}.",
+                     lr_text(*arm.stable_lr_min.value), *arm.stable_decades.value, *base.stable_decades.value,
+                     lr_text(*base.stable_lr_min.value));
+}
+
 std::string loss_sentence(const Comparison& c, const Curve& arm, const Curve& base) {
   std::string text;
   if (c.best_loss_change.value) {
@@ -100,6 +108,7 @@ std::string details(const Comparison& c, const Curve& arm, const Curve& base) {
   if (arm.boundary.kind != Kind::kNone && base.boundary.kind != Kind::kNone) {
     sentences.push_back(boundary_sentence(c, arm, base));
   }
+  if (std::string range = range_sentence(arm, base); !range.empty()) sentences.push_back(std::move(range));
   if (std::string loss = loss_sentence(c, arm, base); !loss.empty()) sentences.push_back(std::move(loss));
   if (c.step_time_ratio.value) {
     sentences.push_back(fmt::format("A step takes {:.2f} times as long (wall clock, not reproducible).",

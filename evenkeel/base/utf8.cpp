@@ -31,4 +31,20 @@ std::size_t first_invalid_utf8(std::string_view text) {
   return std::string_view::npos;
 }
 
+std::u32string code_points(std::string_view text) {
+  std::u32string characters;
+  characters.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = character_length(text.substr(at));
+    const auto byte = [&](std::size_t i) {
+      return static_cast<char32_t>(static_cast<unsigned char>(text[at + i]));
+    };
+    char32_t c = length == 0 ? U'\ufffd' : length == 1 ? byte(0) : byte(0) & (0x7fu >> length);
+    for (std::size_t i = 1; i < length; ++i) c = c << 6 | (byte(i) & 0x3f);
+    characters += c;
+    at += length == 0 ? 1 : length;
+  }
+  return characters;
+}
+
 }  // namespace evenkeel

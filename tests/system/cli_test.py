@@ -22,7 +22,7 @@ class Usage(ProgramTest):
         version, _ = self.evenkeel("--version")
         self.assertRegex(version, r"^evenkeel \d+\.\d+\.\d+\n$")
         text, _ = self.evenkeel("--help")
-        names = "demo train sweep ls show analyze probe predictors report import data config bench".split()
+        names = "demo train sweep ls show analyze probe predictors report import score data config bench".split()
         places = [text.index("\n  %s " % name) for name in names]
         self.assertEqual(places, sorted(places), "commands in the order of a user's journey")
         for name in names:
@@ -34,6 +34,39 @@ class Usage(ProgramTest):
         self.assertIn('did you mean "--out"?', self.error_of("train", "--ot", "x", code=2))
         self.assertIn("--help", self.error_of("sweep", code=2))
         self.assertIn("--jobs", self.error_of("sweep", "x.toml", "--out", "o", "--jobs", "none", code=2))
+
+
+class Score(ProgramTest):
+    # The example of sacrebleu's documentation.
+    HYPOTHESES = "The dog bit the man.\nIt wasn't surprising.\nThe man had just bitten him.\n"
+    REFERENCES = ("The dog bit the man.\nIt was not unexpected.\nThe man bit him first.\n",
+                  "The dog had bit the man.\nNo one was surprised.\nThe man had bitten the dog.\n")
+
+    def setUp(self):
+        super().setUp()
+        self.write("hyp", self.HYPOTHESES)
+        for name, text in zip("ab", self.REFERENCES):
+            self.write(name, text)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def test_corpus_and_sentences(self):
+        stdout, _ = self.evenkeel("score", "hyp", "a", "b")
+        self.assertEqual(stdout, "BLEU = 48.53 82.4/50.0/45.5/37.5 (BP = 0.943 ratio = 0.944 hyp_len = 17 "
+                                 "ref_len = 18)\nchrF2 = 59.73\n")
+        answer = json.loads(self.evenkeel("score", "hyp", "a", "b", "--json", "--sentences")[0])
+        self.assertAlmostEqual(answer["bleu"], 48.530827, 6)
+        self.assertEqual(answer["matches"], [14, 7, 5, 3])
+        self.assertAlmostEqual(answer["sentences"][0]["bleu"], 100, 9)
+        stdout, _ = self.evenkeel("score", "hyp", "a", "--sentences")
+        self.assertEqual(len(stdout.splitlines()), 3)
+
+    def test_files_that_do_not_belong_together(self):
+        self.write("short", "One.\n")
+        self.assertIn("3 hypotheses, got 1", self.error_of("score", "hyp", "short", code=2))
+        self.assertIn("no such file", self.error_of("score", "hyp", "none", code=2))
 
 
 class Predictors(ProgramTest):

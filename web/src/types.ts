@@ -53,6 +53,7 @@ export interface Curve {
   best_loss_interval: Interval;
   seed_spread: number | null;
   stable_lr_max: number | null;
+  stable_lr_min: number | null;
   boundary_lr: Boundary;
   missing_cells: number;
   step_ms: number | null;

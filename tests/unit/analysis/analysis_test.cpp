@@ -46,12 +46,36 @@ TEST(Analysis, LabelsCellsBySiblings) {
   EXPECT_GT(off.boundary.value, 0.1);
   EXPECT_LT(off.boundary.value, 0.3);
 
+  EXPECT_EQ(*off.stable_lr_min.value, 0.03);  // 2.28 on average, within the limit
+  EXPECT_NEAR(*off.stable_decades.value, std::log10(off.boundary.value / 0.03), 1e-12);
+  EXPECT_NEAR(off.stable_decades.interval->low, std::log10(off.boundary.interval.low / 0.03), 1e-12);
+
   const Curve& on = a.curves[1];
+  EXPECT_FALSE(on.stable_decades.value);  // above the swept LRs: no width
+  EXPECT_FALSE(a.comparisons[0].stable_decades_change.value);
   EXPECT_EQ(on.boundary.kind, Boundary::Kind::kAboveRange);
   EXPECT_EQ(*on.stable_lr_max.value, 1);
   EXPECT_FALSE(on.paper.value);  // 3e-4 and others were not swept
   EXPECT_FALSE(on.run_length.value);
   EXPECT_TRUE(on.swept.value);
+}
+
+TEST(Analysis, ARangeThatIsOnlyMovedIsNoWider) {
+  // One arm is the other with every learning rate ten times as large.
+  std::vector<CellPoint> cells;
+  for (const int seed : {1, 2, 3}) {
+    for (const auto& [lr, loss] : {std::pair{0.01, 3.5}, {0.03, 2.2}, {0.1, 2.1}, {0.3, 2.9}, {1.0, 3.1}}) {
+      cells.push_back(cell("sigma_reparam=off", lr, seed, loss));
+      cells.push_back(cell("sigma_reparam=on", 10 * lr, seed, loss));
+    }
+  }
+  const Analysis a = analyze(cells);
+  EXPECT_EQ(*a.curves[0].stable_lr_min.value, 0.03);
+  EXPECT_EQ(*a.curves[1].stable_lr_min.value, 0.3);
+  const Comparison& c = a.comparisons[0];
+  EXPECT_NEAR(*c.boundary_decades.value, 1, 0.01);  // the fit's own precision
+  EXPECT_NEAR(*c.stable_decades_change.value, 0, 0.01);
+  EXPECT_LT(c.stable_decades_change.interval->low, 0);
 }
 
 TEST(Analysis, ComparesArmsPairedBySeed) {

@@ -55,7 +55,7 @@ TEST(AnalysisJson, HoldsTheStableKeysAndNoHiddenDivergence) {
   const Json j = analysis_json(analyze(cells));
   const Json& curve = j["curves"][0];
   for (const char* key : {"arm", "size", "params", "l0", "points", "sensitivity", "best_lr", "best_loss",
-                          "stable_lr_max", "boundary_lr"})
+                          "stable_lr_max", "stable_lr_min", "stable_decades", "boundary_lr"})
     EXPECT_TRUE(curve.contains(key)) << key;
   for (const char* key : {"paper", "run_length", "below", "above", "interval", "undertrained"})
     EXPECT_TRUE(curve["sensitivity"].contains(key)) << key;

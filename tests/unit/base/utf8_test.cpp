@@ -16,5 +16,11 @@ TEST(Utf8, FindsTheFirstBadByte) {
   EXPECT_EQ(first_invalid_utf8("\xf4\x90\x80\x80"), 0u);  // beyond U+10FFFF
 }
 
+TEST(Utf8, TakesTextApartIntoCharacters) {
+  EXPECT_EQ(code_points(""), U"");
+  EXPECT_EQ(code_points("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x9a\xa2z"), U"a\u00e9\u20ac\U0001f6a2z");
+  EXPECT_EQ(code_points("x\xff\xc3"), U"x\ufffd\ufffd");
+}
+
 }  // namespace
 }  // namespace evenkeel

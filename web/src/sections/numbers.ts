@@ -18,6 +18,7 @@ export function keyNumbers(report: Report): HTMLElement {
       { name: "arm", text: (c) => c.arm },
       { name: "size", text: (c) => c.size },
       { name: "boundary LR", text: (c) => `${boundaryText(c.boundary_lr)} ${intervalText(c.boundary_lr.interval, lrText)}`.trim(), value: (c) => num(c.boundary_lr.value) },
+      { name: "well trained from LR", text: (c) => optional(c.stable_lr_min, lrText), value: (c) => num(c.stable_lr_min) },
       { name: "stable up to LR", text: (c) => optional(c.stable_lr_max, lrText), value: (c) => num(c.stable_lr_max) },
       { name: "best LR", text: (c) => optional(c.best_lr, lrText), value: (c) => num(c.best_lr) },
       { name: "loss there (nat)", text: (c) => `${optional(c.best_loss, loss)} ${intervalText(c.best_loss_interval, loss)}`.trim(), value: (c) => num(c.best_loss) },
