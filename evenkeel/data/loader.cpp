@@ -15,7 +15,9 @@ std::uint64_t endless_start(std::uint64_t seed) {
 }
 
 HostBatch make_batch(std::int64_t rows, std::int64_t cols) {
-  HostBatch batch{rows, cols, {}, {}};
+  HostBatch batch;
+  batch.rows = rows;
+  batch.cols = cols;
   const auto size = static_cast<std::size_t>(rows * cols);
   batch.inputs.resize(size);
   batch.targets.resize(size);
@@ -30,12 +32,13 @@ void put_row(HostBatch& batch, std::int64_t row, std::span<const std::int32_t> w
 
 }  // namespace
 
-Loader::Loader(const Source& source, std::int64_t context, std::int64_t batch, std::uint64_t seed)
+WindowLoader::WindowLoader(const WindowSource& source, std::int64_t context, std::int64_t batch,
+                           std::uint64_t seed)
     : source_(source), context_(context), batch_(batch), seed_(seed) {
   assert(context >= 1 && batch >= 1);
 }
 
-HostBatch Loader::train_batch(std::int64_t step) const {
+HostBatch WindowLoader::train_batch(std::int64_t step) const {
   HostBatch batch = make_batch(batch_, context_);
   std::vector<std::int32_t> window(static_cast<std::size_t>(context_ + 1));
   const std::int64_t windows = source_.windows(Split::kTrain);
@@ -53,11 +56,11 @@ HostBatch Loader::train_batch(std::int64_t step) const {
   return batch;
 }
 
-std::int64_t Loader::valid_batches(std::int64_t valid_tokens) const {
+std::int64_t WindowLoader::valid_batches(std::int64_t valid_tokens) const {
   return (valid_windows(source_, context_, valid_tokens) + batch_ - 1) / batch_;
 }
 
-HostBatch Loader::valid_batch(std::int64_t index, std::int64_t valid_tokens) const {
+HostBatch WindowLoader::valid_batch(std::int64_t index, std::int64_t valid_tokens) const {
   const std::int64_t first = index * batch_;
   const std::int64_t rows = std::min(batch_, valid_windows(source_, context_, valid_tokens) - first);
   assert(rows >= 1);
@@ -70,12 +73,16 @@ HostBatch Loader::valid_batch(std::int64_t index, std::int64_t valid_tokens) con
   return batch;
 }
 
-double Loader::epochs(std::int64_t step) const {
+double WindowLoader::epochs(std::int64_t step) const {
   const std::int64_t windows = source_.windows(Split::kTrain);
   return windows < 0 ? 0 : static_cast<double>(step * batch_) / static_cast<double>(windows);
 }
 
-std::int64_t valid_windows(const Source& source, std::int64_t context, std::int64_t valid_tokens) {
+std::unique_ptr<Loader> WindowSource::loader(const LoaderOptions& options) const {
+  return std::make_unique<WindowLoader>(*this, options.context, options.batch, options.seed);
+}
+
+std::int64_t valid_windows(const WindowSource& source, std::int64_t context, std::int64_t valid_tokens) {
   return std::min(source.windows(Split::kValid), std::max<std::int64_t>(1, valid_tokens / context));
 }
 

@@ -1,5 +1,6 @@
 #include "evenkeel/data/source.h"
 
+#include "evenkeel/data/pairs/pair_source.h"
 #include "evenkeel/data/synthetic/synthetic_source.h"
 #include "evenkeel/data/text/formats.h"
 
@@ -28,6 +29,13 @@ OpenedText open_text(DataKind kind, const DataSpec& spec) {
 }  // namespace
 
 std::unique_ptr<Source> open_source(const DataSpec& spec, std::int64_t context) {
+  const DataKind kind = kind_of(spec);
+  if (!is_pairs(kind)) return open_windows(spec, context);
+  return std::make_unique<PairSource>(kind == DataKind::kPairs ? open_pairs(spec) : make_pair_task(spec),
+                                      spec, context);
+}
+
+std::unique_ptr<WindowSource> open_windows(const DataSpec& spec, std::int64_t context) {
   const DataKind kind = kind_of(spec);
   if (kind == DataKind::kSynthetic) return make_synthetic_source(spec, context);
   return make_text_source(open_text(kind, spec), spec, context);

@@ -5,7 +5,8 @@
 
 namespace evenkeel::data {
 
-TextStatistics validation_statistics(const Source& source, std::int64_t context, std::int64_t valid_tokens) {
+TextStatistics validation_statistics(const WindowSource& source, std::int64_t context,
+                                     std::int64_t valid_tokens) {
   std::vector<std::int32_t> window(static_cast<std::size_t>(context + 1));
   std::vector<std::uint64_t> pairs;
   const std::int64_t windows = valid_windows(source, context, valid_tokens);

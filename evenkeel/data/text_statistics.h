@@ -20,6 +20,7 @@ struct TextStatistics {
 };
 
 /// Of the fixed validation set: windows [0, n) of the validation split, n = valid_windows(...).
-TextStatistics validation_statistics(const Source& source, std::int64_t context, std::int64_t valid_tokens);
+TextStatistics validation_statistics(const WindowSource& source, std::int64_t context,
+                                     std::int64_t valid_tokens);
 
 }  // namespace evenkeel::data

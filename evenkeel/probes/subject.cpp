@@ -15,8 +15,10 @@ void complete(Subject& subject, const data::Source& source, const Options& optio
   const Experiment& e = subject.experiment;
   const std::int64_t update = std::max<std::int64_t>(subject.step, 1);
   subject.lr = optim::Schedule(e).rate(update);
-  const data::Loader loader(source, e.arch.context, options.batch, static_cast<std::uint64_t>(e.train.seed));
-  subject.batch = train::to_device(loader.train_batch(0));
+  const std::int64_t context = e.arch.context, tokens = options.batch * context;
+  const auto loader =
+      source.loader({context, options.batch, tokens, static_cast<std::uint64_t>(e.train.seed)});
+  subject.batch = train::to_device(loader->train_batch(0));
   subject.context = train::pass_context(e, update);
   subject.context.precision = Precision::kFp32;
   subject.context.ops = OpPath::kPlain;

@@ -9,13 +9,57 @@
 
 namespace evenkeel {
 
-enum class DataKind { kSynthetic, kBytes, kTokens, kShard, kNanogpt, kJsonl };
+enum class DataKind { kSynthetic, kBytes, kTokens, kShard, kNanogpt, kJsonl, kPairs, kSyntheticPairs };
 template <>
 struct EnumNames<DataKind> {
   static constexpr std::array names{
       std::pair{DataKind::kSynthetic, "synthetic"}, std::pair{DataKind::kBytes, "bytes"},
       std::pair{DataKind::kTokens, "tokens"},       std::pair{DataKind::kShard, "llmc"},
-      std::pair{DataKind::kNanogpt, "nanogpt"},     std::pair{DataKind::kJsonl, "jsonl"}};
+      std::pair{DataKind::kNanogpt, "nanogpt"},     std::pair{DataKind::kJsonl, "jsonl"},
+      std::pair{DataKind::kPairs, "pairs"},         std::pair{DataKind::kSyntheticPairs, "synthetic_pairs"}};
+};
+/// Sentences with their translation, rather than one text.
+inline bool is_pairs(DataKind kind) {
+  return kind == DataKind::kPairs || kind == DataKind::kSyntheticPairs;
+}
+
+/// The ids of sentence pairs that are no words, in fairseq's order.
+struct PairIds {
+  static constexpr std::int32_t kBos = 0;  ///< what the decoder reads first
+  static constexpr std::int32_t kPad = 1;  ///< fills rows up; nothing looks at it
+  static constexpr std::int32_t kEnd = 2;  ///< ends every sentence
+  static constexpr std::int32_t kUnknown = 3;
+  static constexpr std::int32_t kFirst = 4;  ///< the first id that is none of these
+};
+
+enum class PairTask { kCopy, kReverse, kSort };
+template <>
+struct EnumNames<PairTask> {
+  static constexpr std::array names{std::pair{PairTask::kCopy, "copy"},
+                                    std::pair{PairTask::kReverse, "reverse"},
+                                    std::pair{PairTask::kSort, "sort"}};
+};
+
+/// The built-in pair task: sources of random symbols, and what a rule makes of them.
+struct PairTaskSpec {
+  PairTask task = PairTask::kReverse;
+  std::int64_t symbols = 40;
+  std::int64_t length_min = 4;
+  std::int64_t length_max = 20;
+  std::int64_t count = 32768;
+  std::int64_t seed = 1;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("task", self.task,
+          {.doc = "What the target is: copy of the source, reverse, or sort (ascending)."});
+    visit("symbols", self.symbols,
+          {.doc = "Number of symbols; the vocabulary has 4 ids more.", .min = 2, .max = 60000});
+    visit("length_min", self.length_min, {.doc = "Symbols of the shortest source.", .min = 1});
+    visit("length_max", self.length_max,
+          {.doc = "Symbols of the longest source; lengths between are equally likely.", .min = 1});
+    visit("count", self.count, {.doc = "Training pairs, drawn once.", .min = 1, .max = 1 << 24});
+    visit("seed", self.seed, {.doc = "Seed of the pairs; their order follows train.seed.", .min = 0});
+  }
 };
 
 /// The built-in language (docs/design/synthetic_language.md).
@@ -70,17 +114,21 @@ struct DataSpec {
   double valid_fraction = 0.1;
   std::int64_t valid_tokens = 65536;
   std::string text_field = "text";
+  std::int64_t batch_tokens = 4096;
   std::optional<std::int64_t> vocab;       ///< after resolve: always set
   std::optional<std::string> fingerprint;  ///< after resolve: content hash of all data, stands for the paths
   SyntheticSpec synthetic;
+  PairTaskSpec pairs;
 
   static void fields(auto& self, auto&& visit) {
     visit("kind", self.kind,
-          {.doc = "synthetic (built in), bytes (any file), tokens (folder made by `evenkeel data tokenize`), "
-                  "llmc (.bin "
-                  "shard of llm.c), nanogpt (headerless uint16), jsonl (JSON lines, bytes of one text "
-                  "field). auto: told "
-                  "from the path; synthetic without one."});
+          {.doc =
+               "synthetic (built in), bytes (any file), tokens (folder made by `evenkeel data tokenize`), "
+               "llmc (.bin "
+               "shard of llm.c), nanogpt (headerless uint16), jsonl (JSON lines, bytes of one text "
+               "field), pairs (folder made by `evenkeel data tokenize --pairs`), synthetic_pairs (built in). "
+               "auto: told "
+               "from the path; synthetic without one."});
     visit(
         "path", self.path,
         {.doc = "File, or folder of kind tokens, to train on; a relative path starts at the current folder.",
@@ -92,6 +140,10 @@ struct DataSpec {
         {.doc = "Share of path kept for validation when valid_path is not given.", .min = 0.001, .max = 0.5});
     visit("valid_tokens", self.valid_tokens,
           {.doc = "Tokens of the fixed validation set (fewer when there are fewer).", .min = 2});
+    visit("batch_tokens", self.batch_tokens,
+          {.doc = "Of pairs: the most tokens of either side in a batch, padding included; takes the place of "
+                  "train.batch.",
+           .min = 2});
     visit("text_field", self.text_field, {.doc = "Field of each JSON line that holds the text."});
     visit("vocab", self.vocab,
           {.doc = "Vocabulary size. auto: what the data needs (256 for bytes; one more id for document ends "
@@ -101,6 +153,7 @@ struct DataSpec {
     visit("fingerprint", self.fingerprint,
           {.doc = "Content hash of the data. auto: computed; a wrong one is an error."});
     visit("synthetic", self.synthetic);
+    visit("pairs", self.pairs);
   }
 };
 

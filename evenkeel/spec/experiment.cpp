@@ -122,13 +122,13 @@ Experiment experiment_from(const Settings& settings) {
   bind(e, settings);
   fill_shape(e.arch, settings);
   const DataSpec& d = e.data;
-  if (d.kind == DataKind::kSynthetic && d.path) {
-    throw InputError(
-        fmt::format("[data.path] = \"{}\" ({}) contradicts [data.kind] = \"synthetic\" ({}), which reads no "
-                    "file; leave one out",
-                    *d.path, origin_of(settings, "data.path"), origin_of(settings, "data.kind")));
+  const bool built_in = d.kind == DataKind::kSynthetic || d.kind == DataKind::kSyntheticPairs;
+  if (built_in && d.path) {
+    throw InputError(fmt::format(
+        "[data.path] = \"{}\" ({}) contradicts [data.kind] = \"{}\" ({}), which reads no file; leave one out",
+        *d.path, origin_of(settings, "data.path"), enum_name(*d.kind), origin_of(settings, "data.kind")));
   }
-  if (d.kind && d.kind != DataKind::kSynthetic && !d.path) {
+  if (d.kind && !built_in && !d.path) {
     throw InputError(fmt::format(
         "[data.path] is missing: [data.kind] = \"{}\" ({}) reads a file; add --set data.path=FILE",
         enum_name(*d.kind), origin_of(settings, "data.kind")));
@@ -178,6 +178,12 @@ Experiment experiment_from(const Settings& settings) {
 
 void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
   e.data.kind = data.kind;
+  if (is_pairs(data.kind)) {
+    throw InputError(
+        fmt::format("[data.kind] = \"{}\" is sentence pairs, but [arch.family] = \"{}\" reads one text; "
+                    "choose other data",
+                    enum_name(data.kind), enum_name(e.arch.family)));
+  }
   if (e.data.vocab && *e.data.vocab < data.vocab) {
     throw InputError(
         fmt::format("[data.vocab] must be >= {}, which the data needs, got {}", data.vocab, *e.data.vocab));

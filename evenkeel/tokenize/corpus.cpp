@@ -42,16 +42,6 @@ void cut_text(const std::string& text, Documents how, std::vector<std::string>& 
   add_document(documents, std::move(current));
 }
 
-std::string pack(const std::vector<std::int32_t>& ids, int width) {
-  std::string bytes;
-  bytes.reserve(ids.size() * static_cast<std::size_t>(width));
-  for (const std::int32_t id : ids) {
-    for (int k = 0; k < width; ++k)
-      bytes += static_cast<char>(static_cast<std::uint32_t>(id) >> (8 * k) & 0xff);
-  }
-  return bytes;
-}
-
 }  // namespace
 
 std::vector<std::string> read_documents(const CorpusOptions& options) {
@@ -135,7 +125,7 @@ data::TokensFile tokenize_corpus(const CorpusOptions& options) {
       ids.insert(ids.end(), encoded.begin(), encoded.end());
       ids.push_back(static_cast<std::int32_t>(info.end_id));
     }
-    const std::string bytes = pack(ids, info.width);
+    const std::string bytes = data::pack_ids(ids, info.width);
     part = {static_cast<std::int64_t>(ids.size()), static_cast<std::int64_t>(texts.size()),
             content_hash(bytes)};
     for (const std::string& text : texts) part.text_bytes += static_cast<std::int64_t>(text.size());

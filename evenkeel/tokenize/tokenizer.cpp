@@ -8,6 +8,7 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
+#include "evenkeel/spec/data.h"
 
 namespace evenkeel::tokenize {
 namespace {
@@ -90,10 +91,10 @@ Tokenizer Tokenizer::train(const std::vector<std::string>& documents, const Trai
       {"remove_extra_whitespaces", "false"},
       {"byte_fallback", "true"},
       {"user_defined_symbols", "\n"},
-      {"unk_id", "0"},
-      {"eos_id", "1"},
-      {"bos_id", "-1"},
-      {"pad_id", "-1"},
+      {"unk_id", std::to_string(options.pair_ids ? PairIds::kUnknown : 0)},
+      {"eos_id", std::to_string(options.pair_ids ? PairIds::kEnd : 1)},
+      {"bos_id", std::to_string(options.pair_ids ? PairIds::kBos : -1)},
+      {"pad_id", std::to_string(options.pair_ids ? PairIds::kPad : -1)},
       {"num_threads", "1"},
       {"max_sentence_length", "8192"},
       {"minloglevel", "3"},
@@ -124,6 +125,11 @@ std::int64_t Tokenizer::vocab() const {
 
 std::int64_t Tokenizer::end_id() const {
   return processor_->eos_id();
+}
+
+bool Tokenizer::has_pair_ids() const {
+  return processor_->bos_id() == PairIds::kBos && processor_->pad_id() == PairIds::kPad &&
+         processor_->eos_id() == PairIds::kEnd && processor_->unk_id() == PairIds::kUnknown;
 }
 
 std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {

@@ -24,6 +24,8 @@ enum class ModelType { kBpe, kUnigram };
 struct TrainOptions {
   std::int64_t vocab = 1024;
   ModelType type = ModelType::kBpe;
+  /// Bos, padding, end and unknown as ids 0 to 3 (PairIds) in place of unknown and end as 0 and 1.
+  bool pair_ids = false;
 };
 
 class Tokenizer {
@@ -40,6 +42,8 @@ class Tokenizer {
   std::int64_t vocab() const;
   /// The id that ends a document (SentencePiece's end of sentence).
   std::int64_t end_id() const;
+  /// Whether it was trained with TrainOptions::pair_ids, or has those ids all the same.
+  bool has_pair_ids() const;
   std::vector<std::int32_t> encode(std::string_view text) const;
   std::string decode(const std::vector<std::int32_t>& ids) const;
   /// The text of each id, for data that travel without the model.

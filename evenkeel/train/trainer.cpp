@@ -58,7 +58,8 @@ class Trainer {
         manifest_(std::move(manifest)),
         e_(manifest_.experiment),
         source_(open_same_data(e_, run_)),
-        loader_(*source_, e_.arch.context, e_.train.batch, static_cast<std::uint64_t>(e_.train.seed)),
+        loader_(source_->loader({e_.arch.context, e_.train.batch, e_.data.batch_tokens,
+                                 static_cast<std::uint64_t>(e_.train.seed)})),
         model_(build_model(e_)),
         parameters_(model_->parameters()),
         optimiser_(optim::make_optimiser(parameters_, e_.optim)),
@@ -127,7 +128,7 @@ class Trainer {
   }
 
   double validate() {
-    last_valid_ = validation_loss(*model_, loader_, e_.data.valid_tokens, pass_context(e_, step_));
+    last_valid_ = validation_loss(*model_, *loader_, e_.data.valid_tokens, pass_context(e_, step_));
     return last_valid_;
   }
 
@@ -148,7 +149,7 @@ class Trainer {
     const bool record_spectra = records_spectra() && is_recorded(t.spectra_every);
     const Detail detail = record_heads ? Detail::kFull : t.on ? Detail::kLogits : Detail::kNone;
     timer_.step_begins();
-    const DeviceBatch batch = to_device(loader_.train_batch(step_));
+    const DeviceBatch batch = to_device(loader_->train_batch(step_));
     std::optional<WeightSpectra> spectra;
     if (record_spectra) spectra = weight_spectra(batch);
     const StepResult result = make_step_.make(step, batch, detail);
@@ -286,7 +287,7 @@ class Trainer {
   runs::Manifest manifest_;
   const Experiment& e_;
   std::unique_ptr<data::Source> source_;
-  data::Loader loader_;
+  std::unique_ptr<data::Loader> loader_;
   std::unique_ptr<models::Model> model_;
   std::vector<nn::Param*> parameters_;
   std::unique_ptr<optim::Optimiser> optimiser_;

@@ -1,5 +1,6 @@
 """The data commands as a user runs them: answers, JSON on standard output alone, errors and exit codes."""
 
+import gzip
 import json
 import os
 import pathlib
@@ -55,6 +56,21 @@ class DataCommands(unittest.TestCase):
         self.assertTrue(sample_text(60).startswith(seen["first"]["text"].split(",")[0]))
         self.assertIn("already holds token data",
                       self.complaint("tokenize", "in.txt", "--out", "tokens", "--vocab", "300"))
+
+    def test_sentence_pairs(self):
+        lines = [" ".join(WORDS[(i * 7 + w * w) % len(WORDS)] for w in range(3 + i % 5)) for i in range(90)]
+        for name, text in (("a", lines), ("b", [" ".join(reversed(line.split())) for line in lines])):
+            with gzip.open(self.folder / (name + ".gz"), "wt") as out:
+                out.write("\n".join(text) + "\n")
+        made = self.answer("tokenize", "a.gz", "b.gz", "--pairs", "--out", "pairs", "--vocab", "300", "--test", "a.gz", "b.gz")
+        self.assertEqual([made[part]["pairs"] for part in ("train", "valid", "test")], [81, 9, 90])
+        seen = self.answer("inspect", "pairs", "--set", "arch.context=64", "--set", "data.batch_tokens=128")
+        self.assertEqual((seen["kind"], seen["vocab"], seen["train"]["used_pairs"]), ("pairs", 300, 81))
+        self.assertEqual(seen["first"]["source"]["text"], lines[0])
+        self.assertEqual(seen["first"]["target"]["text"].split(), lines[0].split()[::-1])
+        self.assertTrue(0 < seen["train"]["padding"] < 0.3)
+        self.assertIn("first source", self.run_command("inspect", "--set", "data.kind=synthetic_pairs").stdout)
+        self.assertIn("two files with --pairs", self.complaint("tokenize", "a.gz", "--pairs", "--out", "other"))
 
     def test_inspect_the_built_in_language(self):
         seen = self.answer("inspect")

@@ -35,7 +35,7 @@ void check(const SyntheticSpec& s, std::int64_t context) {
   }
 }
 
-class SyntheticSource : public Source {
+class SyntheticSource : public WindowSource {
  public:
   SyntheticSource(const DataSpec& spec, std::int64_t context)
       : language_(spec.synthetic),
@@ -81,7 +81,7 @@ class SyntheticSource : public Source {
 
 }  // namespace
 
-std::unique_ptr<Source> make_synthetic_source(const DataSpec& spec, std::int64_t context) {
+std::unique_ptr<WindowSource> make_synthetic_source(const DataSpec& spec, std::int64_t context) {
   check(spec.synthetic, context);
   if (spec.vocab && *spec.vocab < spec.synthetic.vocab) {
     throw InputError(fmt::format("[data.vocab] must be >= {} (data.synthetic.vocab), got {}",

@@ -161,6 +161,7 @@ DataKind detect_kind(const DataSpec& spec) {
   const std::filesystem::path path = *spec.path;
   std::error_code error;
   if (std::filesystem::is_regular_file(path / "tokens.json", error)) return DataKind::kTokens;
+  if (std::filesystem::is_regular_file(path / "pairs.json", error)) return DataKind::kPairs;
   if (ends_with(path, ".bin")) {
     const std::uint32_t word = first_word(path);
     return word == kMagic16 || word == kMagic32 ? DataKind::kShard : DataKind::kNanogpt;

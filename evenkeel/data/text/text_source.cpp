@@ -37,7 +37,7 @@ std::int64_t scan(const TokenStream& stream, std::int64_t vocab, std::vector<boo
   return needed;
 }
 
-class TextSource : public Source {
+class TextSource : public WindowSource {
  public:
   TextSource(OpenedText text, const DataSpec& spec, std::int64_t context)
       : text_(std::move(text)), context_(context) {
@@ -101,7 +101,7 @@ class TextSource : public Source {
 
 }  // namespace
 
-std::unique_ptr<Source> make_text_source(OpenedText text, const DataSpec& spec, std::int64_t context) {
+std::unique_ptr<WindowSource> make_text_source(OpenedText text, const DataSpec& spec, std::int64_t context) {
   return std::make_unique<TextSource>(std::move(text), spec, context);
 }
 

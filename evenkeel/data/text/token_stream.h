@@ -84,6 +84,6 @@ struct OpenedText {
 /// The source over `text`: without a validation stream the last spec.valid_fraction of the tokens becomes
 /// one. Window i is tokens [i T, i T + T]. Scans all ids once. Throws InputError when either part is shorter
 /// than one window, or an id is not below the vocabulary.
-std::unique_ptr<Source> make_text_source(OpenedText text, const DataSpec& spec, std::int64_t context);
+std::unique_ptr<WindowSource> make_text_source(OpenedText text, const DataSpec& spec, std::int64_t context);
 
 }  // namespace evenkeel::data

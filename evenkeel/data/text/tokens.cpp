@@ -12,22 +12,6 @@ namespace {
 
 constexpr const char* kFormat = "evenkeel tokens 1";
 
-[[noreturn]] void bad(const std::filesystem::path& file, const std::string& what) {
-  throw InputError(
-      fmt::format("[data.path] {}: {}; run `evenkeel data tokenize` again", file.string(), what));
-}
-
-std::shared_ptr<const TokenStream> open_part(const std::filesystem::path& file, const TokensFile::Part& part,
-                                             int width) {
-  const std::int64_t size = checked_size(file, "data.path");
-  if (size != part.tokens * width) {
-    bad(file, fmt::format("tokens.json promises {} tokens, which make {} bytes, but the file has {}",
-                          part.tokens, part.tokens * width, size));
-  }
-  if (file_hash(file) != part.hash) bad(file, "the content does not match its hash in tokens.json");
-  return std::make_shared<FileStream>(file, width, 0, part.tokens);
-}
-
 // A piece in JSON: null prints nothing, a number is one raw byte, a string is text.
 Json piece_to_json(const Piece& piece) {
   if (piece.kind == Piece::Kind::kControl) return nullptr;
@@ -39,11 +23,62 @@ Piece piece_from_json(const Json& value, const std::filesystem::path& file) {
   if (value.is_null()) return {};
   if (value.is_string()) return {Piece::Kind::kText, value.get<std::string>()};
   if (!value.is_number_unsigned() || value > 255)
-    bad(file, "a piece must be null, a byte or a string, got " + value.dump());
+    bad_tokens(file, "a piece must be null, a byte or a string, got " + value.dump());
   return {Piece::Kind::kByte, std::string(1, static_cast<char>(value.get<unsigned>()))};
 }
 
 }  // namespace
+
+void bad_tokens(const std::filesystem::path& file, const std::string& what) {
+  throw InputError(
+      fmt::format("[data.path] {}: {}; run `evenkeel data tokenize` again", file.string(), what));
+}
+
+std::shared_ptr<const TokenStream> open_stored_ids(const std::filesystem::path& file,
+                                                   const TokensFile::Part& part, int width) {
+  const std::int64_t size = checked_size(file, "data.path");
+  if (size != part.tokens * width) {
+    bad_tokens(
+        file,
+        fmt::format("the folder's description promises {} tokens, which make {} bytes, but the file has {}",
+                    part.tokens, part.tokens * width, size));
+  }
+  if (file_hash(file) != part.hash)
+    bad_tokens(file, "the content does not match its hash in the folder's description");
+  return std::make_shared<FileStream>(file, width, 0, part.tokens);
+}
+
+std::string pack_ids(std::span<const std::int32_t> ids, int width) {
+  std::string bytes;
+  bytes.reserve(ids.size() * static_cast<std::size_t>(width));
+  for (const std::int32_t id : ids) {
+    for (int k = 0; k < width; ++k)
+      bytes += static_cast<char>(static_cast<std::uint32_t>(id) >> (8 * k) & 0xff);
+  }
+  return bytes;
+}
+
+Json pieces_to_json(const std::vector<Piece>& pieces) {
+  Json list = Json::array();
+  for (const Piece& piece : pieces) list.push_back(piece_to_json(piece));
+  return list;
+}
+
+std::vector<Piece> pieces_from_json(const Json& value, const std::filesystem::path& file) {
+  std::vector<Piece> pieces;
+  for (const Json& piece : value) pieces.push_back(piece_from_json(piece, file));
+  return pieces;
+}
+
+void check_vocabulary(const std::filesystem::path& file, int width, std::int64_t vocab,
+                      const std::vector<Piece>& pieces) {
+  if (width != 2 && width != 4)
+    bad_tokens(file, fmt::format("bytes_per_token must be 2 or 4, got {}", width));
+  if (vocab < 2 || std::ssize(pieces) != vocab) {
+    bad_tokens(file, fmt::format("vocab = {} and the number of pieces, {}, must agree and be at least 2",
+                                 vocab, pieces.size()));
+  }
+}
 
 TokensFile read_tokens_file(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "tokens.json";
@@ -51,7 +86,7 @@ TokensFile read_tokens_file(const std::filesystem::path& folder) {
   const Json j = read_json(file);
   TokensFile t;
   try {
-    if (j.at("format") != kFormat) bad(file, "unknown format " + j.at("format").dump());
+    if (j.at("format") != kFormat) bad_tokens(file, "unknown format " + j.at("format").dump());
     t.width = j.at("bytes_per_token").get<int>();
     t.vocab = j.at("vocab").get<std::int64_t>();
     t.end_id = j.at("end_id").get<std::int64_t>();
@@ -61,15 +96,11 @@ TokensFile read_tokens_file(const std::filesystem::path& folder) {
       *part = {p.at("tokens").get<std::int64_t>(), p.at("documents").get<std::int64_t>(),
                p.at("hash").get<std::string>(), p.at("text_bytes").get<std::int64_t>()};
     }
-    for (const Json& piece : j.at("pieces")) t.pieces.push_back(piece_from_json(piece, file));
+    t.pieces = pieces_from_json(j.at("pieces"), file);
   } catch (const Json::exception& error) {
-    bad(file, std::string("not as evenkeel writes it (") + error.what() + ")");
+    bad_tokens(file, std::string("not as evenkeel writes it (") + error.what() + ")");
   }
-  if (t.width != 2 && t.width != 4) bad(file, fmt::format("bytes_per_token must be 2 or 4, got {}", t.width));
-  if (t.vocab < 2 || static_cast<std::int64_t>(t.pieces.size()) != t.vocab) {
-    bad(file, fmt::format("vocab = {} and the number of pieces, {}, must agree and be at least 2", t.vocab,
-                          t.pieces.size()));
-  }
+  check_vocabulary(file, t.width, t.vocab, t.pieces);
   return t;
 }
 
@@ -78,8 +109,6 @@ void write_tokens_file(const std::filesystem::path& folder, const TokensFile& t)
     return Json{
         {"tokens", p.tokens}, {"documents", p.documents}, {"hash", p.hash}, {"text_bytes", p.text_bytes}};
   };
-  Json pieces = Json::array();
-  for (const Piece& piece : t.pieces) pieces.push_back(piece_to_json(piece));
   write_json(folder / "tokens.json", Json{{"format", kFormat},
                                           {"bytes_per_token", t.width},
                                           {"vocab", t.vocab},
@@ -87,7 +116,7 @@ void write_tokens_file(const std::filesystem::path& folder, const TokensFile& t)
                                           {"model_hash", t.model_hash},
                                           {"train", part(t.train)},
                                           {"valid", part(t.valid)},
-                                          {"pieces", pieces}});
+                                          {"pieces", pieces_to_json(t.pieces)}});
 }
 
 std::string decode(const std::vector<Piece>& pieces, std::span<const std::int32_t> ids) {
@@ -109,8 +138,8 @@ OpenedText open_tokens(const DataSpec& spec) {
   const TokensFile t = read_tokens_file(folder);
   OpenedText text;
   text.vocab = t.vocab;
-  text.train = open_part(folder / "train.bin", t.train, t.width);
-  text.valid = open_part(folder / "valid.bin", t.valid, t.width);
+  text.train = open_stored_ids(folder / "train.bin", t.train, t.width);
+  text.valid = open_stored_ids(folder / "valid.bin", t.valid, t.width);
   text.fingerprint = content_hash(t.train.hash + " " + t.valid.hash);
   text.name = fmt::format("{}, {} tokens in {} documents; validation {} in {}", last_name(folder),
                           t.train.tokens, t.train.documents, t.valid.tokens, t.valid.documents);

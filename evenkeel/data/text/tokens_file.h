@@ -4,9 +4,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "evenkeel/base/json.h"
+#include "evenkeel/data/text/token_stream.h"
 
 namespace evenkeel::data {
 
@@ -39,6 +43,21 @@ TokensFile read_tokens_file(const std::filesystem::path& folder);
 
 /// Writes FOLDER/tokens.json, atomically.
 void write_tokens_file(const std::filesystem::path& folder, const TokensFile& file);
+
+/// One part of a token folder, checked for its size and hash. Throws InputError when either is wrong.
+std::shared_ptr<const TokenStream> open_stored_ids(const std::filesystem::path& file,
+                                                   const TokensFile::Part& part, int width);
+/// Ids as they are stored: little-endian, `width` bytes each.
+std::string pack_ids(std::span<const std::int32_t> ids, int width);
+
+// What token folders and folders of pairs share.
+Json pieces_to_json(const std::vector<Piece>& pieces);
+std::vector<Piece> pieces_from_json(const Json& value, const std::filesystem::path& file);
+/// Throws unless `width` is 2 or 4, and `vocab` is at least 2 and the number of pieces.
+void check_vocabulary(const std::filesystem::path& file, int width, std::int64_t vocab,
+                      const std::vector<Piece>& pieces);
+/// Throws InputError: what is wrong with `file`, and to tokenise again.
+[[noreturn]] void bad_tokens(const std::filesystem::path& file, const std::string& what);
 
 /// The text of `ids`; ids outside the table and control pieces print nothing.
 std::string decode(const std::vector<Piece>& pieces, std::span<const std::int32_t> ids);

@@ -8,13 +8,13 @@ namespace {
 
 class JsonlTest : public testing::Test {
  protected:
-  std::unique_ptr<Source> open(const std::string& content, std::int64_t context,
-                               const std::string& field = "text") {
+  std::unique_ptr<WindowSource> open(const std::string& content, std::int64_t context,
+                                     const std::string& field = "text") {
     DataSpec spec;
     spec.path = scratch_.write("a.jsonl", content);
     spec.text_field = field;
     spec.valid_fraction = 0.5;
-    return open_source(spec, context);
+    return open_windows(spec, context);
   }
   std::string error_of(const std::string& content, const std::string& field = "text") {
     return input_error([&] { open(content, 2, field); });

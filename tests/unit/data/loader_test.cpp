@@ -39,8 +39,8 @@ class LoaderTest : public testing::Test {
 };
 
 TEST_F(LoaderTest, TargetsAreInputsOneLater) {
-  const auto source = open_source(spec_, kContext);
-  const HostBatch batch = Loader(*source, kContext, kBatch, 1).train_batch(3);
+  const auto source = open_windows(spec_, kContext);
+  const HostBatch batch = WindowLoader(*source, kContext, kBatch, 1).train_batch(3);
   ASSERT_EQ(batch.rows, kBatch);
   ASSERT_EQ(batch.cols, kContext);
   for (std::size_t r = 0; r < kBatch; ++r) {
@@ -51,10 +51,10 @@ TEST_F(LoaderTest, TargetsAreInputsOneLater) {
 }
 
 TEST_F(LoaderTest, EveryEpochHoldsEachWindowOnceInAFreshOrder) {
-  const auto source = open_source(spec_, kContext);
+  const auto source = open_windows(spec_, kContext);
   const std::int64_t windows = source->windows(Split::kTrain);
   ASSERT_EQ(windows, 44);  // 800 bytes, the last 80 for validation: (720 - 1) / 16
-  const Loader loader(*source, kContext, kBatch, 1);
+  const WindowLoader loader(*source, kContext, kBatch, 1);
   ASSERT_EQ(windows % kBatch, 0);
   std::vector<std::vector<std::vector<std::int32_t>>> epochs(3);
   for (std::int64_t step = 0; step < 3 * windows / kBatch; ++step) {
@@ -69,9 +69,9 @@ TEST_F(LoaderTest, EveryEpochHoldsEachWindowOnceInAFreshOrder) {
 }
 
 TEST_F(LoaderTest, ABatchMaySpanTwoEpochs) {
-  const auto source = open_source(spec_, kContext);
-  const Loader loader(*source, kContext, 5,
-                      1);  // 44 windows: step 8 holds the last four and the first of the next epoch
+  const auto source = open_windows(spec_, kContext);
+  const WindowLoader loader(*source, kContext, 5,
+                            1);  // 44 windows: step 8 holds the last four and the first of the next epoch
   std::map<std::vector<std::int32_t>, int> count;
   for (std::int64_t step = 0; step < 44; ++step) {
     for (const auto& row : rows(loader.train_batch(step))) ++count[row];
@@ -82,28 +82,28 @@ TEST_F(LoaderTest, ABatchMaySpanTwoEpochs) {
 
 TEST_F(LoaderTest, OrderDependsOnTheSeedAndOnNothingElseOfTheExperiment) {
   // Two arms of a sweep and a resumed run: separately opened sources, steps asked for in another order.
-  const auto first = open_source(spec_, kContext), second = open_source(spec_, kContext);
-  const Loader uninterrupted(*first, kContext, kBatch, 9);
+  const auto first = open_windows(spec_, kContext), second = open_windows(spec_, kContext);
+  const WindowLoader uninterrupted(*first, kContext, kBatch, 9);
   std::vector<HostBatch> batches;
   for (std::int64_t step = 0; step < 30; ++step) batches.push_back(uninterrupted.train_batch(step));
-  const Loader resumed(*second, kContext, kBatch, 9);
+  const WindowLoader resumed(*second, kContext, kBatch, 9);
   for (std::int64_t step = 29; step >= 17; --step) {
     EXPECT_EQ(resumed.train_batch(step).inputs, batches[static_cast<std::size_t>(step)].inputs);
     EXPECT_EQ(resumed.train_batch(step).targets, batches[static_cast<std::size_t>(step)].targets);
   }
-  EXPECT_NE(Loader(*first, kContext, kBatch, 10).train_batch(0).inputs, batches[0].inputs);
+  EXPECT_NE(WindowLoader(*first, kContext, kBatch, 10).train_batch(0).inputs, batches[0].inputs);
 }
 
 TEST_F(LoaderTest, EndlessSourceNeverRepeatsAndDiffersBetweenSeeds) {
-  const auto source = open_source({}, kContext);
+  const auto source = open_windows({}, kContext);
   std::set<std::vector<std::int32_t>> seen;
   std::size_t total = 0;
   for (const std::uint64_t seed : {1u, 2u, 3u}) {
-    const Loader loader(*source, kContext, kBatch, seed);
+    const WindowLoader loader(*source, kContext, kBatch, seed);
     EXPECT_EQ(loader.epochs(1000), 0);
     for (std::int64_t step = 0; step < 5; ++step) {
       const HostBatch batch = loader.train_batch(step);
-      EXPECT_EQ(batch.inputs, Loader(*source, kContext, kBatch, seed).train_batch(step).inputs);
+      EXPECT_EQ(batch.inputs, WindowLoader(*source, kContext, kBatch, seed).train_batch(step).inputs);
       for (const auto& row : rows(batch)) {
         seen.insert(row);
         ++total;
@@ -116,8 +116,8 @@ TEST_F(LoaderTest, EndlessSourceNeverRepeatsAndDiffersBetweenSeeds) {
 
 TEST_F(LoaderTest, ValidationSetIsFixedAndCutToTheTokensAskedFor) {
   spec_.valid_fraction = 0.5;  // 400 bytes: 24 windows
-  const auto source = open_source(spec_, kContext);
-  const Loader a(*source, kContext, kBatch, 1), b(*source, kContext, kBatch, 2);
+  const auto source = open_windows(spec_, kContext);
+  const WindowLoader a(*source, kContext, kBatch, 1), b(*source, kContext, kBatch, 2);
   EXPECT_EQ(a.valid_batches(1 << 20), 6);
   EXPECT_EQ(a.valid_batches(10 * kContext), 3);
   EXPECT_EQ(a.valid_batches(1), 1);  // never empty
@@ -132,7 +132,7 @@ TEST_F(LoaderTest, ValidationSetIsFixedAndCutToTheTokensAskedFor) {
 }
 
 TEST_F(LoaderTest, TrainingNeverSeesTheValidationText) {
-  const auto source = open_source(spec_, kContext);
+  const auto source = open_windows(spec_, kContext);
   std::vector<std::int32_t> window(kContext + 1);
   std::set<std::vector<std::int32_t>> train;
   for (std::int64_t i = 0; i < source->windows(Split::kTrain); ++i) {

@@ -133,7 +133,7 @@ TEST(SyntheticLanguage, SamplerAgreesWithThePredictor) {
 
 // The documented floor, on other sequences than those it was computed from.
 TEST(SyntheticSource, FloorIsWhatAnIdealPredictorReaches) {
-  const auto source = open_source({}, 128);
+  const auto source = open_windows({}, 128);
   ASSERT_TRUE(source->facts().floor);
   const MeanLoss fresh = mean_ideal_loss(Language({}), 1000000, 512, 129);
   // Both are means over 512 independent sequences: five standard errors of their difference.
@@ -164,7 +164,7 @@ TEST(SyntheticSource, CopiedShareIsAsAsked) {
 TEST(SyntheticSource, EndlessTrainingAndDisjointValidation) {
   DataSpec spec;
   spec.valid_tokens = 64 * 32;
-  const auto source = open_source(spec, 32);
+  const auto source = open_windows(spec, 32);
   EXPECT_EQ(source->windows(Split::kTrain), -1);
   EXPECT_EQ(source->windows(Split::kValid), 64);
   EXPECT_EQ(source->facts().train_tokens, -1);
@@ -185,22 +185,23 @@ TEST(SyntheticSource, EndlessTrainingAndDisjointValidation) {
 TEST(SyntheticSource, ContradictionsAreErrors) {
   DataSpec spec;
   spec.synthetic.lag_min = 5;
-  expect_all_in(input_error([&] { open_source(spec, 128); }),
+  expect_all_in(input_error([&] { open_windows(spec, 128); }),
                 {"[data.synthetic.lag_min] must be <=", "lag_max = 4, got 5"});
   spec = {};
   spec.synthetic.vocab = 3;
-  expect_all_in(input_error([&] { open_source(spec, 128); }),
+  expect_all_in(input_error([&] { open_windows(spec, 128); }),
                 {"[data.synthetic.successors]", "vocab = 3, got 4"});
   spec = {};
   spec.synthetic.lag_max = 200;
-  expect_all_in(input_error([&] { open_source(spec, 128); }), {"[arch.context]", "lag_max = 200", "got 128"});
+  expect_all_in(input_error([&] { open_windows(spec, 128); }),
+                {"[arch.context]", "lag_max = 200", "got 128"});
 }
 
 TEST(SyntheticSource, FingerprintFollowsTheLanguage) {
   DataSpec a, b;
   b.synthetic.copy = 0.5;
-  EXPECT_NE(open_source(a, 16)->fingerprint(), open_source(b, 16)->fingerprint());
-  EXPECT_EQ(open_source(a, 16)->fingerprint(), open_source(a, 32)->fingerprint());
+  EXPECT_NE(open_windows(a, 16)->fingerprint(), open_windows(b, 16)->fingerprint());
+  EXPECT_EQ(open_windows(a, 16)->fingerprint(), open_windows(a, 32)->fingerprint());
 }
 
 }  // namespace

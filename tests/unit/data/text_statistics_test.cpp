@@ -13,7 +13,7 @@ Facts facts_of(const ScratchFolder& scratch, const std::string& valid) {
   DataSpec spec;
   spec.path = scratch.write("train.txt", valid);
   spec.valid_path = scratch.write("valid.txt", valid);
-  return open_source(spec, 4)->facts();
+  return open_windows(spec, 4)->facts();
 }
 
 TEST(TextStatistics, KnownAnswers) {
@@ -54,9 +54,9 @@ TEST(TextStatistics, OnlyTheFixedValidationSetCounts) {
   spec.path = scratch.write("train.txt", std::string(50, 'z'));
   spec.valid_path = scratch.write("valid.txt", std::string(41, 'a') + std::string(60, 'b'));
   spec.valid_tokens = 40;
-  EXPECT_DOUBLE_EQ(open_source(spec, 4)->facts().unigram_entropy, 0.0);
+  EXPECT_DOUBLE_EQ(open_windows(spec, 4)->facts().unigram_entropy, 0.0);
   spec.valid_tokens = 1000;
-  EXPECT_GT(open_source(spec, 4)->facts().unigram_entropy, 0.6);
+  EXPECT_GT(open_windows(spec, 4)->facts().unigram_entropy, 0.6);
 }
 
 }  // namespace

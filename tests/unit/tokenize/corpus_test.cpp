@@ -104,7 +104,7 @@ TEST(Corpus, FolderHoldsTheTextAndOpensAsData) {
 
   DataSpec spec;
   spec.path = o.out.string();
-  const auto source = data::open_source(spec, 32);
+  const auto source = data::open_windows(spec, 32);
   EXPECT_EQ(data::facts_for_resolve(*source, spec).kind, DataKind::kTokens);
   EXPECT_EQ(source->vocab(), 320);
   EXPECT_EQ(source->facts().train_tokens, written.train.tokens);
@@ -174,11 +174,11 @@ TEST(Corpus, DamagedFolderIsAnError) {
   tokenize_corpus(o);
   DataSpec spec;
   spec.path = o.out.string();
-  const auto error = [&] { return input_error([&] { data::open_source(spec, 32); }); };
+  const auto error = [&] { return input_error([&] { data::open_windows(spec, 32); }); };
   const std::string train = read_file(o.out / "train.bin"), json = read_file(o.out / "tokens.json");
 
   write_file(o.out / "train.bin", train.substr(0, train.size() - 2));
-  expect_all_in(error(), {"train.bin", "tokens.json promises", "run `evenkeel data tokenize` again"});
+  expect_all_in(error(), {"train.bin", "description promises", "run `evenkeel data tokenize` again"});
   std::string flipped = train;
   flipped[10] = static_cast<char>(flipped[10] ^ 1);
   write_file(o.out / "train.bin", flipped);
@@ -210,7 +210,7 @@ TEST(Corpus, TinyShakespeare) {
   EXPECT_GT(static_cast<double>(t.train.text_bytes) / static_cast<double>(t.train.tokens), 2.2);
   DataSpec spec;
   spec.path = o.out.string();
-  EXPECT_GT(data::open_source(spec, 128)->windows(data::Split::kTrain), 3000);
+  EXPECT_GT(data::open_windows(spec, 128)->windows(data::Split::kTrain), 3000);
 }
 
 }  // namespace
