@@ -30,7 +30,7 @@ void add_export(CLI::App& app, int&) {
   command->add_option("-o,--out", args->out, "File to write")->required()->type_name("FILE");
   command->add_option("--step", args->step, "Step of the checkpoint (the newest)")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1'000'000'000));
   command->add_flag("--fold", args->fold, "Fold treatments of the weights into plain weights");
   add_json_flag(*command, args->json);
   command->footer(kExamples);

@@ -7,7 +7,9 @@
 #include "cli/evenkeel/commands.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
+#include "evenkeel/base/hash.h"
 #include "evenkeel/runs/import.h"
+#include "evenkeel/runs/safetensors.h"
 #include "evenkeel/sweep/process.h"
 #include "evenkeel/sweep/sweep_file.h"
 
@@ -42,7 +44,12 @@ bool holds_weights(const Arguments& args) {
 void import_weights(const Arguments& args) {
   if (!args.map.empty())
     throw InputError("--map is for tables, and " + args.file + " holds weights; leave it out");
-  const sweep::Cell cell = args.spec.plan_one("import");
+  if (!fs::is_regular_file(args.file))
+    throw InputError(args.file + " is not a file; give a safetensors file of plain weights");
+  runs::read_safetensors(args.file);  // whole, before anything is made
+  sweep::Cell cell = args.spec.plan_one("import");
+  cell.experiment.train.initial_weights = file_hash(args.file);
+  cell.hash = config_hash(cell.experiment);
   sweep::find_trainer();
   make_folder(args.out);
   sweep::prepare_run(args.out, cell);

@@ -1,8 +1,11 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "cli/evenkeel/commands.h"
 #include "cli/evenkeel/terminal.h"
@@ -95,21 +98,32 @@ void print_sharpness(const Predictors& p) {
     if (row.eigenvalue.value || row.ratio.value)
       rows.push_back({row.signal->name, estimate(row.eigenvalue), estimate(row.ratio)});
   fmt::print("\nSpearman's correlation with sharpness, {} points", p.sharpness_points);
-  if (p.sharpness_unmatched > 0) fmt::print(" ({} of no run given)", p.sharpness_unmatched);
+  if (p.sharpness_unmatched > 0)
+    fmt::print(" ({} more are of runs not given here, by folder as the probe wrote it)",
+               p.sharpness_unmatched);
   if (rows.size() == 1) fmt::print(": {}\n", p.sharpness.front().eigenvalue.why);
   else fmt::print("\n{}", table_text(rows, Style(stdout)));
 }
 
 void print_missing(const Predictors& p) {
-  std::string text, last;
+  std::vector<std::pair<std::string, std::vector<std::string>>> reasons;  // why, of which signals
   for (const auto& signal : p.signals) {
-    for (std::size_t i = 0; i < signal.at.size(); ++i) {
-      if (signal.at[i].auc.value) continue;
-      const std::string line = fmt::format("No AUC of {}: {}\n", signal.signal->name, signal.at[i].auc.why);
-      if (line != last) text += line;
-      last = line;
+    for (const auto& at : signal.at) {
+      if (at.auc.value) continue;
+      auto reason =
+          std::find_if(reasons.begin(), reasons.end(), [&](const auto& r) { return r.first == at.auc.why; });
+      if (reason == reasons.end()) reason = reasons.insert(reason, {at.auc.why, {}});
+      if (reason->second.empty() || reason->second.back() != signal.signal->name)
+        reason->second.push_back(signal.signal->name);
     }
   }
+  std::string text;
+  for (const auto& [why, names] : reasons)
+    text += wrapped(names.size() == p.signals.size()
+                        ? fmt::format("No AUC: {}", why)
+                        : fmt::format("No AUC of {}: {}", fmt::join(names, ", "), why),
+                    stdout) +
+            "\n";
   if (!text.empty()) fmt::print("\n{}", text);
 }
 
@@ -180,7 +194,8 @@ void add_predictors(CLI::App& app, int& exit_code) {
   command
       ->add_option("--sharpness", args->sharpness,
                    "What `evenkeel probe sharpness --step all --json` printed: correlate the signals with it")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(CLI::ExistingFile);
   add_json_flag(*command, args->json);
   command->footer(
       "Examples:\n  evenkeel predictors runs/s\n  evenkeel predictors runs/a runs/b --at 20,10% --json\n"

@@ -99,9 +99,17 @@ void print_result(const Arguments& given, const sweep::Cell& cell, const runs::R
   }
 }
 
+/// A run that `evenkeel import` prepared goes on with the words it was described by.
+void adopt_imported_weights(sweep::Cell& cell, const fs::path& run) {
+  if (cell.experiment.train.initial_weights || !fs::exists(run / "manifest.json")) return;
+  cell.experiment.train.initial_weights = runs::read_manifest(run).experiment.train.initial_weights;
+  cell.hash = config_hash(cell.experiment);
+}
+
 int train(const Arguments& given) {
   const fs::path run = given.out;
-  const sweep::Cell cell = given.spec.plan_one("train");
+  sweep::Cell cell = given.spec.plan_one("train");
+  adopt_imported_weights(cell, run);
   if (fs::exists(run / "sweep.json")) {
     throw InputError(fmt::format("{} holds a sweep, not a single run; choose another --out", given.out));
   }

@@ -59,6 +59,7 @@ int run(const std::string& directory) {
 int export_weights(const std::string& run, const std::string& file, std::int64_t step, bool fold, bool json) {
   const auto done = evenkeel::train::export_weights(
       run, step >= 0 ? std::optional<std::int64_t>(step) : std::nullopt, fold, file);
+  for (const std::string& sentence : done.warnings) std::fprintf(stderr, "evenkeel: %s\n", sentence.c_str());
   if (json) {
     const evenkeel::Json answer{{"out", file},
                                 {"step", done.step},

@@ -68,7 +68,15 @@ void print_text(const probes::Description& description) {
 void measure_each(const std::vector<Target>& targets, const std::function<void(const Target&)>& measure) {
   Progress progress;
   std::exception_ptr failure;
+  std::size_t failure_count = 0;
   std::size_t done = 0;
+  const auto pass_over = [&](const std::exception& error) {
+    // The last one of nothing but failures becomes this command's own sentence.
+    const bool last = done == 0 && failure_count + 1 == targets.size();
+    ++failure_count;
+    failure = std::current_exception();
+    if (!last) progress.say(fmt::format("evenkeel: passing over: {}", error.what()));
+  };
   for (std::size_t i = 0; i < targets.size(); ++i) {
     if (targets.size() > 1) {
       const std::string line = fmt::format("{} of {}: {}", i + 1, targets.size(), targets[i].run.string());
@@ -78,8 +86,9 @@ void measure_each(const std::vector<Target>& targets, const std::function<void(c
       measure(targets[i]);
       ++done;
     } catch (const InputError& error) {
-      failure = std::current_exception();
-      if (targets.size() > 1) progress.say(fmt::format("evenkeel: passing over: {}", error.what()));
+      pass_over(error);
+    } catch (const EnvironmentError& error) {
+      pass_over(error);
     }
   }
   progress.clear();
@@ -110,6 +119,7 @@ int probe(const ProbeArguments& arguments) {
   std::vector<Json> answers;
   JsonList list;
   const auto keep = [&](const Json& run, const probes::Subject& subject) {
+    for (const std::string& sentence : subject.warnings) fmt::print(stderr, "evenkeel: {}\n", sentence);
     answers.push_back(probes::measure(probe, run, subject, options));
     if (arguments.json) list.add(answers.back());
   };

@@ -166,12 +166,25 @@ void find_stable_range(Curve& curve, const Options& options) {
     curve.stable_lr_min = curve.stable_decades = Estimate::missing(curve.best_lr.why);
     return;
   }
+  const bool learned = std::none_of(curve.points.begin(), curve.points.end(), [&](const auto& p) {
+    return same_lr(p.cell.lr, *curve.best_lr.value) && p.cell.label != "finished";
+  });
+  if (!learned) {
+    curve.stable_lr_min = curve.stable_decades =
+        Estimate::missing("not every cell at the best LR has learned");
+    return;
+  }
   const double best = *curve.best_loss.value;
   for (auto row = curve.lrs.rbegin(); row != curve.lrs.rend(); ++row) {
     if (row->lr > *curve.best_lr.value && !same_lr(row->lr, *curve.best_lr.value)) continue;
     if (capped_mean(curve, *row).value_or(curve.l0) > best + options.degraded_share * (curve.l0 - best))
       break;
     curve.stable_lr_min = {row->lr, {}, "one of the swept LRs has no interval", row->cells};
+  }
+  if (!curve.stable_lr_min.value) {
+    curve.stable_lr_min = curve.stable_decades =
+        Estimate::missing("the best loss is not below the loss at initialisation");
+    return;
   }
   if (curve.boundary.kind != Boundary::Kind::kFitted) {
     curve.stable_decades = Estimate::missing("the boundary lies outside the swept LRs");

@@ -202,8 +202,8 @@ Lead lead_of(const Study& study, std::size_t signal) {
     for (std::size_t i = 0; i < study.runs.size(); ++i)
       if (!study.runs[i].failed && study.group[i] != group) others.push_back(extremes[i]);
     if (std::ssize(others) < study.options.min_stable)
-      return no_lead(fmt::format("{} stable runs in the other groups; a threshold needs {}", others.size(),
-                                 study.options.min_stable));
+      return no_lead(fmt::format("{} stable run{} in the other groups; a threshold needs {}", others.size(),
+                                 others.size() == 1 ? "" : "s", study.options.min_stable));
     std::sort(others.rbegin(), others.rend());
     thresholds[group] = threshold_of(others, study.options.false_alarm_share);
   }

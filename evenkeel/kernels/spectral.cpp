@@ -118,6 +118,10 @@ PowerIteration power_iterate(const WeightRows& rows, std::int64_t n, float* u, f
         z[static_cast<std::size_t>(j)] += static_cast<double>(parts[static_cast<std::size_t>(c * n + j)]);
     for (double& x : z) x /= along;
     result.sigma = norm(z.data(), n);
+    if (!(result.sigma > 0)) {  // W^T v underflows where W u does not: as good as zero
+      std::fill_n(v, m, 0.0f);
+      return result;
+    }
     double squares = 0;
     for (std::int64_t j = 0; j < n; ++j) {
       const double left = z[static_cast<std::size_t>(j)] - along * static_cast<double>(u[j]);

@@ -89,11 +89,12 @@ std::string number_text(const Json& value) {
   return value.is_null() ? "-" : fmt::format("{:.4g}", number_from_json(value, "answer"));
 }
 
-/// "38", of an answer's eigenvalue: its threshold is that over the learning rate.
+/// "38 / lr", of an answer's eigenvalue: its threshold is that over the learning rate.
 std::string factor_text(const Json& answer, const char* which) {
+  const double lr = number_from_json(answer.at("lr"), "answer");
+  if (!(lr > 0)) return "none at learning rate 0";
   const Json& threshold = answer.at("sharpness").at(which).at("threshold");
-  return fmt::format("{:.4g} / lr",
-                     number_from_json(threshold, "answer") * number_from_json(answer.at("lr"), "answer"));
+  return fmt::format("{:.4g} / lr", number_from_json(threshold, "answer") * lr);
 }
 
 void add_once(std::vector<std::string>& list, const std::string& text) {
@@ -115,23 +116,26 @@ Description describe_sharpness(const std::vector<Json>& answers) {
                           number_text(plain.at("eigenvalue")), number_text(plain.at("ratio")),
                           has ? number_text(scaled.at("eigenvalue")) : "-",
                           has ? number_text(scaled.at("ratio")) : "-", fmt::format("{:.0e}", residual)});
-    add_once(edges, factor_text(answer, "hessian") + " of the Hessian");
+    // Of an optimiser with a preconditioner, or with an edge nobody knows, 2 / lr is not the edge.
+    const bool own = !s.at("ratio").is_null() && s.at("ratio") == plain.at("ratio");
+    add_once(edges, factor_text(answer, "hessian") +
+                        (own ? " of the Hessian" : " of the Hessian, which is gradient descent's own"));
     if (has) add_once(edges, factor_text(answer, "preconditioned") + " of the preconditioned one");
     else add_once(whys, s.at("why").get<std::string>());
   }
   const Json& batch = answers.front().at("batch");
   Description description{{table}, {}};
   description.notes.push_back(
-      fmt::format("Largest eigenvalue of the Hessian of the training loss on {} sequences of training data "
+      fmt::format("Largest eigenvalue of the Hessian of the training loss on {} of training data "
                   "({} tokens, {}), "
                   "and of P^-1/2 H P^-1/2 with the optimiser's own preconditioner P.",
-                  batch.at("sequences").dump(), batch.at("tokens").dump(),
-                  answers.front().at("precision").get<std::string>()));
-  description.notes.push_back(
-      fmt::format("A ratio is to the edge of stability, {}: beyond 1 the optimiser at this learning rate "
-                  "climbs along that "
-                  "direction.",
-                  fmt::join(edges, ", ")));
+                  batch.at("sequences") == 1 ? "1 sequence" : batch.at("sequences").dump() + " sequences",
+                  batch.at("tokens").dump(), answers.front().at("precision").get<std::string>()));
+  description.notes.push_back(fmt::format(
+      "A ratio is to the edge of stability, {}: beyond 1 the optimiser it belongs to climbs along "
+      "that direction at this learning rate. Residual: how far the worse of the two is from an "
+      "eigenvalue, relatively; above {:g} it is an underestimate, and more --iterations help.",
+      fmt::join(edges, "; "), kTolerance));
   for (const std::string& why : whys) description.notes.push_back("Nothing preconditioned: " + why + ".");
   return description;
 }

@@ -35,6 +35,7 @@ Subject load_subject(const std::filesystem::path& run, std::optional<std::int64_
   subject.experiment = loaded.manifest.experiment;
   subject.config_hash = loaded.manifest.config_hash;
   subject.step = loaded.step;
+  subject.warnings = std::move(loaded.warnings);
   subject.optimiser = train::load_optimiser(loaded);
   subject.model = std::move(loaded.model);
   complete(subject, *train::open_same_data(subject.experiment, run), options);

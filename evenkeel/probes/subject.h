@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "evenkeel/models/model.h"
 #include "evenkeel/nn/context.h"
@@ -36,6 +37,7 @@ struct Subject {
   train::DeviceBatch batch;
   /// Plain ops, no dropout, and the attention temperature of the last update.
   nn::Context context;
+  std::vector<std::string> warnings;  ///< of train::load_run
 };
 
 /// The checkpoint of `step`, or the newest whole one. Throws InputError as train::load_run and

@@ -1,5 +1,7 @@
 #include "evenkeel/runs/cell.h"
 
+#include <map>
+
 #include "evenkeel/runs/records.h"
 #include "evenkeel/spec/arm.h"
 
@@ -51,15 +53,19 @@ std::vector<Cell> load_cells(const fs::path& folder) {
 }
 
 std::vector<std::string> arms_of(const std::vector<Cell>& cells) {
-  std::vector<Json> configs;
+  // A name given by a run alone may hide settings that others do not share.
+  std::map<std::string, std::vector<Json>> configs;
   for (const Cell& cell : cells) {
-    if (!cell.config.empty()) configs.push_back(cell.config);
+    if (!cell.config.empty()) configs[cell.arm_hint].push_back(cell.config);
   }
-  const std::vector<std::string> differing = differing_settings(configs);
+  std::map<std::string, std::vector<std::string>> differing;
+  for (const auto& [hint, same] : configs) differing[hint] = differing_settings(same);
   std::vector<std::string> arms;
   for (const Cell& cell : cells) {
-    if (!cell.arm_hint.empty()) arms.push_back(cell.arm_hint);
-    else arms.push_back(cell.config.empty() ? kBaselineArm : arm_name(cell.config, differing));
+    const std::string more =
+        cell.config.empty() ? kBaselineArm : arm_name(cell.config, differing[cell.arm_hint]);
+    if (cell.arm_hint.empty() || cell.arm_hint == kBaselineArm) arms.push_back(more);
+    else arms.push_back(more == kBaselineArm ? cell.arm_hint : cell.arm_hint + "," + more);
   }
   return arms;
 }

@@ -35,7 +35,7 @@ Cell load_cell(const fs::path& run);
 /// Every run at or below `folder`, in order of path (runs/records.h, find_runs).
 std::vector<Cell> load_cells(const fs::path& folder);
 
-/// The arm of each cell, in order: its own name, else by the settings in which the configs of `cells` differ
+/// The arm of each cell, in order: its own name and the settings in which configs of that name differ
 /// (spec/arm.h); "baseline" where there is nothing to go by.
 std::vector<std::string> arms_of(const std::vector<Cell>& cells);
 

@@ -3,31 +3,31 @@
 //
 //   u = c N(x) or x;    y = omega x + s N(f(u)) or omega x + s f(u) (+ the layer's input);    out = N(y) or y
 //
-//   scheme             sub-layer                          start of the matrices, and what else it needs
-//   pre_ln             x + f(N(x))                        final norm                  Xiong 2020, 2002.04745
-//   post_ln            N(x + f(x))                                                    Vaswani 2017,
-//   1706.03762 none               x + f(x)                                                       as
-//   sigma-reparam allows admin              N(omega x + f(x))                  omega [D], see AdminSpec Liu
-//   2020, 2004.08249 ds_init            N(x + f(x))                        all l^(-1/2)                Zhang
-//   2019, 1908.11365 (the
-//                                                         paper; the released code has l^(-1/4))
-//   fixup              x + s f(x), s [1] from 1           q, k, v P^(-1/6), W1 P^(-1/2), o, W2 0, P branches
-//   in
-//                                                         the model; scalar biases    Zhang 2019, 1901.09321
-//   t_fixup            x + f(x)                           v, o, W1, W2 and embedding  Huang 2020
-//   rezero             x + s f(x), s [1] from 0           s one per layer             Bachlechner 2020,
-//   2003.04887 skip_init          x + s f(x), s [1] from 0                                       De & Smith
-//   2020, 2002.10444 layer_scale        x + s f(N(x)), s [D]               s by depth; final norm Touvron
-//   2021, 2103.17239 deepnorm           N(alpha x + f(x))                  v, o, W1, W2 beta           Wang
-//   2022, 2203.00555 sandwich_ln        x + N(f(N(x)))                     o, W2 (sub-layers)^(-1/2); final
-//   norm  Ding 2021, 2105.13290 peri_ln            x + N(f(N(x)))                     final norm Kim 2025,
-//   2502.02732 b2t                N(x + f(x)); the layer's last adds the layer's input inside    Takase 2022,
-//   2206.00330 sub_ln             x + f(N(x)), f normed before its   v, o, W1, W2 gamma; final norm (Magneto)
-//   Wang 2022, 2210.06423
-//                      last matrix
-//   mix_ln             post_ln in the first quarter of the layers, pre_ln after; final norm  Li 2024,
-//   2412.13795 layernorm_scaling  x + f(l^(-1/2) N(x))               final norm                  Sun 2025,
-//   2502.05795
+//   scheme             sub-layer                start of the matrices, what else it needs arXiv
+//   pre_ln             x + f(N(x))              final norm                               2002.04745
+//   post_ln            N(x + f(x))                                                       1706.03762
+//   none               x + f(x)                                                          2303.06296
+//   admin              N(omega x + f(x))        omega [D], see AdminSpec                 2004.08249
+//   ds_init            N(x + f(x))              all l^(-1/2), as in the paper            1908.11365
+//                                               (its code has l^(-1/4))
+//   fixup              x + s f(x), s [1] from 1 q, k, v P^(-1/6), W1 P^(-1/2), o, W2 0   1901.09321
+//                                               (P branches in the model); scalar biases
+//   t_fixup            x + f(x)                 v, o, W1, W2 and embedding               T-Fixup, 2020
+//   rezero             x + s f(x), s [1] from 0 s one per layer                          2003.04887
+//   skip_init          x + s f(x), s [1] from 0                                          2002.10444
+//   layer_scale        x + s f(N(x)), s [D]     s by depth; final norm                   2103.17239
+//   deepnorm           N(alpha x + f(x))        v, o, W1, W2 beta                        2203.00555
+//   sandwich_ln        x + N(f(N(x)))           o, W2 (sub-layers)^(-1/2); final norm    2105.13290
+//   peri_ln            x + N(f(N(x)))           final norm                               2502.02732
+//   b2t                N(x + f(x))              a layer's last sub-layer adds            2206.00330
+//                                               the layer's input inside
+//   sub_ln             x + f(N(x))              f normed before its last matrix;         2210.06423
+//                                               v, o, W1, W2 gamma; final norm
+//   mix_ln             post_ln, later pre_ln    post_ln in the first quarter; final norm 2412.13795
+//   layernorm_scaling  x + f(l^(-1/2) N(x))     final norm                               2502.05795
+//
+// A factor of the start multiplies what arch.init draws. W1 and W2 are the MLP's first and last matrix, o the
+// attention's last; q, k and v its first. N stands for a norm with parameters of its own in each place.
 //
 // l counts layers from 1. Plans are made per stack, so that the two of an encoder-decoder may differ.
 #pragma once

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "evenkeel/config/field.h"
 
@@ -40,6 +41,7 @@ struct TrainSpec {
   std::optional<Duration> eval_every;        ///< after resolve: always set; 0 means only first and last
   std::optional<Duration> checkpoint_every;  ///< after resolve: always set; 0 means only at the end
   std::int64_t keep_checkpoints = 1;
+  std::optional<std::string> initial_weights;  ///< content hash; set by `evenkeel import`
 
   static void fields(auto& self, auto&& visit) {
     visit("steps", self.steps, {.doc = "Optimiser steps.", .min = 1});
@@ -66,6 +68,9 @@ struct TrainSpec {
           {.doc = "Checkpoint this often, besides the last step. auto: 25%; 0 is off."});
     visit("keep_checkpoints", self.keep_checkpoints,
           {.doc = "How many of the newest checkpoints are kept.", .min = 1});
+    visit("initial_weights", self.initial_weights,
+          {.doc = "Content hash of the weights that the run begins with in place of drawn ones; "
+                  "`evenkeel import` sets it."});
   }
   std::int64_t tokens_per_step(std::int64_t context) const { return batch * context; }
 };

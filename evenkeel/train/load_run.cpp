@@ -16,10 +16,10 @@
 namespace evenkeel::train {
 namespace {
 
-std::filesystem::path find_checkpoint(const std::filesystem::path& run, std::optional<std::int64_t> step) {
+std::filesystem::path find_checkpoint(const std::filesystem::path& run, std::optional<std::int64_t> step,
+                                      std::vector<std::string>& warnings) {
   if (!step) {
-    std::vector<std::string> passed_over;
-    if (const auto found = runs::find_latest_checkpoint(run, passed_over)) return found->folder;
+    if (const auto found = runs::find_latest_checkpoint(run, warnings)) return found->folder;
     throw InputError(fmt::format("{} holds no whole checkpoint; train it first", run.string()));
   }
   std::vector<std::string> names;
@@ -44,7 +44,7 @@ LoadedRun load_run(const std::filesystem::path& run, std::optional<std::int64_t>
     throw InputError(fmt::format("{} was imported from {} and holds numbers only, no weights", run.string(),
                                  loaded.manifest.imported->source));
   }
-  loaded.checkpoint = find_checkpoint(run, step);
+  loaded.checkpoint = find_checkpoint(run, step, loaded.warnings);
   const runs::CheckpointState state = runs::read_checkpoint_state(loaded.checkpoint);
   if (state.config_hash != loaded.manifest.config_hash) {
     throw InputError(fmt::format("{} belongs to configuration {}, the manifest says {}",

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "evenkeel/data/source.h"
@@ -20,6 +21,7 @@ struct LoadedRun {
   std::filesystem::path checkpoint;  ///< its folder
   std::int64_t step = 0;             ///< optimiser steps done
   std::unique_ptr<models::Model> model;
+  std::vector<std::string> warnings;  ///< sentences about newer checkpoints that are damaged
 };
 
 /// From the checkpoint of `step`, or the newest whole one. Throws InputError when there is no such run or

@@ -53,7 +53,8 @@ Outcome outcome_of(const runs::Result& result) {
 
 class Trainer {
  public:
-  Trainer(const runs::RunLock& lock, runs::Manifest manifest, const Options& options)
+  /// `imports`: begin_with comes next, so weights need not be there yet.
+  Trainer(const runs::RunLock& lock, runs::Manifest manifest, const Options& options, bool imports = false)
       : options_(options),
         run_(lock.run()),
         manifest_(std::move(manifest)),
@@ -68,15 +69,18 @@ class Trainer {
         spectra_(*model_),
         make_step_(e_, *model_, *optimiser_, recorder_, occurring_ids(source_->facts())),
         tokens_per_step_(e_.train.tokens_per_step(e_.arch.context)),
-        writer_(open(lock)),
+        writer_(open(lock, imports)),
         timer_(writer_, tokens_per_step_) {}
 
   void begin_with(const fs::path& file) {
     if (step_ > 0 || !runs::list_checkpoints(run_).empty()) {
       throw InputError(fmt::format("{} has begun already; choose another --out", run_.string()));
     }
+    const std::string hash = file_hash(file);
+    if (hash != e_.train.initial_weights)
+      throw InputError(fmt::format("{} changed while it was imported; import it again", file.string()));
     import_weights(file, *model_);
-    writer_.event({{"step", 0}, {"kind", "weights_imported"}, {"hash", file_hash(file)}});
+    writer_.event({{"step", 0}, {"kind", "weights_imported"}, {"hash", hash}});
     checkpoint();
   }
 
@@ -97,12 +101,18 @@ class Trainer {
   }
 
  private:
-  runs::RunWriter open(const runs::RunLock& lock) {
+  runs::RunWriter open(const runs::RunLock& lock, bool imports) {
     std::vector<std::string> warnings;
     const auto found = runs::find_latest_checkpoint(run_, warnings);
     for (const std::string& sentence : warnings) options_.warn(sentence);
     manifest_.environment = environment(manifest_.environment);
     manifest_.environment["ops"] = op_paths(*model_, e_.train, optimiser_->op_use());
+    if (!found && e_.train.initial_weights && !imports) {
+      throw InputError(
+          fmt::format("{} is to begin with imported weights ({}), and no whole checkpoint holds them; import "
+                      "them again into another --out",
+                      run_.string(), *e_.train.initial_weights));
+    }
     begins_ = !found;
     if (begins_) return runs::RunWriter::start(lock, manifest_);
     if (found->state.config_hash != manifest_.config_hash) {
@@ -174,7 +184,7 @@ class Trainer {
     if (result.nonfinite) {
       nonfinite_step_ = step;
       write_records(record_heads || record_spectra);
-      for (const Json& event : violations) writer_.event(event);
+      // Rows that are not finite break no bound that could be checked; this event says what happened.
       writer_.event(*result.nonfinite);
       return false;
     }
@@ -352,7 +362,7 @@ void begin_with_weights(const fs::path& run_directory, const fs::path& file, con
   check_trainable(run_directory, manifest);
   const runs::RunLock lock(run_directory);
   configure(manifest);
-  Trainer(lock, std::move(manifest), options).begin_with(file);
+  Trainer(lock, std::move(manifest), options, true).begin_with(file);
 }
 
 }  // namespace evenkeel::train

@@ -7,6 +7,7 @@
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 
+#include <ATen/ops/isfinite.h>
 #include <cstring>
 #include <set>
 #include <vector>
@@ -80,7 +81,11 @@ at::Tensor tensor_of(const runs::TensorBytes& bytes, const std::filesystem::path
   }
   at::Tensor tensor = at::empty(bytes.shape, wide ? at::kFloat : at::kBFloat16);
   std::memcpy(tensor.data_ptr(), bytes.data.data(), bytes.data.size());
-  return tensor.to(at::kFloat);
+  tensor = tensor.to(at::kFloat);
+  if (!tensor.isfinite().all().item<bool>())
+    throw InputError(
+        fmt::format("{} holds values in tensor {} that are not finite", file.string(), bytes.name));
+  return tensor;
 }
 
 }  // namespace
@@ -125,7 +130,7 @@ Exported export_weights(const std::filesystem::path& run, std::optional<std::int
   } else {
     tensors = model_bytes(*loaded.model);
   }
-  Exported result{loaded.step, tensors.size(), 0};
+  Exported result{loaded.step, tensors.size(), 0, loaded.warnings};
   for (const runs::TensorBytes& t : tensors)
     result.values += static_cast<std::int64_t>(t.data.size() / runs::tensor_type_size(t.type));
   runs::write_safetensors(file, std::move(tensors),

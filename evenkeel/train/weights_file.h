@@ -12,6 +12,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -32,6 +33,7 @@ struct Exported {
   std::int64_t step = 0;
   std::size_t tensors = 0;
   std::int64_t values = 0;
+  std::vector<std::string> warnings;  ///< of load_run
 };
 
 /// Writes the weights of a checkpoint of `run` (the newest without `step`) to `file`: folded, or everything
@@ -40,7 +42,7 @@ Exported export_weights(const std::filesystem::path& run, std::optional<std::int
                         const std::filesystem::path& file);
 
 /// Puts the plain weights of `file` into `model`. Throws InputError naming the tensor when one is missing,
-/// left over, or of another shape or type (fp32 and bf16 are read).
+/// left over, not finite, or of another shape or type (fp32 and bf16 are read).
 void import_weights(const std::filesystem::path& file, models::Model& model);
 
 }  // namespace evenkeel::train

@@ -312,6 +312,22 @@ class TrainTest(unittest.TestCase):
             train(out, *settings)
             self.assertAlmostEqual(records(out / "metrics.jsonl")[0]["loss/valid/ce"], loss, delta=1e-5)
             self.assertEqual(records(out / "events.jsonl")[0]["kind"], "weights_imported")
+        # Weights are part of what decides a result, and are never replaced by drawn ones in silence.
+        drawn = self.folder / "drawn"
+        train(drawn, *treated)
+        hashes = [json.loads((f / "manifest.json").read_text())["config_hash"] for f in (drawn, self.folder / "treated")]
+        self.assertNotEqual(*hashes)
+        damaged, lost = self.folder / "damaged.safetensors", self.folder / "lost"
+        damaged.write_bytes(folded.read_bytes()[:-5])
+        done = subprocess.run([EVENKEEL, "import", str(damaged), *SMALL, *treated, "--out", str(lost)], capture_output=True)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertFalse(lost.exists())
+        subprocess.run([EVENKEEL, "import", str(folded), *SMALL, *treated, "--out", str(lost)], check=True,
+                       stdout=subprocess.DEVNULL)
+        (lost / "checkpoints/step00000000/model.safetensors").write_bytes(b"torn")
+        done = subprocess.run([EVENKEEL, "train", *SMALL, *treated, "--out", str(lost)], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("import them again", done.stderr)
 
     def test_telemetry_changes_no_bit_of_the_training(self):
         train(self.folder / "on")

@@ -60,6 +60,16 @@ TEST(Analysis, LabelsCellsBySiblings) {
   EXPECT_TRUE(on.swept.value);
 }
 
+TEST(Analysis, NoStableRangeWhereNothingIsLearned) {
+  std::vector<CellPoint> cells;
+  for (const auto& [lr, loss] : {std::pair{0.1, 6.1}, {0.3, 6.2}, {1.0, 9.0}})
+    for (const int seed : {1, 2}) cells.push_back(cell("off", lr, seed, loss));  // above l0 = 6
+  EXPECT_FALSE(analyze(cells).curves[0].stable_lr_min.value);
+  EXPECT_FALSE(analyze(cells).curves[0].stable_decades.value);
+  for (CellPoint& c : cells) c.loss -= 4, c.label = "not_learned";
+  EXPECT_FALSE(analyze(cells).curves[0].stable_decades.value);
+}
+
 TEST(Analysis, ARangeThatIsOnlyMovedIsNoWider) {
   // One arm is the other with every learning rate ten times as large.
   std::vector<CellPoint> cells;

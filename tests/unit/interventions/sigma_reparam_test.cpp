@@ -256,6 +256,26 @@ TEST(SigmaReparam, DecayLeavesGammaAlone) {
   }
 }
 
+// S 6.6: with gamma = 1 the size of the start does not reach the output.
+TEST(SigmaReparam, TheStdOfTheStartDoesNotReachTheOutput) {
+  const Experiment e = with(SigmaReparam::kOn);
+  const auto [inputs, targets] = test::random_batch(e, 2, 5);
+  std::vector<at::Tensor> logits;
+  for (const double std : {0.02, 0.1}) {
+    const auto model = train::build_model(e);
+    const c10::AutoGradMode no_grad(false);
+    model->visit([&](nn::Module& module) {
+      if (auto* linear = dynamic_cast<nn::Linear*>(&module))
+        linear->weight.value.mul_(std / linear->weight.value.std().item<float>());
+    });
+    for (nn::WeightTransform* transform : transforms(*model)) transform->parameters_drawn(1);
+    logits.push_back(model->forward(inputs, {}));
+  }
+  // Rounding of fp32, relative to logits of size 1, through two blocks.
+  EXPECT_LT((logits[0] - logits[1]).abs().max().item<double>(), 1e-5);
+  EXPECT_GT(logits[0].std().item<double>(), 1e-3);
+}
+
 TEST(SigmaReparam, ZeroWeightsAreSafe) {
   Experiment e = with(SigmaReparam::kOn);
   Training training(e);

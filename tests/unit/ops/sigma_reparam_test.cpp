@@ -257,6 +257,16 @@ TEST(SigmaReparam, C14_DegenerateMatrices) {
   }
 }
 
+// W u is representable and W^T v is not: as good as zero, and no NaN.
+TEST(SigmaReparam, WeightsTooSmallForTheirOwnProductsCountAsZero) {
+  const at::Tensor w = gaussian(12, 8, 22, at::kFloat) * 1e-24;
+  const SpectralState once = power_iterate({w}, unit(gaussian(1, 8, 23, at::kFloat)), 0, 3);
+  EXPECT_TRUE(std::isfinite(number(once.sigma)));
+  EXPECT_TRUE(std::isfinite(number(once.u.norm())));
+  const at::Tensor used = sigma_reparam({w}, at::ones({1}), once)[0];
+  EXPECT_TRUE(std::isfinite(number(used.abs().max())));
+}
+
 TEST(SigmaReparam, C15_PlainSgdLetsTheNormGrow) {
   at::Tensor w = gaussian(24, 16, 22, at::kDouble);
   const at::Tensor gamma = at::ones({1}, at::kDouble);

@@ -67,6 +67,18 @@ TEST(Report, ListingsNameArmsAsTheAnalysisDoes) {
   EXPECT_EQ(runs::arms_of({runs::load_cells(folder.path()).front()}), std::vector<std::string>{"baseline"});
 }
 
+TEST(Report, RunsThatShareANameAndNothingElseAreTwoArms) {
+  std::vector<runs::Cell> cells(3);
+  for (auto& cell : cells) {
+    cell.config = to_json(Experiment{});
+    cell.arm_hint = "baseline";
+  }
+  cells[1].config["optim"]["algorithm"] = "lars";
+  cells[2].arm_hint = "qk_norm=per_head";
+  EXPECT_EQ(runs::arms_of(cells),
+            (std::vector<std::string>{"algorithm=adamw", "algorithm=lars", "qk_norm=per_head"}));
+}
+
 TEST(Report, ADamagedSweepFileIsAnInputErrorThatSaysWhatToDo) {
   const test::TempFolder folder;
   test::FixtureSweep(folder.path(), {}).write();

@@ -78,6 +78,11 @@ TEST(EntropyBound, NoRandomRowIsBelowIt) {
   EXPECT_LT(least, 0.01) << "the search never came near";
 }
 
+// S 6.9: what rounding may take from a row before it counts as a violation.
+TEST(EntropyBound, SlackOfTheCheck) {
+  EXPECT_DOUBLE_EQ(entropy_bound_slack(64), 1e-5 * (1 + std::log(64.0)));
+}
+
 // S 6.9.
 TEST(RowEntropy, KnownAnswers) {
   EXPECT_NEAR(row_entropy(std::vector<double>(12, 3.5)).entropy, std::log(12), 1e-14);
