@@ -233,14 +233,14 @@ class TrainTest(unittest.TestCase):
             self.assert_same_run(whole, run)
 
     def test_every_optimiser_resumes_and_trains_alike_with_any_threads_and_telemetry(self):
-        for algorithm, lr in (("adam", "0.01"), ("sgd", "0.3"), ("lars", "3.0"), ("adagrad", "0.03")):
+        for algorithm, lr in (("adam", "0.01"), ("radam", "0.01"), ("sgd", "0.3"), ("lars", "3.0"), ("adagrad", "0.03")):
             with self.subTest(algorithm=algorithm):
                 more = ["--set", f"optim.algorithm={algorithm}", "--set", f"optim.lr={lr}", "--set", "change.at=15step",
                         "--set", "change.until=25step", "--set", "change.lr_factor=0.5"]
                 whole = self.folder / f"{algorithm}_whole"
                 train(whole, *more)
                 use = ops_of(whole)
-                self.assertEqual(use["each"][algorithm]["path"], "fused" if algorithm == "adam" else "plain")
+                self.assertEqual(use["each"][algorithm]["path"], "fused" if algorithm in ("adam", "radam") else "plain")
                 self.assertTrue(use["thread_invariant"])
                 self.assertNotIn("adamw", use["each"])
                 loss = [r["loss/valid/ce"] for r in records(whole / "metrics.jsonl") if "loss/valid/ce" in r]
