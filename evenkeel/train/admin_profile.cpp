@@ -94,14 +94,14 @@ void apply(const AdminProfile& profile, const std::vector<nn::Residual*>& sublay
   }
 }
 
-AdminProfile profile_admin(models::Model& model, AdminStart start, const at::Tensor& inputs,
+AdminProfile profile_admin(models::Model& model, AdminStart start, const models::Batch& batch,
                            nn::Context context) {
   const c10::AutoGradMode no_grad(false);
   const std::vector<nn::Residual*> sublayers = sublayers_with_omega(model);
   for (nn::Residual* sublayer : sublayers) sublayer->set_omega(1);
   AdminProfiler profiler(sublayers, start);
   context.residuals = &profiler;
-  model.forward(inputs, context);
+  model.forward(batch, context);
   apply(profiler.profile(), sublayers);
   return profiler.profile();
 }

@@ -59,8 +59,8 @@ std::vector<nn::Residual*> sublayers_with_omega(nn::Module& model);
 /// omega is not a positive number.
 void apply(const AdminProfile& profile, const std::vector<nn::Residual*>& sublayers);
 
-/// Measures on `inputs` [B, T] ids in `context` (whose `training` decides on dropout) and sets the omegas.
-AdminProfile profile_admin(models::Model& model, AdminStart start, const at::Tensor& inputs,
+/// Measures on `batch` in `context` (whose `training` decides on dropout) and sets the omegas.
+AdminProfile profile_admin(models::Model& model, AdminStart start, const models::Batch& batch,
                            nn::Context context);
 
 }  // namespace evenkeel::train

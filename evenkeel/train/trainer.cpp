@@ -78,7 +78,7 @@ class Trainer {
         schedule_(e_),
         spectra_(*model_),
         make_step_(e_, *model_, *optimiser_, recorder_, occurring_ids(source_->facts())),
-        tokens_per_step_(e_.train.tokens_per_step(e_.arch.context)),
+        tokens_per_step_(e_.tokens_per_step()),
         writer_(open(lock)),
         timer_(writer_, tokens_per_step_) {}
 
@@ -147,9 +147,9 @@ class Trainer {
     nn::Context context = pass_context(e_, 1);
     context.training = e_.arch.admin.profile_dropout;
     context.seed = static_cast<std::uint64_t>(e_.train.seed);
-    const at::Tensor inputs = to_device(loader_.train_batch(0)).inputs;
+    const DeviceBatch batch = to_device(loader_->train_batch(0));
     Json event{{"step", 0}, {"kind", "admin_profile"}};
-    event.update(to_json(profile_admin(*model_, e_.arch.admin.start, inputs, context)));
+    event.update(to_json(profile_admin(*model_, e_.arch.admin.start, batch, context)));
     writer_.event(event);
   }
 
@@ -222,7 +222,9 @@ class Trainer {
   WeightSpectra weight_spectra(const DeviceBatch& batch) {
     nn::Context context = pass_context(e_, step_ + 1);
     context.step = step_;
-    return {spectra_.measure(context), check_entropy(*model_, batch.inputs.narrow(0, 0, 1), context)};
+    return {spectra_.measure(context), batch.sources.defined()
+                                           ? std::vector<EntropyChecks>()
+                                           : check_entropy(*model_, batch.inputs.narrow(0, 0, 1), context)};
   }
 
   /// The events of [change], with the first update it holds for and the first it no longer does.
