@@ -9,7 +9,7 @@ import sys
 
 TORCH = re.compile(r"(ATen|torch|c10|caffe2)/")
 INCLUDE = re.compile(r'\s*#\s*include\s+[<"]([^>"]+)[>"]')
-PLAIN_PROGRAM_MAY_NOT = {"ops", "nn", "interventions", "models", "optim", "train"}
+PLAIN_PROGRAM_MAY_NOT = {"ops", "nn", "interventions", "models", "optim", "train", "probes"}
 
 
 def read_layers(file):

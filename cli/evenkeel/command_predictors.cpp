@@ -179,7 +179,7 @@ void add_predictors(CLI::App& app, int& exit_code) {
       ->delimiter(',');
   command
       ->add_option("--sharpness", args->sharpness,
-                   "Sharpness measured by other means: correlate the signals with it")
+                   "What `evenkeel probe sharpness --step all --json` printed: correlate the signals with it")
       ->type_name("FILE");
   add_json_flag(*command, args->json);
   command->footer(

@@ -18,6 +18,7 @@ void add_sweep(CLI::App& app, int& exit_code);
 void add_ls(CLI::App& app, int& exit_code);
 void add_show(CLI::App& app, int& exit_code);
 void add_analyze(CLI::App& app, int& exit_code);
+void add_probe(CLI::App& app, int& exit_code);
 void add_predictors(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 void add_import(CLI::App& app, int& exit_code);

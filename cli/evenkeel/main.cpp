@@ -91,6 +91,7 @@ int run(int argc, char** argv) {
   cli::add_ls(app, exit_code);
   cli::add_show(app, exit_code);
   cli::add_analyze(app, exit_code);
+  cli::add_probe(app, exit_code);
   cli::add_predictors(app, exit_code);
   cli::add_report(app, exit_code);
   cli::add_import(app, exit_code);

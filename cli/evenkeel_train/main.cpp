@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "cli/evenkeel_train/probe.h"
 #include "cli/evenkeel_train/serve.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/json.h"
@@ -126,6 +127,9 @@ int main(int argc, char** argv) {
   CLI::App* from_file = app.add_subcommand("import", "Answer `evenkeel import` of weights");
   from_file->add_option("FILE", file)->required();
   from_file->add_option("RUN", directory)->required();
+  evenkeel::cli::ProbeArguments probed;
+  CLI::App* probe = app.add_subcommand("probe", "Answer `evenkeel probe`");
+  evenkeel::cli::add_probe(*probe, probed);
   for (CLI::App* command : {to_file, from_file}) command->add_flag("--json", json);
   try {
     app.parse(argc, argv);
@@ -136,6 +140,7 @@ int main(int argc, char** argv) {
   if (to_file->parsed())
     return exit_code_of([&] { return export_weights(directory, file, step, fold, json); });
   if (from_file->parsed()) return exit_code_of([&] { return import_weights(file, directory, json); });
+  if (probe->parsed()) return exit_code_of([&] { return evenkeel::cli::probe(probed); });
   if (bench->parsed()) {
     return exit_code_of([] {
       evenkeel::train::serve_bench(std::cin, std::cout);

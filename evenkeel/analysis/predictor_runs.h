@@ -25,7 +25,7 @@ struct PredictorRuns {
 /// Reads every folder (nested ones too). Runs without a label, or met before, are left out and counted.
 PredictorRuns load_trajectories(const std::vector<fs::path>& folders);
 
-/// Reads sharpness measured by other means: an object with "run", "step" and "sharpness"
+/// Reads sharpness as `evenkeel probe` prints it: an object with "run", "step" and "sharpness"
 /// {"eigenvalue", "ratio"}, or a list of them; docs/formats/predictors.md. Folders are made canonical, as
 /// those of load_trajectories. Throws InputError.
 std::vector<SharpnessPoint> read_sharpness(const fs::path& file);

@@ -125,7 +125,7 @@ struct EntropyBound {
   std::string why;
 };
 
-/// Sharpness of one run at one step, measured by other means. NaN: not given.
+/// Sharpness of one run at one step, as `evenkeel probe sharpness` measures it. NaN: not given.
 struct SharpnessPoint {
   std::string run;
   std::int64_t step = 0;

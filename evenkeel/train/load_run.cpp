@@ -11,6 +11,7 @@
 #include "evenkeel/runs/checkpoint.h"
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/state.h"
+#include "evenkeel/train/step.h"
 
 namespace evenkeel::train {
 namespace {
@@ -53,6 +54,34 @@ LoadedRun load_run(const std::filesystem::path& run, std::optional<std::int64_t>
   loaded.model = build_model(loaded.manifest.experiment);
   load_model(loaded.checkpoint, *loaded.model);
   return loaded;
+}
+
+std::unique_ptr<optim::Optimiser> load_optimiser(const LoadedRun& loaded) {
+  const Experiment& e = loaded.manifest.experiment;
+  auto optimiser = optim::make_optimiser(loaded.model->parameters(), e.optim);
+  load_optimiser(loaded.checkpoint, *optimiser);
+  optimiser->set_steps(loaded.step);
+  optimiser->set_eps(eps_of(e, loaded.step));
+  return optimiser;
+}
+
+std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& run) {
+  std::vector<std::int64_t> steps;
+  for (const auto& folder : runs::list_checkpoints(run))
+    steps.push_back(std::stoll(folder.filename().string().substr(4)));
+  return steps;
+}
+
+std::unique_ptr<data::Source> open_same_data(const Experiment& e, const std::filesystem::path& run) {
+  auto source = data::open_source(e.data, e.arch.context);
+  if (source->fingerprint() != *e.data.fingerprint) {
+    throw InputError(
+        fmt::format("the data{} changed since {} was made: fingerprint {}, expected {}; restore the file or "
+                    "start a new run in another --out",
+                    e.data.path ? " in " + *e.data.path : std::string(), run.string(), source->fingerprint(),
+                    *e.data.fingerprint));
+  }
+  return source;
 }
 
 }  // namespace evenkeel::train

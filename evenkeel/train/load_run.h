@@ -1,12 +1,16 @@
-// A trained model as a checkpoint of its run holds it, for reading: nothing is written to the run.
+// A trained model as a checkpoint of its run holds it, with its optimiser and its data, for reading: nothing
+// is written to the run.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <vector>
 
+#include "evenkeel/data/source.h"
 #include "evenkeel/models/model.h"
+#include "evenkeel/optim/optimiser.h"
 #include "evenkeel/runs/manifest.h"
 
 namespace evenkeel::train {
@@ -21,5 +25,15 @@ struct LoadedRun {
 /// From the checkpoint of `step`, or the newest whole one. Throws InputError when there is no such run or
 /// checkpoint (naming those there are), when it is damaged, or when the run was imported as numbers only.
 LoadedRun load_run(const std::filesystem::path& run, std::optional<std::int64_t> step);
+
+/// The optimiser as the same checkpoint holds it, over the parameters of `loaded.model`, which must outlive
+/// it; epsilon is that of the last update. Throws InputError when the file is damaged.
+std::unique_ptr<optim::Optimiser> load_optimiser(const LoadedRun& loaded);
+
+/// The steps that a run holds checkpoints of, oldest first; damaged ones too.
+std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& run);
+
+/// The data that the run was made with. Throws InputError when it is missing or has changed since.
+std::unique_ptr<data::Source> open_same_data(const Experiment& experiment, const std::filesystem::path& run);
 
 }  // namespace evenkeel::train

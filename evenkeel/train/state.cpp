@@ -64,6 +64,10 @@ void load_model(const std::filesystem::path& checkpoint, nn::Module& model) {
 
 void load_state(const std::filesystem::path& checkpoint, nn::Module& model, optim::Optimiser& optimiser) {
   load_model(checkpoint, model);
+  load_optimiser(checkpoint, optimiser);
+}
+
+void load_optimiser(const std::filesystem::path& checkpoint, optim::Optimiser& optimiser) {
   load(checkpoint, "optim.safetensors", runs::read_optim(checkpoint), optimiser.state());
 }
 

@@ -26,6 +26,8 @@ std::vector<runs::TensorBytes> tensor_bytes(const std::vector<std::pair<std::str
 void load_state(const std::filesystem::path& checkpoint, nn::Module& model, optim::Optimiser& optimiser);
 /// The model's alone.
 void load_model(const std::filesystem::path& checkpoint, nn::Module& model);
+/// The optimiser's alone; Optimiser::set_steps is left to the caller.
+void load_optimiser(const std::filesystem::path& checkpoint, optim::Optimiser& optimiser);
 /// What telemetry carries on; false, and nothing done, when the checkpoint has none.
 bool load_telemetry(const std::filesystem::path& checkpoint,
                     const std::vector<std::pair<std::string, at::Tensor>>& named);

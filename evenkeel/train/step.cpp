@@ -38,6 +38,12 @@ class RecorderSink : public nn::StatSink {
 
 }  // namespace
 
+double eps_of(const Experiment& e, std::int64_t update) {
+  const auto changed = changed_updates(e);
+  const bool is_changed = changed && update >= changed->first && update <= changed->last;
+  return is_changed ? e.optim.eps * e.change.eps_factor : e.optim.eps;
+}
+
 Step::Step(const Experiment& experiment, models::Model& model, optim::Optimiser& optimiser,
            telemetry::Recorder& recorder, const at::Tensor& occurring)
     : e_(experiment),
@@ -82,9 +88,7 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
   const double gradient =
       clip.clipped > kLargestGradient ? std::numeric_limits<double>::infinity() : clip.norm;
   result.nonfinite = telemetry::nonfinite_event(step, loss.ce, gradient);
-  const auto changed = changed_updates(e_);
-  const bool is_changed = changed && step >= changed->first && step <= changed->last;
-  optimiser_.set_eps(is_changed ? e_.optim.eps * e_.change.eps_factor : e_.optim.eps);
+  optimiser_.set_eps(eps_of(e_, step));
   if (!result.nonfinite) update(lr, clip.factor, detail == Detail::kFull);
   return result;
 }

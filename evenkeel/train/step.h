@@ -33,6 +33,9 @@ struct StepResult {
   std::vector<std::vector<double>> entropy_norm;
 };
 
+/// The optimiser's epsilon in update number `update`, with what [change] makes of it.
+double eps_of(const Experiment& experiment, std::int64_t update);
+
 class Step {
  public:
   /// `experiment` resolved, `occurring` [m] int64 the ids that occur in training (for the mean logit). Keeps

@@ -26,6 +26,7 @@
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/environment.h"
 #include "evenkeel/train/evaluate.h"
+#include "evenkeel/train/load_run.h"
 #include "evenkeel/train/op_paths.h"
 #include "evenkeel/train/spectra.h"
 #include "evenkeel/train/state.h"
@@ -44,18 +45,6 @@ at::Tensor occurring_ids(const data::Facts& facts) {
     if (facts.occurs[id]) ids.push_back(static_cast<std::int64_t>(id));
   }
   return at::tensor(ids);
-}
-
-std::unique_ptr<data::Source> open_same_data(const Experiment& e, const fs::path& run) {
-  auto source = data::open_source(e.data, e.arch.context);
-  if (source->fingerprint() != *e.data.fingerprint) {
-    throw InputError(
-        fmt::format("the data{} changed since {} was made: fingerprint {}, expected {}; restore the file or "
-                    "start a new run in another --out",
-                    e.data.path ? " in " + *e.data.path : std::string(), run.string(), source->fingerprint(),
-                    *e.data.fingerprint));
-  }
-  return source;
 }
 
 Outcome outcome_of(const runs::Result& result) {

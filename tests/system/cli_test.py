@@ -22,7 +22,7 @@ class Usage(ProgramTest):
         version, _ = self.evenkeel("--version")
         self.assertRegex(version, r"^evenkeel \d+\.\d+\.\d+\n$")
         text, _ = self.evenkeel("--help")
-        names = "demo train sweep ls show analyze predictors report import score data config bench".split()
+        names = "demo train sweep ls show analyze probe predictors report import score data config bench".split()
         places = [text.index("\n  %s " % name) for name in names]
         self.assertEqual(places, sorted(places), "commands in the order of a user's journey")
         for name in names:

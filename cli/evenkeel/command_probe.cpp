@@ -1,0 +1,121 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/evenkeel/commands.h"
+#include "evenkeel/base/error.h"
+#include "evenkeel/runs/manifest.h"
+#include "evenkeel/runs/records.h"
+#include "evenkeel/sweep/process.h"
+
+namespace evenkeel::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kExamples =
+    "PROBE is one of\n"
+    "  sharpness  largest eigenvalue of the Hessian of the training loss, plain and as Adam follows it,\n"
+    "             beside the edge of stability (2/lr; 38/lr at beta1 0.9)\n"
+    "  spectra    sigma and stable rank of every matrix, sigma(W_Q W_K^T) and entropy slack of every head\n"
+    "A run's newest checkpoint is looked at, or those of --step; of a study file the model at\n"
+    "initialisation. Nothing is written to a run.\n"
+    "Examples:\n"
+    "  evenkeel probe sharpness runs/a\n"
+    "  evenkeel probe sharpness runs/s --step all --json > sharpness.json\n"
+    "  evenkeel predictors runs/s --sharpness sharpness.json\n"
+    "  evenkeel probe spectra study.toml --set interventions.sigma_reparam=on\n"
+    "docs/formats/probe.md says what every number is.";
+
+struct Arguments {
+  std::string probe, step, precision = "double";
+  std::vector<std::string> what, sets;
+  std::int64_t batch = 8, iterations = 40, threads = 0;
+  bool json = false;
+};
+
+bool is_step(const std::string& text) {
+  return text == "all" ||
+         (!text.empty() && text.size() < 18 && text.find_first_not_of("0123456789") == std::string::npos);
+}
+
+/// What makes a model at initialisation: a study file or settings.
+bool names_no_run(const Arguments& args) {
+  if (args.what.empty() && !args.sets.empty()) return true;
+  return args.what.size() == 1 && fs::is_regular_file(args.what[0]);
+}
+
+[[noreturn]] void probe_initial(const Arguments& args, std::vector<std::string> words) {
+  if (!args.step.empty())
+    throw InputError("--step is for runs, and a study file gives the model at initialisation; leave it out");
+  SpecOptions spec;
+  if (!args.what.empty()) spec.spec_file = args.what[0];
+  spec.sets = args.sets;
+  const sweep::Cell cell = spec.plan_one("probe");
+  const std::int64_t threads = args.threads > 0 ? args.threads : cell.experiment.train.threads;
+  words.insert(words.end(),
+               {"--threads", std::to_string(threads), "--experiment", json_text(to_json(cell.experiment))});
+  sweep::become_trainer(words, threads);
+}
+
+[[noreturn]] void probe_runs(const Arguments& args, std::vector<std::string> words) {
+  if (!args.sets.empty())
+    throw InputError("--set makes a model at initialisation, and " + args.what[0] +
+                     " is a run, whose settings are known; leave one of them out");
+  for (const std::string& folder : args.what) runs::find_runs(folder);
+  const runs::Manifest first = runs::read_manifest(runs::find_runs(args.what[0]).front());
+  const std::int64_t threads = args.threads > 0 ? args.threads : first.experiment.train.threads;
+  words.insert(words.end(), {"--threads", std::to_string(threads)});
+  if (!args.step.empty()) words.insert(words.end(), {"--step", args.step});
+  words.push_back("--");
+  words.insert(words.end(), args.what.begin(), args.what.end());
+  sweep::become_trainer(words, threads);
+}
+
+}  // namespace
+
+void add_probe(CLI::App& app, int&) {
+  auto args = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("probe", "Look into a model: sharpness, spectra");
+  command->add_option("PROBE", args->probe, "Which probe, below")->required();
+  command->add_option("WHAT", args->what, "Folders of runs or sweeps, or a study file (TOML)");
+  command->add_option("--step", args->step, "Checkpoint of this step, or all of them (the newest)")
+      ->type_name("N|all");
+  command->add_option("--batch", args->batch, "Sequences of training data to measure on (8)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_option("--iterations", args->iterations, "Of Lanczos in sharpness, at most (40)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 10000));
+  command->add_option("--precision", args->precision, "double or fp32 (double)")
+      ->type_name("TYPE")
+      ->check(CLI::IsMember({"double", "fp32"}));
+  command->add_option("--set", args->sets, "With or without a study file: set any field")
+      ->type_name("KEY=VALUE")
+      ->take_all()
+      ->allow_extra_args(false)
+      ->expected(1);
+  command->add_option("--threads", args->threads, "Threads (those of the run)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  add_json_flag(*command, args->json);
+  command->footer(kExamples);
+  command->callback([args] {
+    if (!args->step.empty() && !is_step(args->step))
+      throw InputError(fmt::format("--step must be a number of updates or \"all\", got \"{}\"", args->step));
+    if (args->what.empty() && args->sets.empty())
+      throw InputError("probe needs something to look into: folders of runs, a study file or --set");
+    std::vector<std::string> words{"probe",        args->probe,
+                                   "--batch",      std::to_string(args->batch),
+                                   "--iterations", std::to_string(args->iterations),
+                                   "--precision",  args->precision};
+    if (args->json) words.push_back("--json");
+    if (names_no_run(*args)) probe_initial(*args, std::move(words));
+    probe_runs(*args, std::move(words));
+  });
+}
+
+}  // namespace evenkeel::cli
