@@ -69,7 +69,7 @@ std::vector<nn::Residual*> sublayers_with_omega(nn::Module& model) {
   return found;
 }
 
-void apply(const AdminProfile& profile, const std::vector<nn::Residual*>& sublayers) {
+void set_omegas(const AdminProfile& profile, const std::vector<nn::Residual*>& sublayers) {
   if (profile.sublayers.size() != sublayers.size()) {
     throw InputError(
         fmt::format("Admin's profile has {} sub-layers and this model {}; measure it on a model of the same "
@@ -102,7 +102,7 @@ AdminProfile profile_admin(models::Model& model, AdminStart start, const models:
   AdminProfiler profiler(sublayers, start);
   context.residuals = &profiler;
   model.forward(batch, context);
-  apply(profiler.profile(), sublayers);
+  set_omegas(profiler.profile(), sublayers);
   return profiler.profile();
 }
 

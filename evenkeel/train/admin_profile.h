@@ -57,7 +57,7 @@ std::vector<nn::Residual*> sublayers_with_omega(nn::Module& model);
 
 /// Puts a profile's omegas in place. Throws InputError when the profile is of a model of another depth, or an
 /// omega is not a positive number.
-void apply(const AdminProfile& profile, const std::vector<nn::Residual*>& sublayers);
+void set_omegas(const AdminProfile& profile, const std::vector<nn::Residual*>& sublayers);
 
 /// Measures on `batch` in `context` (whose `training` decides on dropout) and sets the omegas.
 AdminProfile profile_admin(models::Model& model, AdminStart start, const models::Batch& batch,

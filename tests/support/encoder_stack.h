@@ -5,6 +5,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
+#include <fmt/format.h>
 
 #include <cmath>
 #include <memory>
@@ -44,7 +45,7 @@ class EncoderStack {
                                                             j == 0 ? nullptr : sublayers_.back().get()));
         nn::Residual& added = *sublayers_.back();
         nn::initialise(added, seed);
-        added.name_tree("blocks." + std::to_string(i));
+        added.name_tree(fmt::format("blocks.{}", i));
       }
     }
     if (plan.final_norm) {

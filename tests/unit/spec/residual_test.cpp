@@ -71,8 +71,12 @@ TEST(StackPlan, HasTheSubLayersOfItsStack) {
         }
       }
       // A stream that ends without norm is normed before it is read, or nowhere.
-      if (shape.layers() > 0 && plan.layers.back().back().norm_before) EXPECT_TRUE(plan.final_norm) << name;
-      if (shape.layers() > 0 && plan.layers.back().back().norm_after) EXPECT_FALSE(plan.final_norm) << name;
+      if (shape.layers() > 0 && plan.layers.back().back().norm_before) {
+        EXPECT_TRUE(plan.final_norm) << name;
+      }
+      if (shape.layers() > 0 && plan.layers.back().back().norm_after) {
+        EXPECT_FALSE(plan.final_norm) << name;
+      }
     }
   }
 }

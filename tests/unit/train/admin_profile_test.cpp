@@ -30,7 +30,7 @@ AdminProfile measure(EncoderStack& stack, AdminStart start = AdminStart::kProfil
   AdminProfiler profiler(stack.sublayers(), start);
   context.residuals = &profiler;
   stack.streams(context);
-  apply(profiler.profile(), stack.sublayers());
+  set_omegas(profiler.profile(), stack.sublayers());
   return profiler.profile();
 }
 
@@ -58,14 +58,19 @@ Sums sums_of(const EncoderStack& stack) {
 TEST(Admin, VarianceOfTheMlpBranch) {
   for (const auto& [ratio, dropout, expected] :
        {std::tuple{4, 0.0, 0.320}, std::tuple{2, 0.0, 0.444}, std::tuple{4, 0.1, 0.320 / 0.9}}) {
-    EncoderStack stack(ResidualScheme::kPostLn, {.layers = 3, .width = 128, .ratio = ratio, .sentences = 16},
-                       1, {}, dropout);
     const c10::AutoGradMode no_grad(false);
-    Sums sums;
-    nn::Context context{.training = true, .seed = 2};
-    context.residuals = &sums;
-    stack.streams(context);
-    EXPECT_NEAR((sums.branch[1] + sums.branch[3] + sums.branch[5]) / 3, expected, 0.015);
+    double sum = 0;
+    for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+      const EncoderStack stack(ResidualScheme::kPostLn,
+                               {.layers = 2, .width = 128, .ratio = ratio, .sentences = 8}, seed, {},
+                               dropout);
+      Sums sums;
+      nn::Context context{.training = true, .seed = seed};
+      context.residuals = &sums;
+      stack.streams(context);
+      sum += sums.branch[1] + sums.branch[3];
+    }
+    EXPECT_NEAR(sum / 12, expected, 0.015);
   }
 }
 
@@ -77,7 +82,7 @@ TEST(Admin, TheProfileIsTheVarianceOfWhatTheNormsRead) {
     ASSERT_EQ(profile.sublayers.size(), 36u);
     EXPECT_EQ(profile.sublayers[0].site, "blocks.0.attn");
     EXPECT_EQ(profile.sublayers[0].omega, 1);
-    EXPECT_NEAR(profile.sublayers[0].shortcut_variance, 1.5, 0.1) << "a unit normal plus half from sinusoids";
+    EXPECT_NEAR(profile.sublayers[0].shortcut_variance, variance(stack.x0), 1e-12);
     const Sums sums = sums_of(stack);
     for (std::size_t i = 0; i + 1 < 36; ++i) {
       const double next = profile.sublayers[i + 1].omega;
@@ -100,7 +105,9 @@ TEST(Admin, ThePaperFormMeasuresWithoutOmegas) {
   for (std::size_t i = 0; i < 12; ++i) {
     // The same numbers but for omega = 1 being multiplied: fp32 matrices of 64 terms.
     EXPECT_NEAR(profile.sublayers[i].branch_variance, sums.branch[i], 1e-5);
-    if (i > 0) EXPECT_NEAR(profile.sublayers[i].omega, std::sqrt(square), 1e-5);
+    if (i > 0) {
+      EXPECT_NEAR(profile.sublayers[i].omega, std::sqrt(square), 1e-5);
+    }
     square += sums.branch[i];
   }
   EXPECT_EQ(profile.sublayers[0].omega, 1);
@@ -111,19 +118,28 @@ double share(const Sums& sums, std::size_t i) {
   return sums.branch[i] / (sums.shortcut[i] + sums.branch[i]);
 }
 
-// Check 5, D = 256.
+// Check 5, D = 256; single stacks scatter by 0.03.
 TEST(Admin, SharesOfTheBranches) {
   const EncoderStack::Shape shape{.layers = 6, .width = 256};
-  EncoderStack post(ResidualScheme::kPostLn, shape, 4), pre(ResidualScheme::kPreLn, shape, 4),
-      admin(ResidualScheme::kAdmin, shape, 4);
-  measure(admin);
-  const Sums a = sums_of(post), b = sums_of(pre), c = sums_of(admin);
-  for (std::size_t i = 1; i < 12; ++i) {
-    EXPECT_GT(std::sqrt(share(a, i)), 0.36) << i;  // the sheet: 0.38 to 0.50 as measured
-    EXPECT_LT(std::sqrt(share(a, i)), 0.55) << i;
-    if (i >= 2) EXPECT_NEAR(std::sqrt(share(b, i)), std::sqrt(share(c, i)), 0.02) << i;
+  constexpr int kSeeds = 5;
+  std::vector<double> a(12), b(12), c(12);
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    EncoderStack admin(ResidualScheme::kAdmin, shape, seed);
+    measure(admin);
+    const Sums post = sums_of(EncoderStack(ResidualScheme::kPostLn, shape, seed)),
+               pre = sums_of(EncoderStack(ResidualScheme::kPreLn, shape, seed)), of_admin = sums_of(admin);
+    for (std::size_t i = 0; i < 12; ++i) {
+      a[i] += std::sqrt(share(post, i)) / kSeeds;
+      b[i] += std::sqrt(share(pre, i)) / kSeeds;
+      c[i] += std::sqrt(share(of_admin, i)) / kSeeds;
+    }
   }
-  EXPECT_NEAR(std::sqrt(share(c, 11)), 0.265, 0.03);
+  for (std::size_t i = 2; i < 12; ++i) {
+    EXPECT_GT(a[i], 0.38) << i;
+    EXPECT_LT(a[i], 0.55) << i;
+    EXPECT_NEAR(b[i], c[i], 0.02) << i;
+  }
+  EXPECT_NEAR(c[11], 0.265, 0.015);
 }
 
 // Check 7: after the same norm of the embedding the function is that of pre_ln.
@@ -282,7 +298,7 @@ TEST(Admin, AProfileOfAnotherDepthIsRefused) {
   AdminProfile profile = profile_admin(*model, AdminStart::kProfile, {test::random_batch(e, 2, 1).first}, {});
   const auto complaint = [&] {
     try {
-      apply(profile, sublayers_with_omega(*model));
+      set_omegas(profile, sublayers_with_omega(*model));
     } catch (const InputError& error) {
       return std::string(error.what());
     }
