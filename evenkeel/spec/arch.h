@@ -59,7 +59,7 @@ struct ArchSpec {
     visit(
         "family", self.family,
         {.doc = "decoder_lm, or seq2seq: encoder and decoder for sentence pairs, which has residual post_ln, "
-                "activation relu, bias true, init xavier, norm_eps 1e-5 and no z-loss where they are not given."});
+                "activation relu, bias true, init xavier and norm_eps 1e-5 where they are not given."});
     visit("ladder", self.ladder, {.doc = "Named size ladder that `size` refers to: mini or paper."});
     visit("size", self.size,
           {.doc = "Rung of the ladder, such as d64: sets width, depth and heads together. Leave it out to "
