@@ -142,6 +142,7 @@ std::optional<StabilityEdge> stability_edge(const OptimSpec& optim) {
   switch (optim.algorithm) {
     case OptimiserKind::kAdamW:
     case OptimiserKind::kAdam:
+    case OptimiserKind::kRAdam:
       return StabilityEdge{true, (2 + 2 * optim.beta1) / (1 - optim.beta1)};
     case OptimiserKind::kAdagrad:
       return StabilityEdge{true, 2};
