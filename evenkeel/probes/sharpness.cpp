@@ -148,7 +148,6 @@ std::optional<StabilityEdge> stability_edge(const OptimSpec& optim) {
       return StabilityEdge{true, 2};
     case OptimiserKind::kSgd:
       return StabilityEdge{false, 2 + 2 * optim.momentum};
-    case OptimiserKind::kRAdam:
     case OptimiserKind::kLars:
       break;
   }
