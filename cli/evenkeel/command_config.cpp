@@ -32,7 +32,7 @@ std::vector<SizeCost> costs_of(const sweep::Plan& plan) {
     auto it = std::find_if(costs.begin(), costs.end(), same);
     if (it == costs.end()) it = costs.insert(it, {*e.arch.size, e.arch.params(), 0, 0, 0});
     ++it->cells;
-    it->tokens += static_cast<double>(e.train.steps * e.train.tokens_per_step(e.arch.context));
+    it->tokens += static_cast<double>(e.train.steps * e.tokens_per_step());
     it->flops += sweep::train_flops(e);
   }
   return costs;

@@ -59,7 +59,7 @@ Watched watch(const fs::path& run, const sweep::Cell& cell, Progress& progress) 
     std::string line = fmt::format("step {} of {}", step, steps);
     if (record.contains("tokens_per_s") && record["tokens_per_s"].is_number()) {
       const double rate = record["tokens_per_s"].get<double>();
-      const auto tokens = cell.experiment.train.tokens_per_step(cell.experiment.arch.context);
+      const auto tokens = cell.experiment.tokens_per_step();
       line += fmt::format("; {} tokens/s", count_text(rate));
       if (rate > 0)
         line += fmt::format("; {} left", duration_text(static_cast<double>((steps - step) * tokens) / rate));

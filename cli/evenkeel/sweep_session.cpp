@@ -61,9 +61,8 @@ void tell_epochs(const sweep::Plan& plan, Progress& progress) {
   for (const sweep::Cell& cell : plan.cells) {
     const TrainSpec& train = cell.experiment.train;
     if (cell.data.train_tokens <= 0) continue;
-    most = std::max(most,
-                    static_cast<double>(train.steps * train.tokens_per_step(cell.experiment.arch.context)) /
-                        static_cast<double>(cell.data.train_tokens));
+    most = std::max(most, static_cast<double>(train.steps * cell.experiment.tokens_per_step()) /
+                              static_cast<double>(cell.data.train_tokens));
   }
   if (most > 1) {
     progress.say(fmt::format(

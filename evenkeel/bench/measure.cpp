@@ -68,8 +68,7 @@ void check_answers(const Experiment& experiment, Json& result) {
   const Json about = ours.ask({{"experiment", to_json(experiment)}});
   for (const char* key : {"libtorch", "parameters"}) result[key] = about.at(key);
   Json answers = ours.ask({{"do", "check"}});
-  const Limits limits =
-      limits_of(experiment.train.precision, experiment.train.tokens_per_step(experiment.arch.context));
+  const Limits limits = limits_of(experiment.train.precision, experiment.tokens_per_step());
   answers["limits"] = {{"loss", limits.loss}, {"min_cosine", limits.cosine}, {"max_norm_error", limits.norm}};
   const auto number = [&](const char* key) { return number_from_json(answers.at(key), key); };
   const double error = std::abs(number("loss") - number("reference_loss"));

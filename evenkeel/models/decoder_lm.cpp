@@ -66,7 +66,8 @@ DecoderLm::DecoderLm(const ArchSpec& arch, std::int64_t vocab)
   head_ = &add_child("head", std::make_unique<nn::Linear>(arch.D(), vocab, arch.bias, nn::Role::kHead));
 }
 
-at::Tensor DecoderLm::forward(const at::Tensor& inputs, const nn::Context& context) const {
+at::Tensor DecoderLm::forward(const Batch& in, const nn::Context& context) const {
+  const at::Tensor& inputs = in.inputs;
   const std::int64_t batch = inputs.size(0), time = inputs.size(1);
   if (time > context_)
     throw InputError(

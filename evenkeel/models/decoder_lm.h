@@ -48,7 +48,8 @@ class DecoderLm : public Model {
  public:
   /// `arch` resolved; vocab = V.
   DecoderLm(const ArchSpec& arch, std::int64_t vocab);
-  at::Tensor forward(const at::Tensor& inputs, const nn::Context& context) const override;
+  using Model::forward;
+  at::Tensor forward(const Batch& batch, const nn::Context& context) const override;
   std::vector<OmegaFold> omega_folds() const override;
   std::vector<nn::OpUse> op_uses(const nn::Context& context) const override;
 

@@ -21,11 +21,24 @@ struct OmegaFold {
   std::vector<const nn::Linear*> readers;   ///< [out, D]
 };
 
+/// What a model reads and is to predict; ids are int64.
+struct Batch {
+  at::Tensor inputs{};   ///< [B, T]
+  at::Tensor targets{};  ///< [B*T]; -1: none. The model does not look at them.
+  // Of sentence pairs alone.
+  at::Tensor sources{};                    ///< [B, S], what the encoder reads
+  at::Tensor source_lengths{}, lengths{};  ///< [B], of sources and inputs without padding; undefined: none
+};
+
 class Model : public nn::Module {
  public:
-  /// inputs [B, T] int64 ids -> logits [B*T, V], fp32 on the plain path, context.storage() on the fused.
-  /// Throws InputError for ids outside the vocabulary or T too long.
-  virtual at::Tensor forward(const at::Tensor& inputs, const nn::Context& context) const = 0;
+  /// -> logits [B*T, V], fp32 on the plain path, context.storage() on the fused. Throws InputError for ids
+  /// outside the vocabulary or T too long.
+  virtual at::Tensor forward(const Batch& batch, const nn::Context& context) const = 0;
+  /// Of a language model: inputs [B, T].
+  at::Tensor forward(const at::Tensor& inputs, const nn::Context& context) const {
+    return forward(Batch{inputs}, context);
+  }
 
   /// Of every sub-layer that has an omega of its own.
   virtual std::vector<OmegaFold> omega_folds() const { return {}; }

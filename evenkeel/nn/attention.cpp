@@ -2,6 +2,7 @@
 
 #include <ATen/ops/cat.h>
 
+#include <array>
 #include <cmath>
 #include <tuple>
 
@@ -40,11 +41,14 @@ Attention::Attention(const AttentionShape& shape, std::string site)
       o(add_child("o", std::make_unique<Linear>(shape.width, shape.width, shape.bias))),
       shape_(shape),
       site_(std::move(site)) {
+  if (shape.dropout > 0)
+    weight_dropout_ = &add_child("weight_dropout", std::make_unique<Dropout>(shape.dropout));
   Attention::convert_buffers(at::kFloat);
 }
 
 at::Tensor Attention::forward(const at::Tensor& x, std::int64_t batch, const Context& context) const {
-  if (context.fused()) return fused(x, batch, context);
+  if (context.fused() || !shape_.rotary || weight_dropout_ != nullptr)
+    return forward(x, {}, {}, batch, context);
   const std::int64_t time = x.size(0) / batch;
   const auto split = [&](const at::Tensor& y) {
     return y.view({batch, time, shape_.heads, shape_.head_width()});
@@ -74,20 +78,37 @@ at::Tensor Attention::out(const at::Tensor& heads, const Context& context) const
   return o.forward(inner_norm_ != nullptr ? inner_norm_->forward(heads, context) : heads, context);
 }
 
-at::Tensor Attention::fused(const at::Tensor& x, std::int64_t batch, const Context& context) const {
-  ops::LinearWeights weights{weights_in_use({&q, &k, &v}, context), {}};
-  for (std::size_t i = 0; const Linear* layer : {&q, &k, &v}) {
-    const at::Tensor bias = layer->bias_in_use(weights.weights[i++]);
-    if (bias.defined()) weights.biases.push_back(bias);
-  }
+at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& memory, const Sight& sight,
+                              std::int64_t batch, const Context& context) const {
+  const bool cross = memory.defined();
+  const std::vector<at::Tensor> weights = weights_in_use({&q, &k, &v}, context);
+  const std::array<const Linear*, 3> layers{&q, &k, &v};
+  const auto side_by_side = [&](const at::Tensor& from, std::size_t first, std::size_t end) {
+    ops::LinearWeights together;
+    std::vector<at::Tensor> apart;
+    for (std::size_t i = first; i < end; ++i) {
+      const at::Tensor bias = layers[i]->bias_in_use(weights[i]);
+      if (!context.fused()) apart.push_back(ops::linear(from, weights[i], bias, context.rounding()));
+      together.weights.push_back(weights[i]);
+      if (bias.defined()) together.biases.push_back(bias);
+    }
+    return context.fused() ? ops::fused_linear(from, together) : at::cat(apart, 1);
+  };
   ops::FusedAttentionInputs in;
-  in.x = ops::fused_linear(x, weights);
-  in.cos = cos_;
-  in.sin = sin_;
+  in.x = side_by_side(x, 0, cross ? 1 : 3);
+  if (cross) in.memory = side_by_side(memory, 1, 3);
+  if (shape_.rotary) {
+    in.cos = cos_;
+    in.sin = sin_;
+  }
+  in.query_lengths = sight.query_lengths;
+  in.key_lengths = sight.key_lengths;
   ops::FusedAttentionOptions options;
   options.batch = batch;
   options.heads = shape_.heads;
+  options.causal = sight.causal;
   options.scale = scale(context);
+  if (weight_dropout_ != nullptr) options.dropout = weight_dropout_->at(context);
   const auto query = query_transform_ != nullptr ? query_transform_->as_norm() : std::nullopt;
   const auto key = key_transform_ != nullptr ? key_transform_->as_norm() : std::nullopt;
   if (query && key) {
@@ -99,14 +120,22 @@ at::Tensor Attention::fused(const at::Tensor& x, std::int64_t batch, const Conte
   } else if (query_transform_ != nullptr) {
     // A treatment without fused form works on the queries and keys as tensors.
     const std::int64_t width = shape_.width;
-    const auto part = [&](std::int64_t i) { return in.x.narrow(1, i * width, width); };
-    const auto transformed = [&](std::int64_t i, const HeadTransform& transform) {
-      const at::Tensor heads = part(i).to(at::kFloat).reshape({batch, -1, shape_.heads, shape_.head_width()});
-      return transform.forward(heads).reshape({-1, width}).to(in.x.scalar_type());
+    const auto transformed = [&](const at::Tensor& from, std::int64_t part, const HeadTransform& transform) {
+      const at::ScalarType wide = c10::promoteTypes(from.scalar_type(), at::kFloat);
+      const at::Tensor heads = from.narrow(1, part * width, width)
+                                   .to(wide)
+                                   .reshape({batch, -1, shape_.heads, shape_.head_width()});
+      return transform.forward(heads).reshape({-1, width}).to(from.scalar_type());
     };
-    in.x = at::cat({transformed(0, *query_transform_), transformed(1, *key_transform_), part(2)}, 1);
+    const at::Tensor keys_values = cross ? in.memory : in.x;
+    const std::int64_t first = cross ? 0 : 1;
+    const at::Tensor new_query = transformed(in.x, 0, *query_transform_),
+                     new_key = transformed(keys_values, first, *key_transform_),
+                     value = keys_values.narrow(1, (first + 1) * width, width);
+    in.x = cross ? new_query : at::cat({new_query, new_key, value}, 1);
+    if (cross) in.memory = at::cat({new_key, value}, 1);
   }
-  if (context.query_key != nullptr) {
+  if (context.query_key != nullptr && !cross && sight.causal && !sight.key_lengths.defined()) {
     ops::FusedAttentionInputs wide = in;
     for (at::Tensor* t : {&wide.x, &wide.query_gain, &wide.key_gain})
       if (t->defined()) *t = t->to(at::kDouble);
@@ -114,8 +143,11 @@ at::Tensor Attention::fused(const at::Tensor& x, std::int64_t batch, const Conte
     context.query_key->query_key(site_, query_in, key_in, options.scale);
   }
   std::vector<kernels::AttentionStats> stats;
-  const at::Tensor heads = ops::fused_attention(in, options, context.stats != nullptr ? &stats : nullptr);
-  if (context.stats != nullptr) report(stats, site_, *context.stats);
+  const bool measures = context.stats != nullptr;
+  const at::Tensor heads = context.fused() ? ops::fused_attention(in, options, measures ? &stats : nullptr)
+                                           : ops::fused_attention_plain(in, options);
+  if (measures)
+    report(stats.empty() ? ops::attention_stats_plain(in, options) : stats, site_, *context.stats);
   return out(heads, context);
 }
 
@@ -135,6 +167,7 @@ std::vector<OpUse> Attention::op_uses(const Context& context) const {
 }
 
 void Attention::convert_buffers(at::ScalarType type) {
+  if (!shape_.rotary) return;
   std::tie(cos_, sin_) = ops::rotary_table(shape_.context, shape_.head_width(), shape_.rope_base);
   cos_ = cos_.to(type);
   sin_ = sin_.to(type);

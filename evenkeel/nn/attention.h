@@ -1,5 +1,5 @@
-// Causal multi-head self-attention: z_ij = <q_i, k_j> / sqrt(K) for j <= i, a_i = softmax(z_i), y = W_o
-// concat_h(a v).
+// Multi-head attention: z_ij = <q_i, k_j> / sqrt(K) for the j that i sees, a_i = softmax(z_i), y = W_o
+// concat_h(a v); causal self-attention, or to another sequence, with or without padding.
 //
 // Vaswani et al. 2017, arXiv 1706.03762; rotary positions, Su et al. 2021, arXiv 2104.09864. Queries and keys
 // pass through an optional transform before the rotation: the slot by which treatments such as qk-norm reach
@@ -13,6 +13,7 @@
 #include <string>
 
 #include "evenkeel/nn/context.h"
+#include "evenkeel/nn/dropout.h"
 #include "evenkeel/nn/linear.h"
 #include "evenkeel/nn/module.h"
 #include "evenkeel/nn/norm.h"
@@ -39,7 +40,15 @@ struct AttentionShape {
   std::int64_t width = 0, heads = 0, context = 0;  ///< D, H, largest T
   double rope_base = 10000;
   bool bias = false;
+  bool rotary = true;
+  double dropout = 0;  ///< of the weights
   std::int64_t head_width() const { return width / heads; }
+};
+
+/// Which keys a query sees, and which tokens are none.
+struct Sight {
+  bool causal = true;                         ///< its own and those before it
+  at::Tensor query_lengths{}, key_lengths{};  ///< [B] int64; undefined: no padding
 };
 
 class Attention : public Module {
@@ -48,6 +57,10 @@ class Attention : public Module {
   Attention(const AttentionShape& shape, std::string site);
   /// x [B*T, D] of B sequences -> [B*T, D].
   at::Tensor forward(const at::Tensor& x, std::int64_t batch, const Context& context) const;
+  /// Queries from x, keys and values from memory [B*S, D], or from x when it is undefined. Padding gets no
+  /// weight, and statistics leave it out.
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& memory, const Sight& sight, std::int64_t batch,
+                     const Context& context) const;
 
   std::vector<OpUse> op_uses(const Context& context) const override;
 
@@ -68,7 +81,6 @@ class Attention : public Module {
   void convert_buffers(at::ScalarType type) override;
 
  private:
-  at::Tensor fused(const at::Tensor& x, std::int64_t batch, const Context& context) const;
   /// The last matrix and what stands before it; heads [B*T, D] side by side.
   at::Tensor out(const at::Tensor& heads, const Context& context) const;
   double scale(const Context& context) const;
@@ -79,6 +91,7 @@ class Attention : public Module {
   at::Tensor mask_;       ///< [context, context]
   HeadTransform *query_transform_ = nullptr, *key_transform_ = nullptr;
   Norm* inner_norm_ = nullptr;
+  Dropout* weight_dropout_ = nullptr;  ///< null without
 };
 
 }  // namespace evenkeel::nn

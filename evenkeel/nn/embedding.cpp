@@ -10,9 +10,10 @@
 
 namespace evenkeel::nn {
 
-Embedding::Embedding(std::int64_t vocab, std::int64_t width)
+Embedding::Embedding(std::int64_t vocab, std::int64_t width, double scale)
     : weight(add_param("weight", {vocab, width}, Role::kEmbedding, Init::kNormal,
-                       1 / std::sqrt(static_cast<double>(width)))) {
+                       1 / std::sqrt(static_cast<double>(width)))),
+      scale_(scale) {
   weight.fan_in = vocab;
   weight.fan_out = width;
 }
@@ -27,7 +28,8 @@ at::Tensor Embedding::forward(const at::Tensor& ids, const Context& context) con
         fmt::format("[data.vocab] must be above every token id, got id {} with vocab {}; raise data.vocab "
                     "or check the data",
                     *bad, vocab));
-  return context.fused() ? ops::embedding(weight.value, flat) : ops::embedding_plain(weight.value, flat);
+  return context.fused() ? ops::embedding(weight.value, flat, scale_)
+                         : ops::embedding_plain(weight.value, flat, scale_);
 }
 
 std::vector<OpUse> Embedding::op_uses(const Context& context) const {

@@ -1,4 +1,4 @@
-// Token embedding: row ids[n] of W [V, D].
+// Token embedding: row ids[n] of W [V, D], times a constant.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,12 +11,15 @@ namespace evenkeel::nn {
 class Embedding : public Module {
  public:
   /// Weight: normal with std 1 / sqrt(width).
-  Embedding(std::int64_t vocab, std::int64_t width);
+  Embedding(std::int64_t vocab, std::int64_t width, double scale = 1);
   /// ids [N] int64 -> [N, D]. Throws InputError for an id outside [0, V).
   at::Tensor forward(const at::Tensor& ids, const Context& context) const;
   std::vector<OpUse> op_uses(const Context& context) const override;
 
   Param& weight;
+
+ private:
+  double scale_;
 };
 
 }  // namespace evenkeel::nn

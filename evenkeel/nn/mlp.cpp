@@ -24,7 +24,9 @@ ops::Activation kind_of(ActivationKind kind) {
 Mlp::Mlp(const MlpShape& shape)
     : fc1(add_child("fc1", std::make_unique<Linear>(shape.width, shape.hidden, shape.bias))),
       fc2(add_child("fc2", std::make_unique<Linear>(shape.hidden, shape.width, shape.bias))),
-      shape_(shape) {}
+      shape_(shape) {
+  if (shape.dropout > 0) dropout_ = &add_child("dropout", std::make_unique<Dropout>(shape.dropout));
+}
 
 at::Tensor Mlp::forward(const at::Tensor& x, const Context& context) const {
   const ops::Activation activation = kind_of(shape_.activation);
@@ -33,7 +35,8 @@ at::Tensor Mlp::forward(const at::Tensor& x, const Context& context) const {
                     activation};
   if (shift_ != nullptr)
     w.b1 = w.b1.defined() ? w.b1 + shift_->value : shift_->value.expand({shape_.hidden}).contiguous();
-  if (context.fused() && inner_norm_ == nullptr) return ops::fused_mlp(x, w);
+  const bool drops = dropout_ != nullptr && dropout_->at(context).on();
+  if (context.fused() && inner_norm_ == nullptr && !drops) return ops::fused_mlp(x, w);
   const auto product = [&](const at::Tensor& in, const at::Tensor& weight, const at::Tensor& bias) {
     if (!context.fused()) return ops::linear(in, weight, bias, context.rounding());
     return ops::fused_linear(in, {{weight}, bias.defined() ? std::vector{bias} : std::vector<at::Tensor>{}});
@@ -41,7 +44,9 @@ at::Tensor Mlp::forward(const at::Tensor& x, const Context& context) const {
   at::Tensor hidden = product(x, w.w1, w.b1);
   if (context.fused() && hidden.scalar_type() == at::kBFloat16) hidden = hidden.to(at::kFloat);
   hidden = ops::activation(hidden, activation);
+  if (drops) hidden = dropout_->forward(hidden, context);
   if (inner_norm_ != nullptr) hidden = inner_norm_->forward(hidden, context);
+  else if (context.fused()) hidden = hidden.to(x.scalar_type());
   return product(hidden, w.w2, w.b2);
 }
 
@@ -60,6 +65,9 @@ std::vector<OpUse> Mlp::op_uses(const Context& context) const {
   if (inner_norm_ != nullptr && use.path == OpPath::kFused)
     use = {use.op, OpPath::kPlain,
            "a norm before the second matrix: products and norm have kernels, the activation none", true};
+  if (dropout_ != nullptr && use.path == OpPath::kFused)
+    use = {use.op, OpPath::kPlain,
+           "dropout between activation and second matrix: products have kernels, the rest none", true};
   return {use};
 }
 

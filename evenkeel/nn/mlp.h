@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "evenkeel/nn/context.h"
+#include "evenkeel/nn/dropout.h"
 #include "evenkeel/nn/linear.h"
 #include "evenkeel/nn/module.h"
 #include "evenkeel/nn/norm.h"
@@ -21,6 +22,7 @@ struct MlpShape {
   std::int64_t width = 0, hidden = 0;  ///< D, F
   ActivationKind activation = ActivationKind::kGeluTanh;
   bool bias = false;
+  double dropout = 0;  ///< after the activation
 };
 
 class Mlp : public Module {
@@ -41,7 +43,8 @@ class Mlp : public Module {
  private:
   MlpShape shape_;
   Norm* inner_norm_ = nullptr;
-  Param* shift_ = nullptr;  ///< of what enters the activation
+  Dropout* dropout_ = nullptr;  ///< null without
+  Param* shift_ = nullptr;      ///< of what enters the activation
 };
 
 }  // namespace evenkeel::nn

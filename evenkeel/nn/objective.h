@@ -4,7 +4,8 @@
 namespace evenkeel::nn {
 
 struct Objective {
-  double z_coefficient = 0;  ///< weight of the mean squared log Z of the output logits; 0 is off
+  double z_coefficient = 0;    ///< weight of the mean squared log Z of the output logits; 0 is off
+  double label_smoothing = 0;  ///< share of the target spread evenly over all ids
 };
 
 }  // namespace evenkeel::nn

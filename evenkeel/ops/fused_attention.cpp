@@ -5,9 +5,13 @@
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/softmax.h>
+#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <array>
 #include <limits>
 
 #include "evenkeel/ops/dropout.h"
@@ -174,6 +178,54 @@ std::pair<at::Tensor, at::Tensor> query_key_plain(const FusedAttentionInputs& in
   const std::int64_t width = in.x.size(1) / (cross ? 1 : 3);
   return {transform_plain(heads_of(in.x, 0, width, o), in.query_gain, in, o),
           transform_plain(heads_of(cross ? in.memory : in.x, cross ? 0 : 1, width, o), in.key_gain, in, o)};
+}
+
+std::vector<kernels::AttentionStats> attention_stats_plain(const FusedAttentionInputs& in,
+                                                           const FusedAttentionOptions& o) {
+  const c10::AutoGradMode no_grad(false);
+  auto [q, k] = query_key_plain(in, o);
+  q = q.to(at::kDouble).view({o.batch, o.heads, -1, q.size(2)});
+  k = k.to(at::kDouble).view({o.batch, o.heads, -1, k.size(2)});
+  const at::Tensor qk = at::matmul(q, k.transpose(2, 3)), q_norm = q.norm(2, {3}), k_norm = k.norm(2, {3});
+  at::Tensor z = qk * o.scale;
+  if (o.softcap > 0) z = (z / o.softcap).tanh() * o.softcap;
+  const std::int64_t queries = q.size(2), keys = k.size(2);
+  // [B, 1, T, S], [B, 1, T] and [B, 1, S]: 1 where a pair, a query, a key counts.
+  const auto within = [&](const at::Tensor& lengths, std::int64_t n) {
+    const at::Tensor all = at::ones({o.batch, 1, n}, at::kDouble);
+    if (!lengths.defined()) return all;
+    return all * (at::arange(n, at::kLong).view({1, 1, n}) < lengths.view({o.batch, 1, 1}));
+  };
+  const at::Tensor rows = within(in.query_lengths, queries), columns = within(in.key_lengths, keys),
+                   pairs = visible_plain(in, o, queries, keys) * rows.unsqueeze(3);
+  const at::Tensor hidden = pairs == 0, seen = pairs.sum(3), wide = (seen > 1).to(at::kDouble),
+                   counted = (seen > 0).to(at::kDouble);
+  const double infinity = std::numeric_limits<double>::infinity();
+  const at::Tensor a = at::softmax(z.masked_fill(hidden, -infinity), -1);
+  const at::Tensor entropy = -(a * a.log()).masked_fill(hidden, 0).nan_to_num(0).sum(3) * wide;
+  const at::Tensor norms = q_norm.unsqueeze(3) * k_norm.unsqueeze(2);
+  const at::Tensor cosine = (qk / norms).masked_fill(norms == 0, 0) * pairs;
+  const auto per_head = [](const at::Tensor& t) { return t.flatten(2).sum(at::IntArrayRef{0, 2}); };
+  const auto mean = [&](const at::Tensor& sum, const at::Tensor& n) {
+    return (per_head(sum) / n.sum().clamp_min(1)).contiguous();
+  };
+  const at::Tensor logits = z.masked_fill(hidden, -infinity).transpose(0, 1).flatten(1),
+                   sizes = z.abs().masked_fill(hidden, 0).transpose(0, 1).flatten(1),
+                   ln = seen.clamp_min(2).log();
+  const std::array<at::Tensor, 8> numbers{std::get<0>(logits.max(1)),
+                                          std::get<0>(sizes.max(1)),
+                                          mean(z.square() * pairs, pairs).sqrt(),
+                                          mean(entropy, wide),
+                                          mean(entropy / ln, wide),
+                                          mean(q_norm * counted, counted),
+                                          mean(k_norm * columns, columns),
+                                          mean(cosine, pairs)};
+  std::vector<kernels::AttentionStats> all;
+  for (std::int64_t h = 0; h < o.heads; ++h) {
+    const auto at = [&](std::size_t i) { return numbers[i][h].item<double>(); };
+    all.push_back({at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7)});
+  }
+  return all;
 }
 
 at::Tensor fused_attention_plain(const FusedAttentionInputs& in, const FusedAttentionOptions& o) {

@@ -44,5 +44,8 @@ at::Tensor fused_attention(const FusedAttentionInputs& inputs, const FusedAttent
 std::pair<at::Tensor, at::Tensor> query_key_plain(const FusedAttentionInputs& inputs,
                                                   const FusedAttentionOptions& options);
 at::Tensor fused_attention_plain(const FusedAttentionInputs& inputs, const FusedAttentionOptions& options);
+/// What `stats` of fused_attention holds, from the scores, in double. Records no gradient.
+std::vector<kernels::AttentionStats> attention_stats_plain(const FusedAttentionInputs& inputs,
+                                                           const FusedAttentionOptions& options);
 
 }  // namespace evenkeel::ops

@@ -14,11 +14,9 @@ Schedule::Schedule(double peak, double floor, std::int64_t warmup, std::int64_t 
 
 Schedule::Schedule(const Experiment& experiment)
     : Schedule(experiment.optim.lr, experiment.optim.lr_floor,
-               experiment.optim.warmup->steps(experiment.train.steps,
-                                              experiment.train.tokens_per_step(experiment.arch.context)),
+               experiment.optim.warmup->steps(experiment.train.steps, experiment.tokens_per_step()),
                experiment.train.steps) {
-  const std::int64_t steps = experiment.train.steps,
-                     tokens = experiment.train.tokens_per_step(experiment.arch.context);
+  const std::int64_t steps = experiment.train.steps, tokens = experiment.tokens_per_step();
   kind_ = experiment.optim.schedule;
   drop_at_ = static_cast<double>(experiment.optim.step_at.steps(steps, tokens));
   drop_ = experiment.optim.step_factor;

@@ -17,8 +17,7 @@ Hessian::Hessian(models::Model& model, const train::DeviceBatch& batch, const nn
   }
   ops::LossSpec spec;
   spec.z_coefficient = model.objective.z_coefficient;
-  const at::Tensor loss =
-      ops::cross_entropy_plain(model.forward(batch.inputs, context), batch.targets, spec).total;
+  const at::Tensor loss = ops::cross_entropy_plain(model.forward(batch, context), batch.targets, spec).total;
   loss_ = loss.item<double>();
   gradient_ = torch::autograd::grad({loss}, parameters_, {}, true, true, true);
 }

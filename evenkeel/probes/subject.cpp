@@ -53,7 +53,7 @@ Subject initial_subject(const Experiment& experiment, const Options& options) {
   const auto loader =
       source->loader({experiment.arch.context, experiment.train.batch, experiment.data.batch_tokens,
                       static_cast<std::uint64_t>(experiment.train.seed)});
-  train::profile_if_asked(experiment, *subject.model, train::to_device(loader->train_batch(0)).inputs);
+  train::profile_if_asked(experiment, *subject.model, train::to_device(loader->train_batch(0)));
   complete(subject, *source, options);
   return subject;
 }

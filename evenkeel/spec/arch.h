@@ -12,10 +12,11 @@
 
 namespace evenkeel {
 
-enum class Family { kDecoderLm };
+enum class Family { kDecoderLm, kSeq2Seq };
 template <>
 struct EnumNames<Family> {
-  static constexpr std::array names{std::pair{Family::kDecoderLm, "decoder_lm"}};
+  static constexpr std::array names{std::pair{Family::kDecoderLm, "decoder_lm"},
+                                    std::pair{Family::kSeq2Seq, "seq2seq"}};
 };
 
 /// What the MLP does between its two matrices: GELU in tanh form or exact, or ReLU.
@@ -42,6 +43,7 @@ struct ArchSpec {
   std::string ladder = "mini";
   std::optional<std::string> size;  ///< after resolve: always set
   std::optional<std::int64_t> width, depth, heads, ffn_width;
+  std::optional<std::int64_t> decoder_depth;  ///< of seq2seq; after resolve: set
   std::int64_t context = 128;
   ResidualScheme residual = ResidualScheme::kPreLn;
   AdminSpec admin;
@@ -49,12 +51,15 @@ struct ArchSpec {
   MatrixInit init = MatrixInit::kFanIn;
   ActivationKind activation = ActivationKind::kGeluTanh;
   bool bias = false;
-  double dropout = 0;
+  double dropout = 0, attention_dropout = 0, activation_dropout = 0;
   double norm_eps = 1e-6;
   double rope_base = 10000;
 
   static void fields(auto& self, auto&& visit) {
-    visit("family", self.family, {.doc = "Model family."});
+    visit(
+        "family", self.family,
+        {.doc = "decoder_lm, or seq2seq: encoder and decoder for sentence pairs, which has residual post_ln, "
+                "activation relu, bias true, init xavier and norm_eps 1e-5 where they are not given."});
     visit("ladder", self.ladder, {.doc = "Named size ladder that `size` refers to: mini or paper."});
     visit("size", self.size,
           {.doc = "Rung of the ladder, such as d64: sets width, depth and heads together. Leave it out to "
@@ -62,7 +67,11 @@ struct ArchSpec {
                   "three yourself. auto: d64."});
     visit("width", self.width, {.doc = "D, the width of the residual stream.", .min = 2});
     visit("depth", self.depth,
-          {.doc = "L, the number of blocks; 0 is the zero-layer (bigram) model.", .min = 0});
+          {.doc = "L, the number of blocks; 0 is the zero-layer (bigram) model. Of seq2seq: layers of the "
+                  "encoder.",
+           .min = 0});
+    visit("decoder_depth", self.decoder_depth,
+          {.doc = "Of seq2seq: layers of the decoder. auto: depth.", .min = 1});
     visit("heads", self.heads,
           {.doc = "H, attention heads per block; must divide width into an even head width.", .min = 1});
     visit("ffn_width", self.ffn_width, {.doc = "F, hidden width of the MLP. auto: 4 * width.", .min = 1});
@@ -85,6 +94,10 @@ struct ArchSpec {
     visit("bias", self.bias, {.doc = "Biases in linear layers and norms."});
     visit("dropout", self.dropout,
           {.doc = "Dropout probability after attention, MLP and embedding; 0 is off.", .min = 0, .max = 0.9});
+    visit("attention_dropout", self.attention_dropout,
+          {.doc = "Of seq2seq: dropout probability of attention weights.", .min = 0, .max = 0.9});
+    visit("activation_dropout", self.activation_dropout,
+          {.doc = "Of seq2seq: dropout probability after the MLP's activation.", .min = 0, .max = 0.9});
     visit("norm_eps", self.norm_eps, {.doc = "Epsilon inside every norm.", .min = 0});
     visit("rope_base", self.rope_base,
           {.doc = "Base of the rotary position frequencies.", .min = 1, .above_min = true});
@@ -95,8 +108,12 @@ struct ArchSpec {
   std::int64_t H() const { return *heads; }
   std::int64_t K() const { return *width / *heads; }
   std::int64_t F() const { return *ffn_width; }
+  std::int64_t decoder_layers() const { return decoder_depth.value_or(*depth); }
   /// N = 12 L D^2 when F = 4 D: weights of the blocks' matrices, embedding and head excluded.
-  std::int64_t params() const { return L() * (4 * D() * D() + 2 * D() * F()); }
+  std::int64_t params() const {
+    const std::int64_t attention = 4 * D() * D(), mlp = 2 * D() * F(), layers = L() * (attention + mlp);
+    return family == Family::kSeq2Seq ? layers + decoder_layers() * (2 * attention + mlp) : layers;
+  }
 };
 
 }  // namespace evenkeel

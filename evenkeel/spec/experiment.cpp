@@ -82,11 +82,48 @@ void fill_shape(ArchSpec& a, const Settings& settings) {
   }
 }
 
+// What a family has where the experiment does not say.
+void fill_family(Experiment& e, const Settings& settings) {
+  ArchSpec& a = e.arch;
+  const auto is_given = [&](const char* path) { return settings.contains(path); };
+  if (a.family != Family::kSeq2Seq) {
+    for (const auto& [name, given] : {std::pair{"decoder_depth", a.decoder_depth.has_value()},
+                                      std::pair{"attention_dropout", a.attention_dropout > 0},
+                                      std::pair{"activation_dropout", a.activation_dropout > 0}}) {
+      if (!given) continue;
+      throw InputError(
+          fmt::format("[arch.{}] ({}) belongs to seq2seq, but [arch.family] = \"{}\" ({}); leave one out",
+                      name, origin_of(settings, std::string("arch.") + name), enum_name(a.family),
+                      origin_of(settings, "arch.family")));
+    }
+    return;
+  }
+  if (!is_given("arch.residual")) a.residual = ResidualScheme::kPostLn;
+  if (!is_given("arch.activation")) a.activation = ActivationKind::kRelu;
+  if (!is_given("arch.bias")) a.bias = true;
+  if (!is_given("arch.init")) a.init = MatrixInit::kXavier;
+  if (!is_given("arch.norm_eps")) a.norm_eps = 1e-5;
+  if (!is_given("interventions.z_loss")) e.interventions.z_loss = 0;
+  if (!e.data.kind && !e.data.path) e.data.kind = DataKind::kSyntheticPairs;
+}
+
+void check_pairs(const Experiment& e, const Settings& settings) {
+  if (e.arch.family != Family::kSeq2Seq) return;
+  if (e.data.batch_tokens < e.arch.context) {
+    throw InputError(
+        fmt::format("[data.batch_tokens] = {} ({}) must be at least [arch.context] = {} ({}), or the longest "
+                    "sentence fits no "
+                    "batch",
+                    e.data.batch_tokens, origin_of(settings, "data.batch_tokens"), e.arch.context,
+                    origin_of(settings, "arch.context")));
+  }
+  if (e.arch.D() < 4) throw InputError("[arch.width] must be at least 4 for sinusoidal positions, got 2");
+}
+
 void check_change(const Experiment& e, const Settings& settings) {
   const ChangeSpec& c = e.change;
   const auto origin = [&](const char* field) { return origin_of(settings, std::string("change.") + field); };
-  const std::int64_t steps = e.train.steps, tokens = e.train.tokens_per_step(e.arch.context),
-                     at = c.at.steps(steps, tokens);
+  const std::int64_t steps = e.train.steps, tokens = e.tokens_per_step(), at = c.at.steps(steps, tokens);
   // "100%" written out is one end of an axis of change.at: never. Left out it is a forgotten setting.
   const bool never = at == steps && was_set(settings, "change.at");
   if (c.any() && at >= steps && !never) {
@@ -120,7 +157,10 @@ void check_change(const Experiment& e, const Settings& settings) {
 Experiment experiment_from(const Settings& settings) {
   Experiment e;
   bind(e, settings);
+  fill_family(e, settings);
   fill_shape(e.arch, settings);
+  if (e.arch.family == Family::kSeq2Seq && !e.arch.decoder_depth) e.arch.decoder_depth = e.arch.depth;
+  check_pairs(e, settings);
   const DataSpec& d = e.data;
   const bool built_in = d.kind == DataKind::kSynthetic || d.kind == DataKind::kSyntheticPairs;
   if (built_in && d.path) {
@@ -137,7 +177,7 @@ Experiment experiment_from(const Settings& settings) {
     throw InputError(fmt::format("[data.valid_path] = \"{}\" ({}) needs [data.path] too", *d.valid_path,
                                  origin_of(settings, "data.valid_path")));
   }
-  const std::int64_t tokens = e.train.tokens_per_step(e.arch.context);
+  const std::int64_t tokens = e.tokens_per_step();
   if (was_set(settings, "optim.warmup") && e.optim.warmup->steps(e.train.steps, tokens) > e.train.steps) {
     throw InputError(fmt::format("[optim.warmup] = {} ({}) is longer than [train.steps] = {} ({})",
                                  e.optim.warmup->text(), origin_of(settings, "optim.warmup"), e.train.steps,
@@ -177,11 +217,11 @@ Experiment experiment_from(const Settings& settings) {
 
 void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
   e.data.kind = data.kind;
-  if (is_pairs(data.kind)) {
+  if (is_pairs(data.kind) != (e.arch.family == Family::kSeq2Seq)) {
     throw InputError(
-        fmt::format("[data.kind] = \"{}\" is sentence pairs, but [arch.family] = \"{}\" reads one text; "
-                    "choose other data",
-                    enum_name(data.kind), enum_name(e.arch.family)));
+        fmt::format("[data.kind] = \"{}\" is {}, but [arch.family] = \"{}\" reads {}; change one of the two",
+                    enum_name(data.kind), is_pairs(data.kind) ? "sentence pairs" : "one text",
+                    enum_name(e.arch.family), is_pairs(data.kind) ? "one text" : "sentence pairs"));
   }
   if (e.data.vocab && *e.data.vocab < data.vocab) {
     throw InputError(
@@ -196,7 +236,7 @@ void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
         e.data.path ? " in " + *e.data.path : std::string(), data.fingerprint, *e.data.fingerprint));
   }
   e.data.fingerprint = data.fingerprint;
-  const std::int64_t tokens = e.train.tokens_per_step(e.arch.context);
+  const std::int64_t tokens = e.tokens_per_step();
   const bool adamw = e.optim.algorithm == OptimiserKind::kAdamW;
   if (adamw && !e.optim.decay_form) e.optim.decay_form = DecayForm::kIndependent;
   if (!e.optim.weight_decay) {
@@ -219,7 +259,7 @@ void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
 }
 
 std::optional<ChangedUpdates> changed_updates(const Experiment& e) {
-  const std::int64_t tokens = e.train.tokens_per_step(e.arch.context);
+  const std::int64_t tokens = e.tokens_per_step();
   const std::int64_t at = e.change.at.steps(e.train.steps, tokens);
   if (!e.change.any() || at >= e.train.steps) return std::nullopt;
   return ChangedUpdates{at + 1, std::min(e.change.until.steps(e.train.steps, tokens), e.train.steps)};

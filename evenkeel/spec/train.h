@@ -34,6 +34,7 @@ struct TrainSpec {
   std::int64_t steps = 300;
   std::int64_t batch = 16;
   std::int64_t seed = 1;
+  double label_smoothing = 0;
   Precision precision = Precision::kAuto;  ///< after resolve: fp32 or bf16
   OpPath ops = OpPath::kFused;
   Device device = Device::kCpu;
@@ -45,8 +46,17 @@ struct TrainSpec {
 
   static void fields(auto& self, auto&& visit) {
     visit("steps", self.steps, {.doc = "Optimiser steps.", .min = 1});
-    visit("batch", self.batch, {.doc = "B, sequences per step.", .min = 1});
+    visit("batch", self.batch,
+          {.doc = "B, sequences per step; of sentence pairs see data.batch_tokens.", .min = 1});
     visit("seed", self.seed, {.doc = "Seeds initialisation, data order and dropout.", .min = 0});
+    visit(
+        "label_smoothing", self.label_smoothing,
+        {.doc =
+             "Share of each target spread evenly over the vocabulary in training; loss/train/ce then has it, "
+             "the validation loss never.",
+         .source = "arXiv 1512.00567",
+         .min = 0,
+         .max = 0.9});
     visit("precision", self.precision,
           {.doc = "Of matrix products: fp32, or bf16 with fp32 master weights, norms, softmax and loss. "
                   "auto: bf16 where "
@@ -72,7 +82,6 @@ struct TrainSpec {
           {.doc = "Content hash of the weights that the run begins with in place of drawn ones; "
                   "`evenkeel import` sets it."});
   }
-  std::int64_t tokens_per_step(std::int64_t context) const { return batch * context; }
 };
 
 struct TelemetrySpec {

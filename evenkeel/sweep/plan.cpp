@@ -50,7 +50,7 @@ std::string name_of(const Experiment& experiment, const std::vector<std::string>
 }  // namespace
 
 double train_flops(const Experiment& e) {
-  const double tokens = static_cast<double>(e.train.steps * e.train.tokens_per_step(e.arch.context));
+  const double tokens = static_cast<double>(e.train.steps * e.tokens_per_step());
   const double weights = static_cast<double>(e.arch.params() + e.arch.D() * e.data.vocab.value_or(0));
   const double attention = static_cast<double>(6 * e.arch.L() * e.arch.context * e.arch.D());
   return tokens * (6 * weights + attention);

@@ -100,7 +100,10 @@ constexpr std::array kTable{
            "Proposition 3.2's lower bound of delta_sigma: |Delta|_F / sqrt(min(m, n)).", kZhai},
 };
 
+// "layer00"; with two stacks "encoder_layer00", "decoder_layer00", and "cross_layer00" where they meet.
 bool is_layer(std::string_view text) {
+  for (const std::string_view stack : {"encoder_", "decoder_", "cross_"})
+    if (text.starts_with(stack)) text.remove_prefix(stack.size());
   return text.size() >= 7 && text.starts_with("layer") &&
          std::all_of(text.begin() + 5, text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }

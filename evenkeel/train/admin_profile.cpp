@@ -95,26 +95,26 @@ void set_omegas(const AdminProfile& profile, const std::vector<nn::Residual*>& s
   }
 }
 
-AdminProfile profile_admin(models::Model& model, AdminStart start, const at::Tensor& inputs,
+AdminProfile profile_admin(models::Model& model, AdminStart start, const models::Batch& batch,
                            nn::Context context) {
   const c10::AutoGradMode no_grad(false);
   const std::vector<nn::Residual*> sublayers = sublayers_with_omega(model);
   for (nn::Residual* sublayer : sublayers) sublayer->set_omega(1);
   AdminProfiler profiler(sublayers, start);
   context.residuals = &profiler;
-  model.forward(inputs, context);
+  model.forward(batch, context);
   set_omegas(profiler.profile(), sublayers);
   return profiler.profile();
 }
 
 std::optional<AdminProfile> profile_if_asked(const Experiment& experiment, models::Model& model,
-                                             const at::Tensor& first_inputs) {
+                                             const models::Batch& first) {
   const AdminSpec& admin = experiment.arch.admin;
   if (experiment.arch.residual != ResidualScheme::kAdmin || !admin.profiles()) return std::nullopt;
   nn::Context context = pass_context(experiment, 1);
   context.training = admin.profile_dropout;
   context.seed = static_cast<std::uint64_t>(experiment.train.seed);
-  return profile_admin(model, admin.start, first_inputs, context);
+  return profile_admin(model, admin.start, first, context);
 }
 
 }  // namespace evenkeel::train

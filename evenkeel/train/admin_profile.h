@@ -61,13 +61,13 @@ std::vector<nn::Residual*> sublayers_with_omega(nn::Module& model);
 /// omega is not a positive number.
 void set_omegas(const AdminProfile& profile, const std::vector<nn::Residual*>& sublayers);
 
-/// Measures on `inputs` [B, T] ids in `context` (whose `training` decides on dropout) and sets the omegas.
-AdminProfile profile_admin(models::Model& model, AdminStart start, const at::Tensor& inputs,
+/// Measures on `batch` in `context` (whose `training` decides on dropout) and sets the omegas.
+AdminProfile profile_admin(models::Model& model, AdminStart start, const models::Batch& batch,
                            nn::Context context);
 
 /// What training does before anything else where the scheme starts from a measurement: on the first batch, as
 /// `experiment` says. Nothing, and no profile, with other schemes.
 std::optional<AdminProfile> profile_if_asked(const Experiment& experiment, models::Model& model,
-                                             const at::Tensor& first_inputs);
+                                             const models::Batch& first);
 
 }  // namespace evenkeel::train

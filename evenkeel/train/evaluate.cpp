@@ -1,9 +1,11 @@
 #include "evenkeel/train/evaluate.h"
 
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/nonzero.h>
+#include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 
-#include "evenkeel/ops/cross_entropy.h"
+#include <algorithm>
 
 namespace evenkeel::train {
 namespace {
@@ -16,7 +18,23 @@ at::Tensor ids(const std::vector<std::int32_t>& values, at::IntArrayRef shape) {
 }  // namespace
 
 DeviceBatch to_device(const data::HostBatch& batch) {
-  return {ids(batch.inputs, {batch.rows, batch.cols}), ids(batch.targets, {batch.rows * batch.cols})};
+  DeviceBatch out{ids(batch.inputs, {batch.rows, batch.cols}), ids(batch.targets, {batch.rows * batch.cols})};
+  if (batch.sources.empty()) return out;
+  out.sources = ids(batch.sources, {batch.rows, batch.source_cols});
+  out.source_lengths = at::tensor(batch.source_lengths);
+  out.lengths = at::tensor(batch.lengths);
+  return out;
+}
+
+ops::Loss loss_of(const at::Tensor& logits, const DeviceBatch& batch, const nn::Objective& objective,
+                  const at::Tensor& occurring, const nn::Context& context) {
+  const ops::LossSpec spec{objective.z_coefficient, objective.label_smoothing, occurring};
+  if (context.fused()) return ops::cross_entropy_(logits, batch.targets, spec);
+  if (batch.sources.defined() || spec.label_smoothing != 0)
+    return ops::cross_entropy_plain(logits, batch.targets, spec);
+  ops::Loss loss = ops::cross_entropy(logits, batch.targets, spec.z_coefficient);
+  if (occurring.defined()) loss.mean_logit = ops::mean_logit(logits, occurring.nonzero().squeeze(1));
+  return loss;
 }
 
 nn::Context pass_context(const TrainSpec& train) {
@@ -42,10 +60,8 @@ double validation_loss(const models::Model& model, const data::Loader& loader, s
   for (std::int64_t i = 0; i < loader.valid_batches(valid_tokens); ++i) {
     const data::HostBatch host = loader.valid_batch(i, valid_tokens);
     const DeviceBatch batch = to_device(host);
-    const at::Tensor logits = model.forward(batch.inputs, context);
-    const auto loss = context.fused() ? ops::cross_entropy_(logits, batch.targets, {})
-                                      : ops::cross_entropy(logits, batch.targets, 0);
-    const std::int64_t n = host.rows * host.cols;
+    const ops::Loss loss = loss_of(model.forward(batch, context), batch, {}, {}, context);
+    const auto n = std::count_if(host.targets.begin(), host.targets.end(), [](auto id) { return id >= 0; });
     sum += loss.ce * static_cast<double>(n);
     tokens += n;
   }

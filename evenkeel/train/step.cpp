@@ -21,19 +21,14 @@ const double kLargestGradient = std::sqrt(static_cast<double>(std::numeric_limit
 /// Carries what modules measure to the recorder, and keeps the entropies for the collapse detector.
 class RecorderSink : public nn::StatSink {
  public:
-  RecorderSink(telemetry::Recorder& recorder, std::int64_t layers)
-      : recorder_(recorder), entropy_norm_(static_cast<std::size_t>(layers)) {}
+  explicit RecorderSink(telemetry::Recorder& recorder) : recorder_(recorder) {}
 
   void heads(std::string_view key, std::vector<double> values) override {
     recorder_.heads(std::string(key), std::span<const double>(values));
-    for (std::size_t layer = 0; layer < entropy_norm_.size(); ++layer) {
-      if (key == telemetry::attention_key(static_cast<std::int64_t>(layer), "entropy_norm")) {
-        entropy_norm_[layer] = std::move(values);
-        return;
-      }
-    }
+    if (key.ends_with("/entropy_norm")) entropy_norm_.push_back(std::move(values));
   }
   void scalar(std::string_view key, double value) override { recorder_.scalar(std::string(key), value); }
+  /// In the order in which the attentions act.
   std::vector<std::vector<double>> take_entropy_norm() { return std::move(entropy_norm_); }
 
  private:
@@ -50,21 +45,20 @@ double eps_of(const Experiment& e, std::int64_t update) {
 }
 
 Step::Step(const Experiment& experiment, models::Model& model, optim::Optimiser& optimiser,
-           telemetry::Recorder& recorder, at::Tensor occurring)
+           telemetry::Recorder& recorder, const at::Tensor& occurring)
     : e_(experiment),
       model_(model),
       optimiser_(optimiser),
       schedule_(experiment),
       recorder_(recorder),
-      occurring_(std::move(occurring)),
       occurs_(at::zeros({*experiment.data.vocab}, at::kBool)) {
-  occurs_.index_fill_(0, occurring_, true);
+  occurs_.index_fill_(0, occurring, true);
   model.visit([&](nn::Module& module) { modules_.push_back(&module); });
 }
 
 StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail) {
-  recorder_.begin(step, step * e_.train.tokens_per_step(e_.arch.context));
-  RecorderSink sink(recorder_, e_.arch.L());
+  recorder_.begin(step, step * e_.tokens_per_step());
+  RecorderSink sink(recorder_);
   nn::Context context = pass_context(e_, step);
   context.training = true;
   context.seed = static_cast<std::uint64_t>(e_.train.seed);
@@ -72,11 +66,9 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
   context.stats = detail == Detail::kFull ? &sink : nullptr;
 
   optimiser_.zero_grad();
-  const at::Tensor logits = model_.forward(batch.inputs, context);
+  const at::Tensor logits = model_.forward(batch, context);
   const ops::Loss loss =
-      context.fused()
-          ? ops::cross_entropy_(logits, batch.targets, {model_.objective.z_coefficient, 0, occurs_})
-          : ops::cross_entropy(logits, batch.targets, model_.objective.z_coefficient);
+      loss_of(logits, batch, model_.objective, detail == Detail::kNone ? at::Tensor() : occurs_, context);
   loss.total.backward();
   const optim::ClipResult clip = optim::measure_clip(optimiser_.params(), e_.optim.clip_norm);
   const double lr = schedule_.rate(step);
@@ -86,8 +78,7 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
   recorder_.scalar("grad/all/norm", clip.norm);
   recorder_.scalar("grad/all/norm_clipped", clip.clipped);
   if (detail != Detail::kNone) {
-    recorder_.scalar("logits/out/mean",
-                     context.fused() ? loss.mean_logit : ops::mean_logit(logits, occurring_));
+    recorder_.scalar("logits/out/mean", loss.mean_logit);
     recorder_.scalar("logits/out/logz", loss.mean_log_z);
   }
   StepResult result;

@@ -41,7 +41,7 @@ class Step {
   /// `experiment` resolved, `occurring` [m] int64 the ids that occur in training (for the mean logit). Keeps
   /// references to all but the last.
   Step(const Experiment& experiment, models::Model& model, optim::Optimiser& optimiser,
-       telemetry::Recorder& recorder, at::Tensor occurring);
+       telemetry::Recorder& recorder, const at::Tensor& occurring);
 
   /// Makes update number `step` (1 ...) from `batch`. The recorder then holds the record of this step.
   StepResult make(std::int64_t step, const DeviceBatch& batch, Detail detail);
@@ -55,8 +55,7 @@ class Step {
   optim::Optimiser& optimiser_;
   optim::Schedule schedule_;
   telemetry::Recorder& recorder_;
-  at::Tensor occurring_;  ///< ids
-  at::Tensor occurs_;     ///< [V] bool: the same as a mask
+  at::Tensor occurs_;  ///< [V] bool: ids that occur in training
 };
 
 }  // namespace evenkeel::train

@@ -68,7 +68,7 @@ class Trainer {
         schedule_(e_),
         spectra_(*model_),
         make_step_(e_, *model_, *optimiser_, recorder_, occurring_ids(source_->facts())),
-        tokens_per_step_(e_.train.tokens_per_step(e_.arch.context)),
+        tokens_per_step_(e_.tokens_per_step()),
         writer_(open(lock, imports)),
         timer_(writer_, tokens_per_step_) {}
 
@@ -142,7 +142,7 @@ class Trainer {
 
   /// Of schemes that start from a measurement; what it found is saved with the model.
   void profile() {
-    const auto found = profile_if_asked(e_, *model_, to_device(loader_->train_batch(0)).inputs);
+    const auto found = profile_if_asked(e_, *model_, to_device(loader_->train_batch(0)));
     if (!found) return;
     Json event{{"step", 0}, {"kind", "admin_profile"}};
     event.update(to_json(*found));
@@ -218,7 +218,9 @@ class Trainer {
   WeightSpectra weight_spectra(const DeviceBatch& batch) {
     nn::Context context = pass_context(e_, step_ + 1);
     context.step = step_;
-    return {spectra_.measure(context), check_entropy(*model_, batch.inputs.narrow(0, 0, 1), context)};
+    return {spectra_.measure(context), batch.sources.defined()
+                                           ? std::vector<EntropyChecks>()
+                                           : check_entropy(*model_, batch.inputs.narrow(0, 0, 1), context)};
   }
 
   /// The events of [change], with the first update it holds for and the first it no longer does.

@@ -3,8 +3,7 @@
 //
 //   model_dump FOLDER QK_NORM BIAS Z_LOSS DTYPE DECAY_FORM ACTIVATION OPS
 //
-// FOLDER/data.bin holds float64 arrays back to back; FOLDER/index.json gives the configuration, numbers, and
-// for each array "shape" and "start" (in values). Arrays: tokens, targets, logits, param/<name>, grad/<name>
+// Files as in dump.h. Arrays: tokens, targets, logits, param/<name>, grad/<name>
 // (before clipping) and after/<name> (after the optimiser steps listed under "steps").
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
@@ -13,70 +12,33 @@
 #include <exception>
 #include <string>
 
-#include "evenkeel/base/files.h"
-#include "evenkeel/base/json.h"
 #include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/optim/adamw.h"
 #include "evenkeel/optim/clip.h"
 #include "evenkeel/optim/schedule.h"
 #include "evenkeel/train/build_model.h"
+#include "tests/numerics/dump.h"
 #include "tests/support/small_model.h"
 
 namespace {
 
 using namespace evenkeel;
 
-class Dump {
- public:
-  void add(const std::string& name, const at::Tensor& tensor) {
-    const at::Tensor wide = tensor.detach().to(at::kDouble).contiguous();
-    arrays_[name] = {{"shape", wide.sizes().vec()}, {"start", data_.size() / sizeof(double)}};
-    data_.append(static_cast<const char*>(wide.data_ptr()),
-                 static_cast<std::size_t>(wide.numel()) * sizeof(double));
-  }
-  void write(const fs::path& folder, Json index) const {
-    index["arrays"] = arrays_;
-    make_folder(folder);
-    write_file(folder / "data.bin", data_);
-    write_json(folder / "index.json", index);
-  }
-
- private:
-  Json arrays_;
-  std::string data_;
-};
-
-template <class E>
-E by_name(const std::string& text) {
-  for (const auto& [value, name] : EnumNames<E>::names)
-    if (text == name) return value;
-  throw std::runtime_error("unknown name " + text);
-}
-
-/// Gains and biases start at 1 and 0, where a mistake in their use could hide.
-void perturb_gains_and_biases(models::Model& model) {
-  c10::AutoGradMode no_grad(false);
-  std::uint64_t seed = 50;
-  for (const nn::Param* p : model.parameters())
-    if (!p->is_matrix())
-      p->value.add_(test::random_normal(p->value.sizes().vec(), seed++, p->value.scalar_type()) * 0.3);
-}
-
 void run(char** argv) {
   Experiment e = test::small_experiment(24, 2, 3, 20, 41);
-  e.interventions.qk_norm = by_name<QkNorm>(argv[2]);
+  e.interventions.qk_norm = test::by_name<QkNorm>(argv[2]);
   e.arch.bias = std::string(argv[3]) == "true";
   e.interventions.z_loss = std::stod(argv[4]);
-  e.arch.activation = by_name<ActivationKind>(argv[7]);
-  e.train.ops = by_name<OpPath>(argv[8]);
-  e.optim.decay_form = by_name<DecayForm>(argv[6]);
+  e.arch.activation = test::by_name<ActivationKind>(argv[7]);
+  e.train.ops = test::by_name<OpPath>(argv[8]);
+  e.optim.decay_form = test::by_name<DecayForm>(argv[6]);
   e.optim.weight_decay = 0.3;
   e.optim.lr = 0.02;
   const auto model = train::build_model(e);
   if (std::string(argv[5]) == "float64") model->convert(at::kDouble);
-  perturb_gains_and_biases(*model);
+  test::perturb_gains_and_biases(*model);
 
-  Dump dump;
+  test::Dump dump;
   const auto params = model->parameters();
   const auto [inputs, targets] = test::random_batch(e, 3, 9);
   dump.add("tokens", inputs);

@@ -290,6 +290,37 @@ class TrainTest(unittest.TestCase):
                 self.assertEqual(self.start(run).wait(), 0)
                 self.assert_same_run(whole, run)
 
+    def test_sentence_pairs_resume_and_train_alike_with_any_threads_and_telemetry(self):
+        # 600 pairs: two epochs and a half, every dropout, smoothing, treatments with a state.
+        more = ["--set", "arch.family=seq2seq", "--set", "arch.context=12", "--set", "data.batch_tokens=300",
+                "--set", "data.pairs.count=600", "--set", "data.pairs.length_max=9", "--set", "optim.lr=0.003",
+                "--set", "data.valid_tokens=500", "--set", "arch.attention_dropout=0.1",
+                "--set", "arch.activation_dropout=0.1", "--set", "train.label_smoothing=0.1",
+                "--set", "interventions.sigma_reparam=on"]
+        whole = self.folder / "whole"
+        train(whole, *more)
+        use = ops_of(whole)
+        self.assertTrue(use["thread_invariant"])
+        self.assertEqual(use["each"]["attention"]["path"], "fused")
+        self.assertIn("dropout between activation and second matrix", use["each"]["mlp"]["why"])
+        heads = records(whole / "heads.jsonl")[-1]
+        for site in ("encoder_layer01", "decoder_layer00", "cross_layer01"):
+            self.assertEqual(len(heads[f"attn/{site}/entropy_norm"]), 2)
+        loss = [r["loss/valid/ce"] for r in records(whole / "metrics.jsonl") if "loss/valid/ce" in r]
+        self.assertLess(loss[-1], loss[0] - 0.1)
+        other = self.folder / "other"
+        train(other, *more, "--set", "train.threads=2", "--set", "telemetry.on=false")
+        for name in ("model.safetensors", "optim.safetensors"):
+            step = "checkpoints/step00000040"
+            self.assertEqual((whole / step / name).read_bytes(), (other / step / name).read_bytes(), name)
+        run = self.prepare("killed", *more)
+        process = self.start(run)
+        wait_for_step(run, 19, process)
+        process.kill()
+        process.wait()
+        self.assertEqual(self.start(run).wait(), 0)
+        self.assert_same_run(whole, run)
+
     def test_folded_weights_leave_and_come_back(self):
         treated = ["--set", "interventions.sigma_reparam=on", "--set", "arch.residual=none"]
         run, folded, raw = self.folder / "a", self.folder / "folded.safetensors", self.folder / "raw.safetensors"

@@ -15,7 +15,7 @@ TEST(BenchConfig, EveryOneIsAnExperiment) {
   for (const Config& config : configs()) {
     const Experiment e = experiment_of(config, options);
     EXPECT_EQ(e.arch.L(), config.layers);
-    EXPECT_EQ(e.train.tokens_per_step(e.arch.context), config.tokens());
+    EXPECT_EQ(e.tokens_per_step(), config.tokens());
     EXPECT_EQ(*e.data.vocab, config.vocab);
     EXPECT_EQ(e.train.ops, OpPath::kFused);
     // What a contestant gets is the same experiment.

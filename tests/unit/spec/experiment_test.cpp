@@ -115,7 +115,9 @@ TEST(Experiment, AutosResolveByTheDefinitions) {
   EXPECT_EQ(resolved("[train]\nsteps = 10\n").optim.warmup->text(), "10step");
   EXPECT_EQ(resolved("[optim]\ndecay_form = \"coupled\"\n").optim.weight_decay, 0.1);
   for (const auto& [path, setting] : settings_from_json(to_json(e), "")) {
-    if (path == "data.path" || path == "data.valid_path") continue;
+    if (path == "data.path" || path == "data.valid_path" || path == "arch.decoder_depth" ||
+        path == "train.initial_weights")
+      continue;
     EXPECT_NE(setting.value, "auto") << path;
   }
 }
@@ -216,6 +218,26 @@ TEST(Experiment, AChangeMustBeOneAndLieInTheRun) {
 TEST(Experiment, OneTreatmentPerWeight) {
   expect_error("[interventions]\nsigma_reparam = \"on\"\nweight_norm = true\n",
                {"[interventions.weight_norm] = true (s.toml:3) contradicts", "\"on\" (s.toml:2)"});
+}
+
+TEST(Experiment, Seq2SeqHasDefaultsOfItsOwn) {
+  const Experiment e = from("[arch]\nfamily = \"seq2seq\"\n");
+  EXPECT_EQ(e.arch.residual, ResidualScheme::kPostLn);
+  EXPECT_EQ(e.arch.activation, ActivationKind::kRelu);
+  EXPECT_EQ(e.arch.init, MatrixInit::kXavier);
+  EXPECT_TRUE(e.arch.bias);
+  EXPECT_EQ(e.interventions.z_loss, 0);
+  EXPECT_EQ(e.arch.decoder_depth, e.arch.depth);
+  EXPECT_EQ(e.data.kind, DataKind::kSyntheticPairs);
+  EXPECT_EQ(e.tokens_per_step(), 4096);
+  EXPECT_EQ(from("[arch]\nfamily = \"seq2seq\"\nresidual = \"pre_ln\"\n").arch.residual,
+            ResidualScheme::kPreLn);
+  expect_error("[arch]\nfamily = \"seq2seq\"\n[data]\nbatch_tokens = 64\n",
+               {"[data.batch_tokens] = 64", "[arch.context] = 128"});
+  expect_error("[arch]\ndecoder_depth = 2\n", {"[arch.decoder_depth]", "belongs to seq2seq"});
+  // What the data turn out to be must fit the family.
+  Experiment text = from("");
+  EXPECT_THROW(resolve(text, {DataKind::kPairs, 100, "x"}, false), InputError);
 }
 
 }  // namespace

@@ -250,7 +250,7 @@ TEST(Admin, AProfileOfAModelIsInItsParametersOrBuffers) {
     nn::Context context = pass_context(e.train);
     context.training = true;
     const AdminProfile profile =
-        profile_admin(*model, AdminStart::kProfile, test::random_batch(e, 4, 1).first, context);
+        profile_admin(*model, AdminStart::kProfile, {test::random_batch(e, 4, 1).first}, context);
     ASSERT_EQ(profile.sublayers.size(), 6u);
     std::size_t found = 0;
     const auto check = [&](const std::string& name, const at::Tensor& value) {
@@ -281,7 +281,7 @@ TEST(Admin, TheProfileKnowsNothingOfThreadsAndLittleOfThePath) {
     nn::Context context = pass_context(e.train);
     context.training = true;
     const auto profile =
-        profile_admin(*model, AdminStart::kProfile, test::random_batch(e, 4, 1).first, context);
+        profile_admin(*model, AdminStart::kProfile, {test::random_batch(e, 4, 1).first}, context);
     ops::set_threads(1);
     return profile;
   };
@@ -295,7 +295,7 @@ TEST(Admin, TheProfileKnowsNothingOfThreadsAndLittleOfThePath) {
 TEST(Admin, AProfileOfAnotherDepthIsRefused) {
   const Experiment e = experiment();
   const auto model = build_model(e);
-  AdminProfile profile = profile_admin(*model, AdminStart::kProfile, test::random_batch(e, 2, 1).first, {});
+  AdminProfile profile = profile_admin(*model, AdminStart::kProfile, {test::random_batch(e, 2, 1).first}, {});
   const auto complaint = [&] {
     try {
       set_omegas(profile, sublayers_with_omega(*model));

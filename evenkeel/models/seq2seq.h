@@ -1,0 +1,98 @@
+// Encoder-decoder Transformer for translation (Vaswani et al. 2017, arXiv 1706.03762), as fairseq has it:
+//
+//   encoder   x = embed(source) sqrt(D) + positions;  per layer  self-attention, MLP
+//   decoder   y = embed(bos, target) sqrt(D) + positions;  per layer  causal self-attention, attention to the
+//             encoder's output, MLP;  logits = y E^T
+//
+// One table E for sources, targets and output, normal with std 1 / sqrt(D), its row of padding zero at the
+// start. How branches are added is arch.residual's, for each stack as a stack of two (spec/residual.h);
+// schemes with a final norm have one at the end of both stacks. Where nothing else is said the family has
+// post_ln, biases, ReLU, Xavier start, eps 1e-5 and no z-loss. Dropout (all off by default) of embeddings and
+// branches, of attention weights, and after the activation. Nothing looks at padding, and the loss and
+// statistics leave it out.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "evenkeel/models/model.h"
+#include "evenkeel/nn/attention.h"
+#include "evenkeel/nn/dropout.h"
+#include "evenkeel/nn/embedding.h"
+#include "evenkeel/nn/mlp.h"
+#include "evenkeel/nn/norm.h"
+#include "evenkeel/nn/positions.h"
+#include "evenkeel/nn/residual.h"
+#include "evenkeel/spec/arch.h"
+
+namespace evenkeel::models {
+
+/// What the decoder attends to: the encoder's output.
+struct Memory {
+  at::Tensor values;   ///< [B*S, D]
+  at::Tensor lengths;  ///< [B] int64, tokens that are no padding; undefined: all S
+};
+
+class EncoderLayer : public nn::Module {
+ public:
+  /// `plan` of this layer: attention, MLP.
+  EncoderLayer(const ArchSpec& arch, const std::vector<SubLayer>& plan, std::int64_t layer);
+  nn::Stream forward(const nn::Stream& in, const at::Tensor& lengths, std::int64_t batch,
+                     const nn::Context& context) const;
+
+ private:
+  std::string site_;
+  nn::Residual& attn_residual_;
+  nn::Attention& attn_;
+  nn::Residual& mlp_residual_;
+  nn::Mlp& mlp_;
+};
+
+class DecoderLayer : public nn::Module {
+ public:
+  /// `plan` of this layer: attention, attention to the memory, MLP.
+  DecoderLayer(const ArchSpec& arch, const std::vector<SubLayer>& plan, std::int64_t layer);
+  nn::Stream forward(const nn::Stream& in, const at::Tensor& lengths, const Memory& memory,
+                     std::int64_t batch, const nn::Context& context) const;
+
+ private:
+  std::string site_;
+  nn::Residual& attn_residual_;
+  nn::Attention& attn_;
+  nn::Residual& cross_residual_;
+  nn::Attention& cross_;
+  nn::Residual& mlp_residual_;
+  nn::Mlp& mlp_;
+};
+
+class Seq2Seq : public Model {
+ public:
+  /// `arch` resolved; vocab = V, ids as in PairIds.
+  Seq2Seq(const ArchSpec& arch, std::int64_t vocab);
+  using Model::forward;
+  at::Tensor forward(const Batch& batch, const nn::Context& context) const override;
+
+  /// sources [B, S] int64, lengths [B] or undefined.
+  Memory encode(const at::Tensor& sources, const at::Tensor& lengths, const nn::Context& context) const;
+  /// inputs [B, T] int64, lengths [B] or undefined -> logits [B*T, V].
+  at::Tensor decode(const at::Tensor& inputs, const at::Tensor& lengths, const Memory& memory,
+                    const nn::Context& context) const;
+
+  std::vector<OmegaFold> omega_folds() const override;
+  std::vector<nn::OpUse> op_uses(const nn::Context& context) const override;
+  void parameters_drawn(std::uint64_t seed) override;
+
+ private:
+  nn::Stream embed(const at::Tensor& ids, const nn::Dropout& dropout, const nn::Context& context) const;
+
+  std::int64_t context_;
+  nn::Embedding& embed_;
+  nn::SinusoidalPositions& positions_;
+  nn::Dropout &source_dropout_, &target_dropout_;
+  std::vector<EncoderLayer*> encoder_;
+  nn::Norm* encoder_norm_ = nullptr;  ///< null where the scheme has none
+  std::vector<DecoderLayer*> decoder_;
+  nn::Norm* decoder_norm_ = nullptr;
+};
+
+}  // namespace evenkeel::models
