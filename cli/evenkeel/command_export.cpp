@@ -9,7 +9,8 @@ namespace evenkeel::cli {
 namespace {
 
 constexpr const char* kExamples =
-    "--fold computes what treatments make of the weights (gamma / sigma W) and writes a plain model.\n"
+    "--fold computes what treatments make of the weights (gamma / sigma W; Admin's omega) and writes a plain "
+    "model.\n"
     "Examples:\n"
     "  evenkeel export runs/a --fold -o model.safetensors\n"
     "  evenkeel export runs/a --step 150 -o everything.safetensors";

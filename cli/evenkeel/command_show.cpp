@@ -149,7 +149,7 @@ void print_shown(const Shown& s) {
   if (s.manifest.imported) facts.emplace_back("imported from", s.manifest.imported->source);
   print_rows("Run", facts, style);
   print_rows("Settings not at their default", chosen_settings(s.cell.config), style);
-  std::vector<std::pair<std::string, std::string>> last, events, checkpoints;
+  std::vector<std::pair<std::string, std::string>> last, profile, events, checkpoints;
   if (s.last.is_object()) {
     for (const auto& [key, value] : s.last.items()) {
       const telemetry::Metric* metric = telemetry::find_metric(key);
@@ -159,12 +159,19 @@ void print_shown(const Shown& s) {
   }
   print_rows("Last record", last, style);
   for (const Json& event : s.events) {
+    for (const Json& sublayer : event.value("sublayers", Json::array())) {
+      profile.emplace_back(text_of(sublayer.at("site")),
+                           fmt::format("omega {}, variance of the branch {}", text_of(sublayer.at("omega")),
+                                       text_of(sublayer.at("branch_variance"))));
+    }
     std::string what = text_of(event.value("kind", Json("?")));
     for (const auto& [key, value] : event.items()) {
-      if (key != "step" && key != "kind") what += fmt::format(" {}={}", key, text_of(value));
+      if (key != "step" && key != "kind" && key != "sublayers")
+        what += fmt::format(" {}={}", key, text_of(value));
     }
     events.emplace_back(fmt::format("step {}", text_of(event.value("step", Json(nullptr)))), what);
   }
+  print_rows("Admin's profile", profile, style);
   print_rows("Events", events, style);
   for (const auto& [folder, why] : s.checkpoints) {
     checkpoints.emplace_back(folder.filename().string(), why.empty() ? "whole" : why);

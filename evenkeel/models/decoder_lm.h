@@ -2,11 +2,12 @@
 //
 //   h = embed(ids);  per block  h += attn(LN(h)),  h += fc2(gelu(fc1(LN(h))));  logits = head(LN(h))
 //
-// With arch.residual = post_ln h = LN(h + f(h)) and logits = head(h); with none there is no norm at all.
-// LayerNorm with gain and no bias, no biases in linear layers (both unless arch.bias), rotary positions, GELU
-// in tanh form, untied head. Embedding normal with std 1 / sqrt(D), matrices truncated normal with std 1 /
-// sqrt(fan-in). Dropout (off by default) after the embedding and at the end of both branches. Depth 0 is the
-// zero-layer model: head(LN(embed(ids))).
+// How branches are added and where norms stand is arch.residual's (spec/residual.h); schemes without final
+// norm have logits = head(h). LayerNorm with gain and no bias, no biases in linear layers (both unless
+// arch.bias), rotary positions, GELU in tanh form, untied head. Embedding normal with std 1 / sqrt(D),
+// matrices truncated normal with std 1 / sqrt(fan-in), unless arch.init or the scheme has them otherwise; the
+// head always so. Dropout (off by default) after the embedding and at the end of both branches. Depth 0 is
+// the zero-layer model: head(LN(embed(ids))).
 #pragma once
 
 #include <memory>
@@ -18,37 +19,29 @@
 #include "evenkeel/nn/dropout.h"
 #include "evenkeel/nn/embedding.h"
 #include "evenkeel/nn/linear.h"
+#include "evenkeel/nn/mlp.h"
 #include "evenkeel/nn/norm.h"
-#include "evenkeel/ops/activation.h"
+#include "evenkeel/nn/residual.h"
 #include "evenkeel/spec/arch.h"
 
 namespace evenkeel::models {
 
-/// The attention's branch, then the MLP's, each added as arch.residual says; x [B*T, D].
+/// The attention's sub-layer, then the MLP's.
 class Block : public nn::Module {
  public:
-  Block(const ArchSpec& arch, std::int64_t layer);
-  at::Tensor forward(const at::Tensor& x, std::int64_t batch, const nn::Context& context) const;
-  /// The fused path: with pre_ln what comes out still has the MLP's branch to add.
+  /// `plan` of this layer.
+  Block(const ArchSpec& arch, const std::vector<SubLayer>& plan, std::int64_t layer);
+  /// Of [B*T, D] values; what comes out may still have the MLP's branch to add.
   nn::Stream forward(const nn::Stream& in, std::int64_t batch, const nn::Context& context) const;
-  std::vector<nn::OpUse> op_uses(const nn::Context& context) const override;
+  /// Adds this block's; `producers` are those of what it reads, and become those of what it gives.
+  void add_folds(std::vector<const nn::Param*>& producers, std::vector<OmegaFold>& folds) const;
 
  private:
-  nn::LayerNorm* add_norm(const char* name, const ArchSpec& arch);
-  at::Tensor mlp(const at::Tensor& x, const nn::Context& context) const;
-  /// The fused path without norm before the branch: x with the branch added, and normed with post_ln.
-  at::Tensor add(const at::Tensor& x, const at::Tensor& branch, const nn::Dropout& dropout,
-                 const nn::LayerNorm* norm, const nn::Context& context) const;
-
   std::string site_;  ///< "layer00"
-  ResidualScheme residual_;
-  ops::Activation activation_;
-  nn::LayerNorm* attn_norm_;  ///< null without norms
+  nn::Residual& attn_residual_;
   nn::Attention& attn_;
-  nn::Dropout& attn_dropout_;
-  nn::LayerNorm* mlp_norm_;
-  nn::Linear &fc1_, &fc2_;
-  nn::Dropout& mlp_dropout_;
+  nn::Residual& mlp_residual_;
+  nn::Mlp& mlp_;
 };
 
 class DecoderLm : public Model {
@@ -56,6 +49,7 @@ class DecoderLm : public Model {
   /// `arch` resolved; vocab = V.
   DecoderLm(const ArchSpec& arch, std::int64_t vocab);
   at::Tensor forward(const at::Tensor& inputs, const nn::Context& context) const override;
+  std::vector<OmegaFold> omega_folds() const override;
   std::vector<nn::OpUse> op_uses(const nn::Context& context) const override;
 
  private:
@@ -63,7 +57,7 @@ class DecoderLm : public Model {
   nn::Embedding& embed_;
   nn::Dropout& dropout_;
   std::vector<Block*> blocks_;
-  nn::LayerNorm* final_norm_ = nullptr;  ///< only with pre_ln
+  nn::Norm* final_norm_ = nullptr;  ///< null where the scheme has none
   nn::Linear* head_ = nullptr;
 };
 

@@ -51,8 +51,7 @@ at::Tensor Attention::forward(const at::Tensor& x, std::int64_t batch, const Con
   };
   const std::vector<at::Tensor> weights = weights_in_use({&q, &k, &v}, context);
   const auto project = [&](const Linear& layer, std::size_t i) {
-    const at::Tensor bias = layer.bias != nullptr ? layer.bias->value : at::Tensor();
-    return split(ops::linear(x, weights[i], bias, context.rounding()));
+    return split(ops::linear(x, weights[i], layer.bias_in_use(weights[i]), context.rounding()));
   };
   at::Tensor query = project(q, 0), key = project(k, 1);
   if (query_transform_ != nullptr) query = query_transform_->forward(query);
@@ -68,12 +67,19 @@ at::Tensor Attention::forward(const at::Tensor& x, std::int64_t batch, const Con
     context.query_key->query_key(site_, query.flatten(0, 1).to(at::kDouble),
                                  key.flatten(0, 1).to(at::kDouble), scale(context));
   }
-  return o.forward(result.out.transpose(1, 2).reshape({batch * time, shape_.width}), context);
+  return out(result.out.transpose(1, 2).reshape({batch * time, shape_.width}), context);
+}
+
+at::Tensor Attention::out(const at::Tensor& heads, const Context& context) const {
+  return o.forward(inner_norm_ != nullptr ? inner_norm_->forward(heads, context) : heads, context);
 }
 
 at::Tensor Attention::fused(const at::Tensor& x, std::int64_t batch, const Context& context) const {
   ops::LinearWeights weights{weights_in_use({&q, &k, &v}, context), {}};
-  if (q.bias != nullptr) weights.biases = {q.bias->value, k.bias->value, v.bias->value};
+  for (std::size_t i = 0; const Linear* layer : {&q, &k, &v}) {
+    const at::Tensor bias = layer->bias_in_use(weights.weights[i++]);
+    if (bias.defined()) weights.biases.push_back(bias);
+  }
   ops::FusedAttentionInputs in;
   in.x = ops::fused_linear(x, weights);
   in.cos = cos_;
@@ -108,9 +114,9 @@ at::Tensor Attention::fused(const at::Tensor& x, std::int64_t batch, const Conte
     context.query_key->query_key(site_, query_in, key_in, options.scale);
   }
   std::vector<kernels::AttentionStats> stats;
-  const at::Tensor out = ops::fused_attention(in, options, context.stats != nullptr ? &stats : nullptr);
+  const at::Tensor heads = ops::fused_attention(in, options, context.stats != nullptr ? &stats : nullptr);
   if (context.stats != nullptr) report(stats, site_, *context.stats);
-  return o.forward(out, context);
+  return out(heads, context);
 }
 
 double Attention::scale(const Context& context) const {
@@ -138,6 +144,10 @@ void Attention::convert_buffers(at::ScalarType type) {
 void Attention::set_weight_transform(const std::string& name, std::unique_ptr<WeightTransform> transform) {
   WeightTransform& added = add_child(name, std::move(transform));
   for (Linear* member : added.members()) member->set_weight_transform(added);
+}
+
+void Attention::set_inner_norm(std::unique_ptr<Norm> norm) {
+  inner_norm_ = &add_child("inner_norm", std::move(norm));
 }
 
 void Attention::set_transforms(const std::string& name, std::unique_ptr<HeadTransform> query,

@@ -15,6 +15,7 @@
 #include "evenkeel/nn/context.h"
 #include "evenkeel/nn/linear.h"
 #include "evenkeel/nn/module.h"
+#include "evenkeel/nn/norm.h"
 
 namespace evenkeel::nn {
 
@@ -56,6 +57,8 @@ class Attention : public Module {
   /// A transform of the weights of several of q, k, v together, which it fills the slots of; its parameters
   /// become "<path>.<name>.*".
   void set_weight_transform(const std::string& name, std::unique_ptr<WeightTransform> transform);
+  /// Fills the slot before `o`; its parameters become "<path>.inner_norm.*".
+  void set_inner_norm(std::unique_ptr<Norm> norm);
   const AttentionShape& shape() const { return shape_; }
   const std::string& site() const { return site_; }
 
@@ -66,6 +69,8 @@ class Attention : public Module {
 
  private:
   at::Tensor fused(const at::Tensor& x, std::int64_t batch, const Context& context) const;
+  /// The last matrix and what stands before it; heads [B*T, D] side by side.
+  at::Tensor out(const at::Tensor& heads, const Context& context) const;
   double scale(const Context& context) const;
 
   AttentionShape shape_;
@@ -73,6 +78,7 @@ class Attention : public Module {
   at::Tensor cos_, sin_;  ///< [context, K/2]
   at::Tensor mask_;       ///< [context, context]
   HeadTransform *query_transform_ = nullptr, *key_transform_ = nullptr;
+  Norm* inner_norm_ = nullptr;
 };
 
 }  // namespace evenkeel::nn

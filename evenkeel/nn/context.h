@@ -32,6 +32,18 @@ class QueryKeySink {
   virtual void query_key(std::string_view site, const at::Tensor& q, const at::Tensor& k, double scale) = 0;
 };
 
+class Residual;
+
+/// Receives what enters every residual addition, in the order in which a pass computes them: for Admin's
+/// profile and other checks.
+class ResidualSink {
+ public:
+  virtual ~ResidualSink() = default;
+  /// Just before `at` adds: x [N, D] what its shortcut scales, f [N, D] its branch as it is added (dropout,
+  /// norm and scale included), both as wide as the stream.
+  virtual void residual(const Residual& at, const at::Tensor& x, const at::Tensor& f) = 0;
+};
+
 /// Which implementation of an op a module uses, and why: for the manifest.
 struct OpUse {
   std::string op;  ///< "attention"
@@ -49,6 +61,7 @@ struct Context {
   double temperature = 1;                  ///< attention logits are divided by it
   StatSink* stats = nullptr;               ///< null: measure nothing. Measuring changes no bit of the result.
   QueryKeySink* query_key = nullptr;       ///< null: nobody asks
+  ResidualSink* residuals = nullptr;       ///< null: nobody asks
 
   bool fused() const { return ops == OpPath::kFused; }
   /// What the fused path stores activations in; the residual stream is fp32 on both.

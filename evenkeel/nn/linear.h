@@ -1,4 +1,4 @@
-// y = x W^T + b, W [out, in].
+// y = x W^T + b, W [out, in]; with a shift c, y = (x + c) W^T + b, c a scalar (Fixup).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -6,6 +6,7 @@
 #include "evenkeel/nn/context.h"
 #include "evenkeel/nn/module.h"
 #include "evenkeel/nn/weight_transform.h"
+#include "evenkeel/spec/residual.h"
 
 namespace evenkeel::nn {
 
@@ -18,6 +19,13 @@ class Linear : public Module {
   at::Tensor forward(const at::Tensor& x, const Context& context) const;
   std::vector<OpUse> op_uses(const Context& context) const override;
 
+  /// b + c W 1, [out], for the weights that the product uses; undefined when there is neither.
+  at::Tensor bias_in_use(const at::Tensor& weight) const;
+  /// Has the weight drawn in another way, its standard deviation times `gain`.
+  void draw_by(MatrixInit init, double gain);
+  /// Declares c, which starts at zero.
+  void add_shift();
+
   /// The slot of treatments that act on this matrix alone; its parameters become "<path>.<name>.*".
   void set_weight_transform(const std::string& name, std::unique_ptr<WeightTransform> transform);
   /// The slot filled with a transform that others own and share.
@@ -28,6 +36,7 @@ class Linear : public Module {
   Param* bias = nullptr;  ///< null without bias
 
  private:
+  Param* shift_ = nullptr;
   WeightTransform* weight_transform_ = nullptr;
 };
 

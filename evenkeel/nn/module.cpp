@@ -4,6 +4,8 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <numbers>
+
 #include "evenkeel/base/rng.h"
 #include "evenkeel/nn/context.h"
 
@@ -19,6 +21,10 @@ double draw(Rng& rng, const Param& param) {
       return param.init_std * rng.normal();
     case Init::kTruncatedNormal:
       return param.init_std / kStdAfterTruncation * rng.truncated_normal(kTruncation);
+    case Init::kUniform:
+      return param.init_std * std::numbers::sqrt3 * (2 * rng.uniform() - 1);
+    case Init::kConstant:
+      return param.init_std;
     case Init::kOnes:
       return 1;
     case Init::kZeros:
@@ -86,7 +92,7 @@ void Module::name_tree(const std::string& path) {
   const auto rename = [&](std::string& name) { name = prefix + name.substr(name.rfind('.') + 1); };
   for (const auto& param : params_) rename(param->name);
   for (const auto& buffer : buffers_) rename(buffer->name);
-  for (const auto& [name, child] : children_) child->name_tree(prefix + name);
+  for (const auto& [name, child] : children_) child->name_tree(name.empty() ? path : prefix + name);
 }
 
 void Module::convert(at::ScalarType type) {

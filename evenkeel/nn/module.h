@@ -21,7 +21,7 @@ struct Context;
 struct OpUse;
 
 enum class Role { kEmbedding, kHead, kMatrix, kGain, kBias, kGamma };
-enum class Init { kNormal, kTruncatedNormal, kOnes, kZeros };
+enum class Init { kNormal, kTruncatedNormal, kUniform, kConstant, kOnes, kZeros };
 
 struct Param {
   std::string
@@ -30,7 +30,7 @@ struct Param {
   Role role = Role::kMatrix;
   std::int64_t fan_in = 0, fan_out = 0;
   Init init = Init::kZeros;
-  double init_std = 0;  ///< of the drawn values, after truncation
+  double init_std = 0;  ///< of the drawn values, after truncation; with kConstant their value
   /// Gains and biases are spared weight decay unless optim.decay_gains, gammas unless optim.decay_gammas.
   bool is_matrix() const { return role != Role::kGain && role != Role::kBias && role != Role::kGamma; }
 };
@@ -77,7 +77,8 @@ class Module {
                    double init_std = 0);
   /// Declares a buffer; `name` without dots.
   Buffer& add_buffer(std::string name, at::Tensor value);
-  /// Takes `child` in under `name` (dots allowed, as in "blocks.0") and returns it.
+  /// Takes `child` in under `name` (dots allowed, as in "blocks.0") and returns it. Without a name its things
+  /// are named as if they were this module's own.
   template <class M>
   M& add_child(std::string name, std::unique_ptr<M> child) {
     M& reference = *child;

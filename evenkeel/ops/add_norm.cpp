@@ -191,9 +191,7 @@ AddNormResult add_norm_plain(const AddNormInputs& in, const NormSpec& norm, cons
   if (norm.kind == NormKind::kLayerNorm) {
     result.y = layer_norm_plain(x, in.gain, in.norm_bias, norm.eps);
   } else {
-    result.y = x * (x * x).mean({-1}, true).add(norm.eps).rsqrt();
-    if (in.gain.defined()) result.y = result.y * in.gain;
-    if (in.norm_bias.defined()) result.y = result.y + in.norm_bias;
+    result.y = rms_norm_plain(x, in.gain, in.norm_bias, norm.eps);
   }
   // In double everything stays in double, whatever the fast form would store.
   if (x.scalar_type() != at::kDouble) result.y = result.y.to(y_type);

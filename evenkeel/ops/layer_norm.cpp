@@ -21,4 +21,10 @@ at::Tensor layer_norm_plain(const at::Tensor& x, const at::Tensor& gain, const a
   return bias.defined() ? y + bias : y;
 }
 
+at::Tensor rms_norm_plain(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias, double eps) {
+  at::Tensor y = x * (x * x).mean({-1}, true).add(eps).rsqrt();
+  if (gain.defined()) y = y * gain;
+  return bias.defined() ? y + bias : y;
+}
+
 }  // namespace evenkeel::ops

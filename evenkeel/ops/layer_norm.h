@@ -1,4 +1,7 @@
-// LayerNorm over the last dimension: y = g (x - mean) / sqrt(var + eps) + b, var the biased variance.
+// Norms over the last dimension, from elementary operations or the library's:
+//
+//   LayerNorm: y = g (x - mean) / sqrt(var + eps) + b, var the biased variance
+//   RMSNorm:   y = g x / sqrt(mean of x^2 + eps) + b
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,5 +13,6 @@ at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& gain, const at::Ten
 
 /// The same from elementary operations: the specification.
 at::Tensor layer_norm_plain(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias, double eps);
+at::Tensor rms_norm_plain(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias, double eps);
 
 }  // namespace evenkeel::ops

@@ -29,7 +29,7 @@ void AdamW::update_with(const std::vector<at::Tensor>& gradients, double lr, dou
                             decay,
                             spec().beta1,
                             spec().beta2,
-                            spec().eps,
+                            epsilon(),
                             1 - std::pow(spec().beta1, t),
                             1 - std::pow(spec().beta2, t),
                             gradient_factor};
@@ -50,7 +50,7 @@ void AdamW::update_with(const std::vector<at::Tensor>& gradients, double lr, dou
 at::Tensor AdamW::preconditioner(std::size_t i) const {
   if (steps() == 0) return {};
   const double correction = 1 - std::pow(spec().beta2, static_cast<double>(steps()));
-  return quantity(kSquare, i).div(correction).sqrt_().add_(spec().eps);
+  return quantity(kSquare, i).div(correction).sqrt_().add_(epsilon());
 }
 
 at::Tensor AdamW::direction(std::size_t i) const {

@@ -25,6 +25,8 @@ class AdamW : public Optimiser {
   /// The same from these gradients instead of the parameters' own; `decay` is the share of p removed.
   void update_with(const std::vector<at::Tensor>& gradients, double lr, double decay,
                    std::vector<UpdateStats>* stats, double gradient_factor);
+  /// What stands beside sqrt(vhat).
+  virtual double epsilon() const { return spec().eps; }
 };
 
 }  // namespace evenkeel::optim

@@ -9,6 +9,7 @@
 #include "evenkeel/optim/adam.h"
 #include "evenkeel/optim/adamw.h"
 #include "evenkeel/optim/lars.h"
+#include "evenkeel/optim/radam.h"
 #include "evenkeel/optim/sgd.h"
 
 namespace evenkeel::optim {
@@ -56,6 +57,8 @@ std::unique_ptr<Optimiser> make_optimiser(std::vector<nn::Param*> params, const 
       return std::make_unique<AdamW>(std::move(params), spec);
     case OptimiserKind::kAdam:
       return std::make_unique<Adam>(std::move(params), spec);
+    case OptimiserKind::kRAdam:
+      return std::make_unique<RAdam>(std::move(params), spec);
     case OptimiserKind::kSgd:
       return std::make_unique<Sgd>(std::move(params), spec);
     case OptimiserKind::kLars:

@@ -40,11 +40,13 @@ double Schedule::after_warmup(double x) const {
       const double from = std::max(warmup_, 1.0);
       return peak_ * std::sqrt(from / std::max(x, from));
     }
-    case ScheduleKind::kCosine:
+    default:
       break;
   }
   if (steps_ <= warmup_) return peak_;
-  const double progress = std::min(1.0, (x - warmup_) / (steps_ - warmup_));
+  const double progress = std::min(1.0, (x - warmup_) / (steps_ - warmup_)), left = 1 - progress;
+  if (kind_ == ScheduleKind::kLinear) return floor_ + (peak_ - floor_) * left;
+  if (kind_ == ScheduleKind::kPolynomial) return floor_ + (peak_ - floor_) * left * left;
   return floor_ + (peak_ - floor_) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
 }
 

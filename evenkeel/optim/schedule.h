@@ -2,7 +2,8 @@
 //
 // Cosine: to an absolute floor, which does not scale with the peak (Wortsman et al. 2023, arXiv 2309.14322
 // §2). Step: one drop (Zhai et al. 2023, arXiv 2303.06296 §4). Inverse square root: Vaswani et al. 2017,
-// arXiv 1706.03762 §5.3. A pure function of the step.
+// arXiv 1706.03762 §5.3. Linear, and polynomial of power 2, to the same floor (Liu et al. 2020, arXiv
+// 2004.08249). A pure function of the step.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,8 @@ class Schedule {
 
   /// The curve at a point x in [0, T], without changes: peak x / W up to W; then cosine floor + (peak -
   /// floor) (1 + cos(pi (x - W) / (T - W))) / 2, constant peak, step peak (times step_factor from step_at
-  /// on), or inverse_sqrt peak sqrt(max(W, 1) / x).
+  /// on), inverse_sqrt peak sqrt(max(W, 1) / x), or linear and polynomial floor + (peak - floor) (1 - (x - W)
+  /// / (T - W))^p, p = 1 and 2.
   double at(double x) const;
   /// Rate of the n-th update, n in 1 ... T: at(n) in warm-up, at(n - 1) after it, so the first update is not
   /// empty and the last is not yet at the floor. While a change ends warm-up the rate is the peak until W.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "evenkeel/config/field.h"
+#include "evenkeel/spec/residual.h"
 
 namespace evenkeel {
 
@@ -24,16 +25,6 @@ struct EnumNames<ActivationKind> {
   static constexpr std::array names{std::pair{ActivationKind::kGeluTanh, "gelu_tanh"},
                                     std::pair{ActivationKind::kGeluErf, "gelu_erf"},
                                     std::pair{ActivationKind::kRelu, "relu"}};
-};
-
-/// Where the norms stand (Vaswani et al. 2017; Xiong et al. 2020, arXiv 2002.04745): pre_ln x + f(LN(x)) with
-/// a norm before the head; post_ln LN(x + f(x)); none x + f(x) and no norm anywhere, as sigma-reparam allows.
-enum class ResidualScheme { kPreLn, kPostLn, kNone };
-template <>
-struct EnumNames<ResidualScheme> {
-  static constexpr std::array names{std::pair{ResidualScheme::kPreLn, "pre_ln"},
-                                    std::pair{ResidualScheme::kPostLn, "post_ln"},
-                                    std::pair{ResidualScheme::kNone, "none"}};
 };
 
 /// One rung of a size ladder. Heads grow with the width, so the head width K = width / heads stays constant.
@@ -53,6 +44,9 @@ struct ArchSpec {
   std::optional<std::int64_t> width, depth, heads, ffn_width;
   std::int64_t context = 128;
   ResidualScheme residual = ResidualScheme::kPreLn;
+  AdminSpec admin;
+  NormType norm = NormType::kLayerNorm;
+  MatrixInit init = MatrixInit::kFanIn;
   ActivationKind activation = ActivationKind::kGeluTanh;
   bool bias = false;
   double dropout = 0;
@@ -73,17 +67,25 @@ struct ArchSpec {
           {.doc = "H, attention heads per block; must divide width into an even head width.", .min = 1});
     visit("ffn_width", self.ffn_width, {.doc = "F, hidden width of the MLP. auto: 4 * width.", .min = 1});
     visit("context", self.context, {.doc = "T, tokens per sequence.", .min = 2});
-    visit("residual", self.residual,
-          {.doc =
-               "Where the norms stand: pre_ln (before each branch, and before the head), post_ln (after each "
-               "addition) or none.",
-           .source = "arXiv 2002.04745"});
+    visit(
+        "residual", self.residual,
+        {.doc = "How branches are added and where the norms stand: pre_ln (before each branch and the head), "
+                "post_ln "
+                "(after each addition), none; or a scheme for depth (docs/guide/command_line.md).",
+         .source = "arXiv 2002.04745; spec/residual.h"});
+    visit("admin", self.admin);
+    visit("norm", self.norm,
+          {.doc = "Of the residual stream: layer_norm or rms_norm.", .source = "arXiv 1910.07467"});
+    visit("init", self.init,
+          {.doc = "Matrices inside blocks: fan_in (truncated normal, std 1 / sqrt(fan-in)) or xavier "
+                  "(uniform, Q, K "
+                  "and V as one matrix)."});
     visit("activation", self.activation,
           {.doc = "Of the MLP: gelu_tanh, gelu_erf (PyTorch's default GELU) or relu."});
     visit("bias", self.bias, {.doc = "Biases in linear layers and norms."});
     visit("dropout", self.dropout,
           {.doc = "Dropout probability after attention, MLP and embedding; 0 is off.", .min = 0, .max = 0.9});
-    visit("norm_eps", self.norm_eps, {.doc = "Epsilon inside every LayerNorm.", .min = 0});
+    visit("norm_eps", self.norm_eps, {.doc = "Epsilon inside every norm.", .min = 0});
     visit("rope_base", self.rope_base,
           {.doc = "Base of the rotary position frequencies.", .min = 1, .above_min = true});
   }

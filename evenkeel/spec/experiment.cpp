@@ -146,8 +146,7 @@ Experiment experiment_from(const Settings& settings) {
   if (e.optim.decay_form && e.optim.algorithm != OptimiserKind::kAdamW) {
     throw InputError(
         fmt::format("[optim.decay_form] = \"{}\" ({}) belongs to adamw, but [optim.algorithm] = \"{}\" ({}) "
-                    "adds decay to "
-                    "the gradient; leave one out",
+                    "has one form of decay only; leave one out",
                     enum_name(*e.optim.decay_form), origin_of(settings, "optim.decay_form"),
                     enum_name(e.optim.algorithm), origin_of(settings, "optim.algorithm")));
   }

@@ -22,6 +22,7 @@
 #include "evenkeel/runs/run_writer.h"
 #include "evenkeel/telemetry/detectors.h"
 #include "evenkeel/telemetry/recorder.h"
+#include "evenkeel/train/admin_profile.h"
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/environment.h"
 #include "evenkeel/train/evaluate.h"
@@ -81,6 +82,7 @@ class Trainer {
 
   Outcome train() {
     timer_.session(step_ > 0 ? "resume" : "start", step_, manifest_.environment);
+    if (begins_) profile();
     if (step_ == 0) record_initial_loss();
     while (step_ < e_.train.steps) {
       if (!one_step()) return finish();
@@ -101,7 +103,8 @@ class Trainer {
     for (const std::string& sentence : warnings) options_.warn(sentence);
     manifest_.environment = environment(manifest_.environment);
     manifest_.environment["ops"] = op_paths(*model_, e_.train, optimiser_->op_use());
-    if (!found) return runs::RunWriter::start(lock, manifest_);
+    begins_ = !found;
+    if (begins_) return runs::RunWriter::start(lock, manifest_);
     if (found->state.config_hash != manifest_.config_hash) {
       throw InputError(
           fmt::format("{} belongs to configuration {}, the manifest says {}; delete the checkpoint or use "
@@ -125,6 +128,18 @@ class Trainer {
   bool is_due(const std::optional<Duration>& every, std::int64_t step) const {
     const std::int64_t n = every->steps(e_.train.steps, tokens_per_step_);
     return n > 0 && step % n == 0;
+  }
+
+  /// Of schemes that start from a measurement; what it found is saved with the model.
+  void profile() {
+    if (e_.arch.residual != ResidualScheme::kAdmin || !e_.arch.admin.profiles()) return;
+    nn::Context context = pass_context(e_, 1);
+    context.training = e_.arch.admin.profile_dropout;
+    context.seed = static_cast<std::uint64_t>(e_.train.seed);
+    const at::Tensor inputs = to_device(loader_.train_batch(0)).inputs;
+    Json event{{"step", 0}, {"kind", "admin_profile"}};
+    event.update(to_json(profile_admin(*model_, e_.arch.admin.start, inputs, context)));
+    writer_.event(event);
   }
 
   double validate() {
@@ -299,6 +314,7 @@ class Trainer {
   telemetry::SpikeDetector spikes_;
   telemetry::CollapseDetector collapse_;
   std::int64_t step_ = 0;
+  bool begins_ = false;  ///< there was no checkpoint
   double l0_ = kNan, last_valid_ = kNan;
   std::deque<double> tail_losses_;
   std::optional<std::int64_t> nonfinite_step_;

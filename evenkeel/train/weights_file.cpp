@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 
@@ -15,6 +16,7 @@
 #include "evenkeel/nn/linear.h"
 #include "evenkeel/nn/weight_transform.h"
 #include "evenkeel/runs/safetensors.h"
+#include "evenkeel/train/admin_profile.h"
 #include "evenkeel/train/evaluate.h"
 #include "evenkeel/train/load_run.h"
 #include "evenkeel/train/state.h"
@@ -35,9 +37,11 @@ std::vector<nn::Param*> plain_parameters(nn::Module& model) {
   std::set<const nn::Param*> own;
   for (nn::WeightTransform* transform : transforms_of(model))
     for (const nn::Param* p : transform->parameters()) own.insert(p);
+  std::set<std::string> omegas;
+  for (const nn::Residual* sublayer : sublayers_with_omega(model)) omegas.insert(sublayer->omega_name());
   std::vector<nn::Param*> plain;
   for (nn::Param* p : model.parameters())
-    if (own.count(p) == 0) plain.push_back(p);
+    if (own.count(p) == 0 && omegas.count(p->name) == 0) plain.push_back(p);
   return plain;
 }
 
@@ -46,6 +50,19 @@ runs::TensorBytes bytes_of(const std::string& name, const at::Tensor& tensor) {
           runs::TensorType::kF32,
           tensor.sizes().vec(),
           {static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()}};
+}
+
+at::Tensor foldable_omega(const nn::Residual& sublayer) {
+  constexpr double kLeast = 1e-6;
+  const at::Tensor omega = sublayer.omega().detach();
+  const double least = omega.abs().min().item<double>();
+  if (!(least > kLeast)) {
+    throw InputError(fmt::format(
+        "{} holds a value of size {:.3g}, and every omega must be above {:g} in size to be folded "
+        "into the weights that read it; export without --fold",
+        sublayer.omega_name(), least, kLeast));
+  }
+  return omega;
 }
 
 at::Tensor tensor_of(const runs::TensorBytes& bytes, const std::filesystem::path& file) {
@@ -61,7 +78,7 @@ at::Tensor tensor_of(const runs::TensorBytes& bytes, const std::filesystem::path
 
 }  // namespace
 
-std::map<std::string, at::Tensor> folded_weights(nn::Module& model, const nn::Context& context) {
+std::map<std::string, at::Tensor> folded_weights(models::Model& model, const nn::Context& context) {
   const c10::AutoGradMode no_grad(false);
   std::map<std::string, at::Tensor> weights;
   for (const nn::Param* p : plain_parameters(model)) weights[p->name] = p->value.detach();
@@ -70,17 +87,30 @@ std::map<std::string, at::Tensor> folded_weights(nn::Module& model, const nn::Co
     for (std::size_t i = 0; i < used.size(); ++i)
       weights[transform->members()[i]->weight.name] = used[i].contiguous();
   }
+  for (const models::OmegaFold& fold : model.omega_folds()) {
+    const at::Tensor omega = foldable_omega(*fold.sublayer);
+    for (const nn::Param* p : fold.producers) weights[p->name] = weights.at(p->name) * omega;
+    for (const nn::Linear* layer : fold.readers) {
+      at::Tensor& w = weights.at(layer->weight.name);
+      w = w / omega;
+    }
+  }
   return weights;
 }
 
 Exported export_weights(const std::filesystem::path& run, std::optional<std::int64_t> step, bool fold,
                         const std::filesystem::path& file) {
   const LoadedRun loaded = load_run(run, step);
-  const auto folded = folded_weights(*loaded.model, pass_context(loaded.manifest.experiment.train));
+  ArchSpec arch = loaded.manifest.experiment.arch;
+  std::map<std::string, at::Tensor> folded;  // owns what the bytes are of
   std::vector<runs::TensorBytes> tensors;
-  if (fold)
+  if (fold) {
+    folded = folded_weights(*loaded.model, pass_context(loaded.manifest.experiment.train));
     for (const auto& [name, tensor] : folded) tensors.push_back(bytes_of(name, tensor));
-  else tensors = model_bytes(*loaded.model);
+    if (arch.residual == ResidualScheme::kAdmin) arch.residual = ResidualScheme::kPostLn;
+  } else {
+    tensors = model_bytes(*loaded.model);
+  }
   Exported result{loaded.step, tensors.size(), 0};
   for (const runs::TensorBytes& t : tensors)
     result.values += static_cast<std::int64_t>(t.data.size() / runs::tensor_type_size(t.type));
@@ -90,11 +120,11 @@ Exported export_weights(const std::filesystem::path& run, std::optional<std::int
                            {"config_hash", loaded.manifest.config_hash},
                            {"step", std::to_string(loaded.step)},
                            {"folded", fold ? "true" : "false"},
-                           {"arch", to_json(loaded.manifest.experiment.arch).dump()}});
+                           {"arch", to_json(arch).dump()}});
   return result;
 }
 
-void import_weights(const std::filesystem::path& file, nn::Module& model) {
+void import_weights(const std::filesystem::path& file, models::Model& model) {
   const c10::AutoGradMode no_grad(false);
   const runs::Safetensors given = runs::read_safetensors(file);
   std::set<std::string> left;
@@ -119,6 +149,7 @@ void import_weights(const std::filesystem::path& file, nn::Module& model) {
                     file.string(), left.size(), *left.begin()));
   }
   for (nn::WeightTransform* transform : transforms_of(model)) transform->adopt();
+  for (nn::Residual* sublayer : sublayers_with_omega(model)) sublayer->set_omega(1);
 }
 
 }  // namespace evenkeel::train

@@ -1,9 +1,10 @@
 // Weights out of a run and into one, as safetensors files that any tool reads.
 //
 // Folded weights are those of a plain model: what treatments of the weights compute (gamma / sigma W) stands
-// in the place of W, and their own parameters and state are gone. Putting plain weights into a treated model
-// makes the treatment start over from them, so that the function is that of the plain weights (gamma =
-// sigma(W)).
+// in the place of W, Admin's omegas are in the norms, matrices and embedding around them (exactly: Liu et al.
+// 2020, arXiv 2004.08249, Appendix C), which makes the model one of post_ln, and the own parameters and state
+// of both are gone. Putting plain weights into a treated model makes the treatment start over from them, so
+// that the function is that of the plain weights (gamma = sigma(W), omega = 1).
 #pragma once
 
 #include <cstdint>
@@ -14,13 +15,14 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "evenkeel/models/model.h"
 #include "evenkeel/nn/context.h"
-#include "evenkeel/nn/module.h"
 
 namespace evenkeel::train {
 
-/// Name -> tensor of the plain model that computes what `model` computes in evaluation.
-std::map<std::string, at::Tensor> folded_weights(nn::Module& model, const nn::Context& context);
+/// Name -> tensor of the plain model that computes what `model` computes in evaluation. Throws InputError
+/// when an omega is too small to be divided by, |omega| <= 1e-6.
+std::map<std::string, at::Tensor> folded_weights(models::Model& model, const nn::Context& context);
 
 struct Exported {
   std::int64_t step = 0;
@@ -35,6 +37,6 @@ Exported export_weights(const std::filesystem::path& run, std::optional<std::int
 
 /// Puts the plain weights of `file` into `model`. Throws InputError naming the tensor when one is missing,
 /// left over, or of another shape or type (fp32 and bf16 are read).
-void import_weights(const std::filesystem::path& file, nn::Module& model);
+void import_weights(const std::filesystem::path& file, models::Model& model);
 
 }  // namespace evenkeel::train

@@ -232,15 +232,46 @@ class TrainTest(unittest.TestCase):
             self.assertEqual(self.start(run).wait(), 0)
             self.assert_same_run(whole, run)
 
+    def test_admin_measures_once_and_resumes_with_what_it_found(self):
+        for omega in ("vector", "frozen"):
+            more = ["--set", "arch.residual=admin", "--set", f"arch.admin.omega={omega}"]
+            whole = self.folder / f"{omega}_whole"
+            train(whole, *more)
+            events = [e for e in records(whole / "events.jsonl") if e["kind"] == "admin_profile"]
+            self.assertEqual(len(events), 1)
+            self.assertEqual([s["site"] for s in events[0]["sublayers"]][:2], ["blocks.0.attn", "blocks.0.mlp"])
+            omegas = [s["omega"] for s in events[0]["sublayers"]]
+            self.assertEqual(omegas[0], 1)
+            self.assertEqual(sorted(omegas[1:]), omegas[1:])
+            shown = subprocess.run([EVENKEEL, "show", str(whole)], capture_output=True, text=True, check=True).stdout
+            self.assertRegex(shown, r"blocks\.0\.mlp +omega [0-9.]+, variance of the branch [0-9.]+")
+            shutil.rmtree(self.folder / "prepared", ignore_errors=True)
+            run = self.prepare(f"{omega}_killed", *more)
+            process = self.start(run)
+            wait_for_step(run, 19, process)
+            process.kill()
+            process.wait()
+            self.assertEqual(self.start(run).wait(), 0)
+            self.assert_same_run(whole, run)
+        # Folded, the same function is post_ln's.
+        run, folded, out = self.folder / "vector_whole", self.folder / "folded.safetensors", self.folder / "post"
+        subprocess.run([EVENKEEL, "export", str(run), "--fold", "-o", str(folded)], check=True, stdout=subprocess.DEVNULL)
+        settings = ["--set", "arch.residual=post_ln"]
+        subprocess.run([EVENKEEL, "import", str(folded), *SMALL, *settings, "--out", str(out)], check=True,
+                       stdout=subprocess.DEVNULL)
+        train(out, *settings)
+        loss = json.loads((run / "result.json").read_text())["final_loss"]
+        self.assertAlmostEqual(records(out / "metrics.jsonl")[0]["loss/valid/ce"], loss, delta=1e-5)
+
     def test_every_optimiser_resumes_and_trains_alike_with_any_threads_and_telemetry(self):
-        for algorithm, lr in (("adam", "0.01"), ("sgd", "0.3"), ("lars", "3.0"), ("adagrad", "0.03")):
+        for algorithm, lr in (("adam", "0.01"), ("radam", "0.01"), ("sgd", "0.3"), ("lars", "3.0"), ("adagrad", "0.03")):
             with self.subTest(algorithm=algorithm):
                 more = ["--set", f"optim.algorithm={algorithm}", "--set", f"optim.lr={lr}", "--set", "change.at=15step",
                         "--set", "change.until=25step", "--set", "change.lr_factor=0.5"]
                 whole = self.folder / f"{algorithm}_whole"
                 train(whole, *more)
                 use = ops_of(whole)
-                self.assertEqual(use["each"][algorithm]["path"], "fused" if algorithm == "adam" else "plain")
+                self.assertEqual(use["each"][algorithm]["path"], "fused" if algorithm in ("adam", "radam") else "plain")
                 self.assertTrue(use["thread_invariant"])
                 self.assertNotIn("adamw", use["each"])
                 loss = [r["loss/valid/ce"] for r in records(whole / "metrics.jsonl") if "loss/valid/ce" in r]

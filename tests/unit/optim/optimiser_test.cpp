@@ -21,8 +21,8 @@ namespace {
 
 using Numbers = std::vector<double>;
 
-constexpr OptimiserKind kAll[] = {OptimiserKind::kAdamW, OptimiserKind::kAdam, OptimiserKind::kSgd,
-                                  OptimiserKind::kLars, OptimiserKind::kAdagrad};
+constexpr OptimiserKind kAll[] = {OptimiserKind::kAdamW, OptimiserKind::kAdam, OptimiserKind::kRAdam,
+                                  OptimiserKind::kSgd,   OptimiserKind::kLars, OptimiserKind::kAdagrad};
 
 OptimSpec spec_of(OptimiserKind algorithm, double lambda) {
   OptimSpec spec;
@@ -68,6 +68,21 @@ void adam(int t, double lr, const OptimSpec& s, const Numbers& g, Numbers& p, Nu
     m[i] = s.beta1 * m[i] + (1 - s.beta1) * x;
     v[i] = s.beta2 * v[i] + (1 - s.beta2) * x * x;
     p[i] -= lr * (m[i] / (1 - std::pow(s.beta1, t))) / (std::sqrt(v[i] / (1 - std::pow(s.beta2, t))) + s.eps);
+  }
+}
+
+void radam(int t, double lr, const OptimSpec& s, const Numbers& g, Numbers& p, Numbers& m, Numbers& v) {
+  const double power = std::pow(s.beta2, t), rho = 2 / (1 - s.beta2) - 1,
+               rho_t = rho - 2 * t * power / (1 - power);
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    m[i] = s.beta1 * m[i] + (1 - s.beta1) * g[i];
+    v[i] = s.beta2 * v[i] + (1 - s.beta2) * g[i] * g[i];
+    p[i] -= lr * *s.weight_decay * p[i];
+    if (rho_t < 5) continue;
+    const double step =
+        std::sqrt((1 - power) * (rho_t - 4) / (rho - 4) * (rho_t - 2) / rho_t * rho / (rho - 2)) /
+        (1 - std::pow(s.beta1, t));
+    p[i] -= lr * step * m[i] / (std::sqrt(v[i]) + s.eps);
   }
 }
 
@@ -119,6 +134,26 @@ void expect_equal(OptimiserKind algorithm, const Naive& naive) {
 TEST(Optimiser, AdamEqualsANaiveLoop) {
   expect_equal(OptimiserKind::kAdam, adam);
 }
+TEST(Optimiser, RAdamEqualsANaiveLoop) {
+  expect_equal(OptimiserKind::kRAdam, radam);
+}
+
+// Check 15 of Admin's: five updates do nothing but decay.
+TEST(Optimiser, RAdamMovesFromTheSixthUpdateOn) {
+  for (const double beta2 : {0.98, 0.99, 0.995, 0.999}) {
+    OptimSpec spec = spec_of(OptimiserKind::kRAdam, 0);
+    spec.beta2 = beta2;
+    nn::Param param = make_param(test::random_normal({50}, 1, at::kFloat));
+    const auto optimiser = make_optimiser({&param}, spec);
+    const at::Tensor start = param.value.detach().clone();
+    for (std::uint64_t t = 1; t <= 6; ++t) {
+      param.value.mutable_grad() = test::random_normal({50}, 10 + t, at::kFloat);
+      optimiser->step(0.05);
+      EXPECT_EQ(param.value.detach().equal(start), t <= 5) << t;
+    }
+  }
+}
+
 TEST(Optimiser, SgdEqualsANaiveLoop) {
   expect_equal(OptimiserKind::kSgd, sgd);
 }
@@ -201,7 +236,8 @@ TEST(Optimiser, StatisticsAreThoseOfTheUpdate) {
       EXPECT_DOUBLE_EQ(stats[0].param_rms, ops::rms(before));
       // The difference of rounded weights carries their rounding, 6e-8 of a number of order 1.
       EXPECT_NEAR(stats[0].update_rms, ops::rms(before.sub(param.value.detach())), 1e-7);
-      if (algorithm != OptimiserKind::kAdamW) {
+      const bool decays_apart = algorithm == OptimiserKind::kAdamW || algorithm == OptimiserKind::kRAdam;
+      if (!decays_apart) {
         EXPECT_NEAR(stats[0].delta_rms, stats[0].update_rms / 0.05, 1e-6 * stats[0].delta_rms);
       }
     }
@@ -290,9 +326,10 @@ TEST(Optimiser, PreconditionerAndDirectionAreThoseOfTheLastUpdate) {
     const auto optimiser = make_optimiser({&param}, spec_of(algorithm, 0));
     EXPECT_FALSE(optimiser->preconditioner(0).defined());
     EXPECT_FALSE(optimiser->direction(0).defined());
-    const bool adam = algorithm == OptimiserKind::kAdamW || algorithm == OptimiserKind::kAdam;
+    const bool adam = algorithm == OptimiserKind::kAdamW || algorithm == OptimiserKind::kAdam ||
+                      algorithm == OptimiserKind::kRAdam;
     at::Tensor before, gradient;
-    for (std::uint64_t t = 2; t < 5; ++t) {
+    for (std::uint64_t t = 2; t < 10; ++t) {
       before = param.value.detach().clone();
       gradient = test::random_normal({50}, t);
       param.value.mutable_grad() = gradient.clone();
@@ -336,7 +373,8 @@ TEST(Optimiser, SaysWhichPathItTakes) {
     nn::Param param = make_param(at::zeros({1}));
     const nn::OpUse use = make_optimiser({&param}, spec_of(algorithm, 0))->op_use();
     EXPECT_EQ(use.op, enum_name(algorithm));
-    const bool kernel = algorithm == OptimiserKind::kAdamW || algorithm == OptimiserKind::kAdam;
+    const bool kernel = algorithm == OptimiserKind::kAdamW || algorithm == OptimiserKind::kAdam ||
+                        algorithm == OptimiserKind::kRAdam;
     EXPECT_EQ(use.path, kernel ? OpPath::kFused : OpPath::kPlain);
     EXPECT_TRUE(use.thread_invariant);
   }

@@ -75,6 +75,22 @@ TEST(Schedule, ConstantStepAndInverseSquareRoot) {
   EXPECT_DOUBLE_EQ(root.at(400), 0.05);
 }
 
+TEST(Schedule, LinearAndPolynomialEndAtTheFloor) {
+  Experiment e = of_1000_steps(ScheduleKind::kLinear);
+  e.optim.lr_floor = 0.01;
+  const Schedule linear(e);
+  e.optim.schedule = ScheduleKind::kPolynomial;
+  const Schedule square(e);
+  for (const Schedule* s : {&linear, &square}) {
+    EXPECT_DOUBLE_EQ(s->rate(50), 0.05);
+    EXPECT_DOUBLE_EQ(s->at(100), 0.1);
+    EXPECT_DOUBLE_EQ(s->at(1000), 0.01);
+  }
+  // A third of the way from 100 to 1000 two thirds are left.
+  EXPECT_NEAR(linear.at(400), 0.01 + 0.09 * 2 / 3, 1e-15);
+  EXPECT_NEAR(square.at(400), 0.01 + 0.09 * 4 / 9, 1e-15);
+}
+
 TEST(Schedule, AChangeActsOnItsUpdatesOnly) {
   Experiment e = of_1000_steps(ScheduleKind::kCosine);
   const Schedule plain(e);

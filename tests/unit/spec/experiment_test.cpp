@@ -122,7 +122,7 @@ TEST(Experiment, AutosResolveByTheDefinitions) {
 
 TEST(Experiment, DecayIsAdamWsUnlessAsked) {
   EXPECT_EQ(resolved("").optim.decay_form, DecayForm::kIndependent);
-  for (const char* algorithm : {"adam", "sgd", "lars", "adagrad"}) {
+  for (const char* algorithm : {"adam", "radam", "sgd", "lars", "adagrad"}) {
     const std::string chosen = std::string("[optim]\nalgorithm = \"") + algorithm + "\"\n";
     const Experiment e = resolved(chosen);
     EXPECT_EQ(e.optim.weight_decay, 0.0);

@@ -1,0 +1,109 @@
+#include "evenkeel/train/admin_profile.h"
+
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "evenkeel/base/error.h"
+#include "evenkeel/base/moments.h"
+
+namespace evenkeel::train {
+namespace {
+
+/// The same for any number of threads: one number after the other.
+double variance(const at::Tensor& x) {
+  const at::Tensor wide = x.detach().to(at::kDouble).contiguous();
+  Moments moments;
+  const double* values = wide.data_ptr<double>();
+  for (std::int64_t i = 0; i < wide.numel(); ++i) moments.add(values[i]);
+  return moments.non_finite > 0 ? std::nan("") : moments.variance();
+}
+
+/// "encoder." of "encoder.blocks.0.attn": sub-layers of one stack share it.
+std::string stack_of(const std::string& site) {
+  const std::size_t blocks = site.rfind("blocks.");
+  return blocks == std::string::npos ? "" : site.substr(0, blocks);
+}
+
+}  // namespace
+
+Json to_json(const AdminProfile& profile) {
+  Json sublayers = Json::array();
+  for (const AdminProfile::SubLayer& s : profile.sublayers)
+    sublayers.push_back({{"site", s.site},
+                         {"omega", s.omega},
+                         {"shortcut_variance", s.shortcut_variance},
+                         {"branch_variance", s.branch_variance}});
+  return {{"start", enum_name(profile.start)}, {"sublayers", sublayers}};
+}
+
+AdminProfiler::AdminProfiler(const std::vector<nn::Residual*>& sublayers, AdminStart start) {
+  profile_.start = start;
+  for (nn::Residual* sublayer : sublayers) sublayers_[sublayer] = sublayer;
+}
+
+void AdminProfiler::residual(const nn::Residual& at, const at::Tensor& x, const at::Tensor& f) {
+  const auto found = sublayers_.find(&at);
+  if (found == sublayers_.end()) return;
+  const std::string site = at.site(), stack = stack_of(site);
+  const bool first = squares_.find(stack) == squares_.end();
+  double& square = squares_[stack];
+  AdminProfile::SubLayer s{site, first ? 1 : std::sqrt(square), variance(x), variance(f)};
+  if (profile_.start == AdminStart::kProfile) {
+    found->second->set_omega(s.omega);
+    s.shortcut_variance *= s.omega * s.omega;
+    square = s.shortcut_variance + s.branch_variance;
+  } else {
+    square = (first ? s.shortcut_variance : square) + s.branch_variance;
+  }
+  profile_.sublayers.push_back(s);
+}
+
+std::vector<nn::Residual*> sublayers_with_omega(nn::Module& model) {
+  std::vector<nn::Residual*> found;
+  model.visit([&](nn::Module& module) {
+    auto* residual = dynamic_cast<nn::Residual*>(&module);
+    if (residual != nullptr && !residual->omega_name().empty()) found.push_back(residual);
+  });
+  return found;
+}
+
+void set_omegas(const AdminProfile& profile, const std::vector<nn::Residual*>& sublayers) {
+  if (profile.sublayers.size() != sublayers.size()) {
+    throw InputError(
+        fmt::format("Admin's profile has {} sub-layers and this model {}; measure it on a model of the same "
+                    "[arch.depth]",
+                    profile.sublayers.size(), sublayers.size()));
+  }
+  for (std::size_t i = 0; i < sublayers.size(); ++i) {
+    const AdminProfile::SubLayer& s = profile.sublayers[i];
+    if (s.site != sublayers[i]->site()) {
+      throw InputError(
+          fmt::format("Admin's profile has {} where this model has {}; measure it on a model of the "
+                      "same [arch.depth]",
+                      s.site, sublayers[i]->site()));
+    }
+    if (!(s.omega > 0 && std::isfinite(s.omega))) {
+      throw InputError(
+          fmt::format("Admin's profile gives omega = {} for {}, expected a positive number: the "
+                      "first batch has no variance there; set arch.admin.start = \"o_log_n\"",
+                      s.omega, s.site));
+    }
+    sublayers[i]->set_omega(s.omega);
+  }
+}
+
+AdminProfile profile_admin(models::Model& model, AdminStart start, const at::Tensor& inputs,
+                           nn::Context context) {
+  const c10::AutoGradMode no_grad(false);
+  const std::vector<nn::Residual*> sublayers = sublayers_with_omega(model);
+  for (nn::Residual* sublayer : sublayers) sublayer->set_omega(1);
+  AdminProfiler profiler(sublayers, start);
+  context.residuals = &profiler;
+  model.forward(inputs, context);
+  set_omegas(profiler.profile(), sublayers);
+  return profiler.profile();
+}
+
+}  // namespace evenkeel::train

@@ -1,0 +1,329 @@
+// Admin and what it is measured against, at initialisation. Numbered checks are those of Liu et al. 2020
+// (arXiv 2004.08249) as the project pinned them; ranges are theirs.
+#include "evenkeel/train/admin_profile.h"
+
+#include <ATen/TensorOperators.h>
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "evenkeel/base/error.h"
+#include "evenkeel/ops/threads.h"
+#include "evenkeel/train/build_model.h"
+#include "evenkeel/train/evaluate.h"
+#include "tests/support/encoder_stack.h"
+#include "tests/support/small_model.h"
+
+namespace evenkeel::train {
+namespace {
+
+using test::EncoderStack;
+
+double variance(const at::Tensor& x) {
+  return x.detach().to(at::kDouble).var(/*unbiased=*/false).item<double>();
+}
+
+AdminProfile measure(EncoderStack& stack, AdminStart start = AdminStart::kProfile, nn::Context context = {}) {
+  const c10::AutoGradMode no_grad(false);
+  AdminProfiler profiler(stack.sublayers(), start);
+  context.residuals = &profiler;
+  stack.streams(context);
+  set_omegas(profiler.profile(), stack.sublayers());
+  return profiler.profile();
+}
+
+/// Variances of what is added, per sub-layer, omegas included.
+struct Sums : nn::ResidualSink {
+  std::vector<double> shortcut, branch, sum;
+  void residual(const nn::Residual& at, const at::Tensor& x, const at::Tensor& f) override {
+    const at::Tensor omega = at.omega(), kept = omega.defined() ? omega * x : x;
+    shortcut.push_back(variance(kept));
+    branch.push_back(variance(f));
+    sum.push_back(variance(kept + f));
+  }
+};
+Sums sums_of(const EncoderStack& stack) {
+  const c10::AutoGradMode no_grad(false);
+  Sums sums;
+  nn::Context context;
+  context.residuals = &sums;
+  stack.streams(context);
+  return sums;
+}
+
+// Check 1: (2r / (1 + r)) (1 / (1 + r)) / (1 - p) on inputs of unit variance. The models have no dropout
+// inside the branch, so of the sheet's 0.395 with 0.1 twice only the factor of the outer one is here.
+TEST(Admin, VarianceOfTheMlpBranch) {
+  for (const auto& [ratio, dropout, expected] :
+       {std::tuple{4, 0.0, 0.320}, std::tuple{2, 0.0, 0.444}, std::tuple{4, 0.1, 0.320 / 0.9}}) {
+    const c10::AutoGradMode no_grad(false);
+    double sum = 0;
+    for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+      const EncoderStack stack(ResidualScheme::kPostLn,
+                               {.layers = 2, .width = 128, .ratio = ratio, .sentences = 8}, seed, {},
+                               dropout);
+      Sums sums;
+      nn::Context context{.training = true, .seed = seed};
+      context.residuals = &sums;
+      stack.streams(context);
+      sum += sums.branch[1] + sums.branch[3];
+    }
+    EXPECT_NEAR(sum / 12, expected, 0.015);
+  }
+}
+
+// Checks 2 and 3.
+TEST(Admin, TheProfileIsTheVarianceOfWhatTheNormsRead) {
+  for (const auto& [width, tolerance] : {std::pair{128, 0.10}, std::pair{64, 0.15}}) {
+    EncoderStack stack(ResidualScheme::kAdmin, {.layers = 18, .width = width}, 3);
+    const AdminProfile profile = measure(stack);
+    ASSERT_EQ(profile.sublayers.size(), 36u);
+    EXPECT_EQ(profile.sublayers[0].site, "blocks.0.attn");
+    EXPECT_EQ(profile.sublayers[0].omega, 1);
+    EXPECT_NEAR(profile.sublayers[0].shortcut_variance, variance(stack.x0), 1e-12);
+    const Sums sums = sums_of(stack);
+    for (std::size_t i = 0; i + 1 < 36; ++i) {
+      const double next = profile.sublayers[i + 1].omega;
+      EXPECT_NEAR(sums.sum[i] / (next * next), 1, tolerance) << i;
+      EXPECT_GT(next, profile.sublayers[i].omega) << i;
+    }
+    const double second = profile.sublayers[1].omega, last = profile.sublayers.back().omega;
+    const double growth = (last * last - second * second) / 34;
+    EXPECT_GT(growth, 0.30);
+    EXPECT_LT(growth, 0.45);
+  }
+}
+
+TEST(Admin, ThePaperFormMeasuresWithoutOmegas) {
+  const EncoderStack::Shape shape{.layers = 6, .width = 64};
+  EncoderStack stack(ResidualScheme::kAdmin, shape, 3), post(ResidualScheme::kPostLn, shape, 3);
+  const AdminProfile profile = measure(stack, AdminStart::kPaperProfile);
+  const Sums sums = sums_of(post);
+  double square = sums.shortcut[0];
+  for (std::size_t i = 0; i < 12; ++i) {
+    // The same numbers but for omega = 1 being multiplied: fp32 matrices of 64 terms.
+    EXPECT_NEAR(profile.sublayers[i].branch_variance, sums.branch[i], 1e-5);
+    if (i > 0) {
+      EXPECT_NEAR(profile.sublayers[i].omega, std::sqrt(square), 1e-5);
+    }
+    square += sums.branch[i];
+  }
+  EXPECT_EQ(profile.sublayers[0].omega, 1);
+}
+
+/// beta_ii^2, the share of a branch in the sum that it is added to.
+double share(const Sums& sums, std::size_t i) {
+  return sums.branch[i] / (sums.shortcut[i] + sums.branch[i]);
+}
+
+// Check 5, D = 256; single stacks scatter by 0.03.
+TEST(Admin, SharesOfTheBranches) {
+  const EncoderStack::Shape shape{.layers = 6, .width = 256};
+  constexpr int kSeeds = 5;
+  std::vector<double> a(12), b(12), c(12);
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    EncoderStack admin(ResidualScheme::kAdmin, shape, seed);
+    measure(admin);
+    const Sums post = sums_of(EncoderStack(ResidualScheme::kPostLn, shape, seed)),
+               pre = sums_of(EncoderStack(ResidualScheme::kPreLn, shape, seed)), of_admin = sums_of(admin);
+    for (std::size_t i = 0; i < 12; ++i) {
+      a[i] += std::sqrt(share(post, i)) / kSeeds;
+      b[i] += std::sqrt(share(pre, i)) / kSeeds;
+      c[i] += std::sqrt(share(of_admin, i)) / kSeeds;
+    }
+  }
+  for (std::size_t i = 2; i < 12; ++i) {
+    EXPECT_GT(a[i], 0.38) << i;
+    EXPECT_LT(a[i], 0.55) << i;
+    EXPECT_NEAR(b[i], c[i], 0.02) << i;
+  }
+  EXPECT_NEAR(c[11], 0.265, 0.015);
+}
+
+// Check 7: after the same norm of the embedding the function is that of pre_ln.
+TEST(Admin, ComputesWhatPreLnComputes) {
+  const c10::AutoGradMode no_grad(false);
+  for (const auto& [width, layers, least] : {std::tuple{128, 18, 0.98}, std::tuple{64, 18, 0.97}}) {
+    const EncoderStack::Shape shape{.layers = layers, .width = width};
+    EncoderStack pre(ResidualScheme::kPreLn, shape, 5), admin(ResidualScheme::kAdmin, shape, 5),
+        post(ResidualScheme::kPostLn, shape, 5);
+    const nn::Norm norm({width, NormType::kLayerNorm, 1e-5, false});
+    for (EncoderStack* stack : {&pre, &admin, &post}) {
+      const at::Tensor centred = stack->x0 - stack->x0.mean({-1}, true);
+      stack->x0 = centred / centred.square().mean({-1}, true).sqrt();
+    }
+    measure(admin);
+    const at::Tensor a = admin.output(), b = pre.output(), c = post.output();
+    const auto cosine = [](const at::Tensor& x, const at::Tensor& y) {
+      return ((x * y).sum() / (x.norm() * y.norm())).item<double>();
+    };
+    EXPECT_GT(cosine(a, b), least);
+    EXPECT_LT(cosine(c, b), 0.6);
+  }
+}
+
+/// Mean squared change of the normed stream after 1 ... 2 L sub-layers when every element of every matrix
+/// moves by +-e.
+std::vector<double> output_change(ResidualScheme scheme, const EncoderStack::Shape& shape,
+                                  std::uint64_t seed) {
+  const c10::AutoGradMode no_grad(false);
+  EncoderStack stack(scheme, shape, seed);
+  if (scheme == ResidualScheme::kAdmin) measure(stack);
+  const auto normed = [](const std::vector<at::Tensor>& streams) {
+    std::vector<at::Tensor> all;
+    for (const at::Tensor& x : streams) {
+      const at::Tensor centred = x - x.mean({-1}, true);
+      all.push_back(centred / centred.square().mean({-1}, true).sqrt());
+    }
+    return all;
+  };
+  const std::vector<at::Tensor> before = normed(stack.streams());
+  Rng rng(seed, "test/signs");
+  for (EncoderStack::Layer& layer : stack.layers())
+    for (at::Tensor* matrix : layer.all()) {
+      float* values = matrix->data_ptr<float>();
+      for (std::int64_t i = 0; i < matrix->numel(); ++i) values[i] += (rng() & 1) != 0 ? 1e-4f : -1e-4f;
+    }
+  const std::vector<at::Tensor> after = normed(stack.streams());
+  std::vector<double> change;
+  for (std::size_t n = 1; n < before.size(); ++n)
+    change.push_back((before[n] - after[n]).to(at::kDouble).square().mean().item<double>());
+  return change;
+}
+
+double exponent(const std::vector<double>& change, std::size_t from) {
+  double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0;
+  for (std::size_t i = from; i <= change.size(); ++i) {
+    const double x = std::log(static_cast<double>(i)), y = std::log(change[i - 1]);
+    n += 1;
+    sx += x;
+    sy += y;
+    sxx += x * x;
+    sxy += x * y;
+  }
+  return (n * sxy - sx * sy) / (n * sxx - sx * sx);
+}
+
+// Checks 8 and 10.
+TEST(Admin, TheOutputChangesWithTheLogarithmOfDepth) {
+  const EncoderStack::Shape shape{.layers = 50, .width = 128};
+  constexpr int kSeeds = 10;
+  std::map<ResidualScheme, std::vector<double>> change;
+  for (const ResidualScheme scheme :
+       {ResidualScheme::kPostLn, ResidualScheme::kPreLn, ResidualScheme::kAdmin}) {
+    std::vector<double>& mean = change[scheme];
+    mean.assign(100, 0);
+    for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+      const std::vector<double> one = output_change(scheme, shape, seed);
+      for (std::size_t i = 0; i < 100; ++i) mean[i] += one[i] / kSeeds;
+    }
+  }
+  const std::vector<double>&post = change[ResidualScheme::kPostLn], &pre = change[ResidualScheme::kPreLn],
+        &admin = change[ResidualScheme::kAdmin];
+  EXPECT_GT(post[9] / admin[9], 1.7);
+  EXPECT_LT(post[9] / admin[9], 2.4);
+  EXPECT_GT(post[99] / admin[99], 5);
+  EXPECT_LT(post[99] / admin[99], 11);
+  EXPECT_GT(exponent(post, 10), 0.9);
+  EXPECT_LT(exponent(post, 10), 1.25);
+  EXPECT_LT(exponent(pre, 10), 0.55);
+  EXPECT_LT(exponent(admin, 10), 0.55);
+  for (std::size_t n = 4; n <= 100; ++n) EXPECT_NEAR(admin[n - 1] / pre[n - 1], 1, 0.15) << n;
+  // beta^2 sum e^2 / s_k^2 per sub-layer, 1.3e-6 at D = 128.
+  EXPECT_NEAR(post[9] / 10 / 1.3e-6, 1, 0.2);
+}
+
+Experiment experiment(AdminOmega omega = AdminOmega::kVector) {
+  Experiment e = test::small_experiment(32, 3);
+  e.arch.residual = ResidualScheme::kAdmin;
+  e.arch.admin.omega = omega;
+  e.arch.dropout = 0.1;
+  return e;
+}
+
+TEST(Admin, AProfileOfAModelIsInItsParametersOrBuffers) {
+  for (const AdminOmega kind : {AdminOmega::kVector, AdminOmega::kFrozen, AdminOmega::kScalar}) {
+    Experiment e = experiment(kind);
+    const auto model = build_model(e);
+    nn::Context context = pass_context(e.train);
+    context.training = true;
+    const AdminProfile profile =
+        profile_admin(*model, AdminStart::kProfile, test::random_batch(e, 4, 1).first, context);
+    ASSERT_EQ(profile.sublayers.size(), 6u);
+    std::size_t found = 0;
+    const auto check = [&](const std::string& name, const at::Tensor& value) {
+      if (name.find("_omega") == std::string::npos) return;
+      EXPECT_EQ(name, profile.sublayers[found].site + "_omega");
+      EXPECT_EQ(value.numel(), kind == AdminOmega::kScalar ? 1 : 32);
+      EXPECT_TRUE(value.eq(static_cast<float>(profile.sublayers[found].omega)).all().item<bool>());
+      ++found;
+    };
+    for (const nn::Param* p : model->parameters()) {
+      check(p->name, p->value);
+      EXPECT_NE(kind == AdminOmega::kFrozen && p->name.find("_omega") != std::string::npos, true);
+    }
+    for (const nn::Buffer* b : model->buffers()) check(b->name, b->value);
+    EXPECT_EQ(found, 6u);
+    const Json json = to_json(profile);
+    EXPECT_EQ(json.at("start"), "profile");
+    EXPECT_EQ(json.at("sublayers").size(), 6u);
+  }
+}
+
+TEST(Admin, TheProfileKnowsNothingOfThreadsAndLittleOfThePath) {
+  Experiment e = experiment();
+  const auto measured = [&](OpPath path, int threads) {
+    ops::set_threads(threads);
+    e.train.ops = path;
+    const auto model = build_model(e);
+    nn::Context context = pass_context(e.train);
+    context.training = true;
+    const auto profile =
+        profile_admin(*model, AdminStart::kProfile, test::random_batch(e, 4, 1).first, context);
+    ops::set_threads(1);
+    return profile;
+  };
+  const AdminProfile one = measured(OpPath::kFused, 1), three = measured(OpPath::kFused, 3),
+                     plain = measured(OpPath::kPlain, 1);
+  EXPECT_EQ(to_json(one), to_json(three));
+  for (std::size_t i = 0; i < one.sublayers.size(); ++i)
+    EXPECT_NEAR(one.sublayers[i].omega, plain.sublayers[i].omega, 1e-5) << "two fp32 forms of each op";
+}
+
+TEST(Admin, AProfileOfAnotherDepthIsRefused) {
+  const Experiment e = experiment();
+  const auto model = build_model(e);
+  AdminProfile profile = profile_admin(*model, AdminStart::kProfile, test::random_batch(e, 2, 1).first, {});
+  const auto complaint = [&] {
+    try {
+      set_omegas(profile, sublayers_with_omega(*model));
+    } catch (const InputError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(complaint(), "");
+  profile.sublayers[2].omega = 0;
+  EXPECT_NE(complaint().find("omega = 0 for blocks.1.attn"), std::string::npos);
+  profile.sublayers.pop_back();
+  EXPECT_NE(complaint().find("has 5 sub-layers and this model 6"), std::string::npos);
+}
+
+// Check 16: DeepNorm's change at the end does not depend on depth.
+TEST(DeepNorm, TotalChangeIsThatOfAnyDepth) {
+  std::vector<double> last;
+  for (const std::int64_t layers : {10, 25, 50}) {
+    double sum = 0;
+    for (std::uint64_t seed = 1; seed <= 4; ++seed)
+      sum +=
+          std::sqrt(output_change(ResidualScheme::kDeepNorm, {.layers = layers, .width = 128}, seed).back());
+    last.push_back(sum);
+  }
+  EXPECT_NEAR(last[1] / last[0], 1, 0.2);
+  EXPECT_NEAR(last[2] / last[0], 1, 0.2);
+}
+
+}  // namespace
+}  // namespace evenkeel::train
