@@ -55,6 +55,8 @@ std::string why_no_preconditioner(const Subject& subject) {
   const auto edge = stability_edge(subject.experiment.optim);
   if (edge && edge->preconditioned && subject.step == 0)
     return name + " has no preconditioner before its first update";
+  if (subject.experiment.optim.algorithm == OptimiserKind::kRAdam)
+    return "radam rectifies its rate, so that no edge is known for it";
   return name + " has no preconditioner";
 }
 
@@ -73,7 +75,7 @@ Json measure_sharpness(const Subject& subject, const Options& options) {
               {"hessian", beside_edge(plain, own_factor, subject.lr)},
               {"preconditioned", nullptr}};
   const at::Tensor scale = inverse_root(*subject.optimiser, options.type);
-  if (scale.defined()) {
+  if (edge && scale.defined()) {
     const TopEigenvalue top =
         top_eigenvalue([&](const at::Tensor& v) { return scale * hessian.times(scale * v); }, start, lanczos);
     answer["preconditioned"] = beside_edge(top, edge->factor, subject.lr);
@@ -83,10 +85,6 @@ Json measure_sharpness(const Subject& subject, const Options& options) {
   if (edge && !edge->preconditioned) answer["ratio"] = answer["hessian"]["ratio"];
   if (edge && scale.defined()) answer["ratio"] = answer["preconditioned"]["ratio"];
   return answer;
-}
-
-std::string number_text(const Json& value) {
-  return value.is_null() ? "-" : fmt::format("{:.4g}", number_from_json(value, "answer"));
 }
 
 /// "38", of an answer's eigenvalue: its threshold is that over the learning rate.
@@ -147,6 +145,7 @@ std::optional<StabilityEdge> stability_edge(const OptimSpec& optim) {
       return StabilityEdge{true, 2};
     case OptimiserKind::kSgd:
       return StabilityEdge{false, 2 + 2 * optim.momentum};
+    case OptimiserKind::kRAdam:  // its rate has a factor of its own that changes at every step
     case OptimiserKind::kLars:
       break;
   }

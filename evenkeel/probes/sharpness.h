@@ -7,7 +7,8 @@
 //   2 / lr.
 //
 // Cohen et al. 2021 (arXiv 2103.00065) and 2022 (arXiv 2207.14484). Clipping and weight decay count nowhere;
-// for LARS, which scales every tensor by a number of its own, no edge is known.
+// no edge is known for LARS, which scales every tensor by a number of its own, and RAdam, whose rate has a
+// factor that changes with every update.
 //
 // Cost: two runs of Lanczos (lanczos.h) of one product with H (hessian.h) per iteration.
 #pragma once

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "evenkeel/data/source.h"
+#include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/optim/schedule.h"
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/load_run.h"
@@ -48,6 +49,13 @@ Subject initial_subject(const Experiment& experiment, const Options& options) {
   subject.optimiser = optim::make_optimiser(subject.model->parameters(), experiment.optim);
   complete(subject, *data::open_source(experiment.data, experiment.arch.context), options);
   return subject;
+}
+
+at::Tensor training_loss(const models::Model& model, const train::DeviceBatch& batch,
+                         const nn::Context& context) {
+  ops::LossSpec spec;
+  spec.z_coefficient = model.objective.z_coefficient;
+  return ops::cross_entropy_plain(model.forward(batch.inputs, context), batch.targets, spec).total;
 }
 
 }  // namespace evenkeel::probes

@@ -136,7 +136,7 @@ class Trainer {
     nn::Context context = pass_context(e_, 1);
     context.training = e_.arch.admin.profile_dropout;
     context.seed = static_cast<std::uint64_t>(e_.train.seed);
-    const at::Tensor inputs = to_device(loader_.train_batch(0)).inputs;
+    const at::Tensor inputs = to_device(loader_->train_batch(0)).inputs;
     Json event{{"step", 0}, {"kind", "admin_profile"}};
     event.update(to_json(profile_admin(*model_, e_.arch.admin.start, inputs, context)));
     writer_.event(event);
