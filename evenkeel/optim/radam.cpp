@@ -26,9 +26,13 @@ void RAdam::update(double lr, std::vector<UpdateStats>* stats, double gradient_f
   for (UpdateStats& s : *stats) s.delta_rms *= rectified;
 }
 
+at::Tensor RAdam::preconditioner(std::size_t i) const {
+  if (steps() == 0 || rectification() == 0) return {};
+  return AdamW::preconditioner(i).div(rectification());
+}
+
 at::Tensor RAdam::direction(std::size_t i) const {
-  const at::Tensor delta = AdamW::direction(i);
-  return delta.defined() ? delta.mul(rectification()) : delta;
+  return preconditioner(i).defined() ? AdamW::direction(i) : at::Tensor();
 }
 
 nn::OpUse RAdam::op_use() const {

@@ -17,6 +17,8 @@ namespace evenkeel::optim {
 class RAdam : public AdamW {
  public:
   using AdamW::AdamW;
+  /// (sqrt(vhat) + eps) / r_t; undefined while r_t is 0, like direction().
+  at::Tensor preconditioner(std::size_t i) const override;
   at::Tensor direction(std::size_t i) const override;
   nn::OpUse op_use() const override;
 

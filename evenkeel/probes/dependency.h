@@ -8,10 +8,10 @@
 //   beta_ij = sqrt(Var[C_ij] / Var[x_i]),    dependency_i = Var[f_i] / Var[omega_i x_{i-1} + f_i]
 //
 // beta_ij is the weight of the unit-variance branch output a_j in the stream scaled to unit variance (j = 0:
-// the embedding), sum_j beta_ij^2 is 1 but for covariances between branches, and beta_ii^2 equals the
-// dependency where nothing or only a norm with gain 1 and no centring of f follows. Var is the population
-// variance over all values of a tensor. Liu, Liu, Gao, Chen & Han 2020 (arXiv 2004.08249) §4; for Post-LN
-// beta_ii^2 = v / (1 + v), for Pre-LN and Admin v_i / (Var[x_0] + sum_{j<=i} v_j) with v = Var[f].
+// the embedding), and sum_j beta_ij^2 is 1 but for covariances between branches. beta_ii^2 is the dependency
+// where no norm follows, and nearly so under a norm with gain 1. Var is the population variance over all
+// values of a tensor. Liu, Liu, Gao, Chen & Han 2020 (arXiv 2004.08249); at initialisation beta_ii^2 is about
+// v / (1 + v) for Post-LN, v_i / (Var[x_0] + sum_{j<=i} v_j) for Pre-LN and Admin, v = Var[f].
 //
 // All schemes of spec/residual.h are sums of this kind, so none is refused. Cost: one forward pass and, for n
 // sub-layers, about n^2 / 2 passes over an [N, D] tensor; memory n such tensors.

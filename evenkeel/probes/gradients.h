@@ -10,7 +10,7 @@
 // that the optimiser went last (Delta of optimiser.h, without the learning rate). Only ratios within one
 // answer mean something; `relative` has them to the largest of the matrices inside blocks.
 //
-// Liu, Liu, Gao, Chen & Han 2020 (arXiv 2004.08249) §3: the Post-LN decoder's gradient vanishes at
+// Liu, Liu, Gao, Chen & Han 2020 (arXiv 2004.08249): the Post-LN decoder's gradient vanishes at
 // cross-attention by 1 / (1 + Var[f]) each; gradients stay unequal where training succeeds, and Adam's
 // updates are nearly equal while those of SGD, whose direction is the gradient's, are not.
 //

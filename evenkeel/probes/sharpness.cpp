@@ -55,8 +55,6 @@ std::string why_no_preconditioner(const Subject& subject) {
   const auto edge = stability_edge(subject.experiment.optim);
   if (edge && edge->preconditioned && subject.step == 0)
     return name + " has no preconditioner before its first update";
-  if (subject.experiment.optim.algorithm == OptimiserKind::kRAdam)
-    return "radam rectifies its rate, so that no edge is known for it";
   return name + " has no preconditioner";
 }
 
@@ -75,7 +73,7 @@ Json measure_sharpness(const Subject& subject, const Options& options) {
               {"hessian", beside_edge(plain, own_factor, subject.lr)},
               {"preconditioned", nullptr}};
   const at::Tensor scale = inverse_root(*subject.optimiser, options.type);
-  if (edge && scale.defined()) {
+  if (scale.defined()) {
     const TopEigenvalue top =
         top_eigenvalue([&](const at::Tensor& v) { return scale * hessian.times(scale * v); }, start, lanczos);
     answer["preconditioned"] = beside_edge(top, edge->factor, subject.lr);
@@ -140,12 +138,12 @@ std::optional<StabilityEdge> stability_edge(const OptimSpec& optim) {
   switch (optim.algorithm) {
     case OptimiserKind::kAdamW:
     case OptimiserKind::kAdam:
+    case OptimiserKind::kRAdam:
       return StabilityEdge{true, (2 + 2 * optim.beta1) / (1 - optim.beta1)};
     case OptimiserKind::kAdagrad:
       return StabilityEdge{true, 2};
     case OptimiserKind::kSgd:
       return StabilityEdge{false, 2 + 2 * optim.momentum};
-    case OptimiserKind::kRAdam:  // its rate has a factor of its own that changes at every step
     case OptimiserKind::kLars:
       break;
   }

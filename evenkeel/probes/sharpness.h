@@ -3,12 +3,11 @@
 //
 //   Gradient descent at rate lr is unstable along eigenvectors of H beyond 2 / lr; with heavy-ball momentum
 //   mu beyond (2 + 2 mu) / lr. Adam follows P^-1/2 H P^-1/2 with P = diag(sqrt(vhat) + eps), and is unstable
-//   beyond (2 + 2 beta1) / ((1 - beta1) lr), 38 / lr at beta1 = 0.9; Adagrad the same with its own P and
-//   2 / lr.
+//   beyond (2 + 2 beta1) / ((1 - beta1) lr), 38 / lr at beta1 = 0.9; RAdam the same with P / r_t, Adagrad
+//   with its own P and 2 / lr.
 //
 // Cohen et al. 2021 (arXiv 2103.00065) and 2022 (arXiv 2207.14484). Clipping and weight decay count nowhere;
-// no edge is known for LARS, which scales every tensor by a number of its own, and RAdam, whose rate has a
-// factor that changes with every update.
+// for LARS, which scales every tensor by a number of its own, no edge is known.
 //
 // Cost: two runs of Lanczos (lanczos.h) of one product with H (hessian.h) per iteration.
 #pragma once

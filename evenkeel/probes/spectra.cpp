@@ -79,7 +79,7 @@ Json measure_spectra(const Subject& subject, const Options& options) {
     }
     attention.push_back({{"site", spectrum.products[layer].site}, {"heads", heads}});
   }
-  return {{"matrices", matrices_json(spectrum, train::folded_weights(*subject.model, subject.context))},
+  return {{"matrices", matrices_json(spectrum, train::treated_weights(*subject.model, subject.context))},
           {"attention", attention}};
 }
 

@@ -5,6 +5,7 @@
 #include "evenkeel/data/source.h"
 #include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/optim/schedule.h"
+#include "evenkeel/train/admin_profile.h"
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/load_run.h"
 
@@ -47,7 +48,13 @@ Subject initial_subject(const Experiment& experiment, const Options& options) {
   subject.config_hash = config_hash(experiment);
   subject.model = train::build_model(experiment);
   subject.optimiser = optim::make_optimiser(subject.model->parameters(), experiment.optim);
-  complete(subject, *data::open_source(experiment.data, experiment.arch.context), options);
+  const auto source = data::open_source(experiment.data, experiment.arch.context);
+  // What a run measures before its first step, on its own first batch.
+  const auto loader =
+      source->loader({experiment.arch.context, experiment.train.batch, experiment.data.batch_tokens,
+                      static_cast<std::uint64_t>(experiment.train.seed)});
+  train::profile_if_asked(experiment, *subject.model, train::to_device(loader->train_batch(0)).inputs);
+  complete(subject, *source, options);
   return subject;
 }
 

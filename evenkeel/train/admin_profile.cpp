@@ -7,6 +7,7 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/moments.h"
+#include "evenkeel/train/evaluate.h"
 
 namespace evenkeel::train {
 namespace {
@@ -104,6 +105,16 @@ AdminProfile profile_admin(models::Model& model, AdminStart start, const at::Ten
   model.forward(inputs, context);
   set_omegas(profiler.profile(), sublayers);
   return profiler.profile();
+}
+
+std::optional<AdminProfile> profile_if_asked(const Experiment& experiment, models::Model& model,
+                                             const at::Tensor& first_inputs) {
+  const AdminSpec& admin = experiment.arch.admin;
+  if (experiment.arch.residual != ResidualScheme::kAdmin || !admin.profiles()) return std::nullopt;
+  nn::Context context = pass_context(experiment, 1);
+  context.training = admin.profile_dropout;
+  context.seed = static_cast<std::uint64_t>(experiment.train.seed);
+  return profile_admin(model, admin.start, first_inputs, context);
 }
 
 }  // namespace evenkeel::train

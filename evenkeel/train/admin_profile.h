@@ -16,12 +16,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "evenkeel/base/json.h"
 #include "evenkeel/models/model.h"
 #include "evenkeel/nn/residual.h"
+#include "evenkeel/spec/experiment.h"
 
 namespace evenkeel::train {
 
@@ -62,5 +64,10 @@ void set_omegas(const AdminProfile& profile, const std::vector<nn::Residual*>& s
 /// Measures on `inputs` [B, T] ids in `context` (whose `training` decides on dropout) and sets the omegas.
 AdminProfile profile_admin(models::Model& model, AdminStart start, const at::Tensor& inputs,
                            nn::Context context);
+
+/// What training does before anything else where the scheme starts from a measurement: on the first batch, as
+/// `experiment` says. Nothing, and no profile, with other schemes.
+std::optional<AdminProfile> profile_if_asked(const Experiment& experiment, models::Model& model,
+                                             const at::Tensor& first_inputs);
 
 }  // namespace evenkeel::train

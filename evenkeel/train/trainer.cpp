@@ -132,13 +132,10 @@ class Trainer {
 
   /// Of schemes that start from a measurement; what it found is saved with the model.
   void profile() {
-    if (e_.arch.residual != ResidualScheme::kAdmin || !e_.arch.admin.profiles()) return;
-    nn::Context context = pass_context(e_, 1);
-    context.training = e_.arch.admin.profile_dropout;
-    context.seed = static_cast<std::uint64_t>(e_.train.seed);
-    const at::Tensor inputs = to_device(loader_->train_batch(0)).inputs;
+    const auto found = profile_if_asked(e_, *model_, to_device(loader_->train_batch(0)).inputs);
+    if (!found) return;
     Json event{{"step", 0}, {"kind", "admin_profile"}};
-    event.update(to_json(profile_admin(*model_, e_.arch.admin.start, inputs, context)));
+    event.update(to_json(*found));
     writer_.event(event);
   }
 

@@ -32,16 +32,23 @@ std::vector<nn::WeightTransform*> transforms_of(nn::Module& model) {
   return all;
 }
 
-/// The parameters that a plain model has too.
-std::vector<nn::Param*> plain_parameters(nn::Module& model) {
+/// The parameters that are not those of treatments of the weights.
+std::vector<nn::Param*> untreated_parameters(nn::Module& model) {
   std::set<const nn::Param*> own;
   for (nn::WeightTransform* transform : transforms_of(model))
     for (const nn::Param* p : transform->parameters()) own.insert(p);
+  std::vector<nn::Param*> all;
+  for (nn::Param* p : model.parameters())
+    if (own.count(p) == 0) all.push_back(p);
+  return all;
+}
+
+/// The parameters that a plain model has too.
+std::vector<nn::Param*> plain_parameters(nn::Module& model) {
   std::set<std::string> omegas;
   for (const nn::Residual* sublayer : sublayers_with_omega(model)) omegas.insert(sublayer->omega_name());
-  std::vector<nn::Param*> plain;
-  for (nn::Param* p : model.parameters())
-    if (own.count(p) == 0 && omegas.count(p->name) == 0) plain.push_back(p);
+  std::vector<nn::Param*> plain = untreated_parameters(model);
+  std::erase_if(plain, [&](const nn::Param* p) { return omegas.count(p->name) > 0; });
   return plain;
 }
 
@@ -78,17 +85,24 @@ at::Tensor tensor_of(const runs::TensorBytes& bytes, const std::filesystem::path
 
 }  // namespace
 
-std::map<std::string, at::Tensor> folded_weights(models::Model& model, const nn::Context& context) {
+std::map<std::string, at::Tensor> treated_weights(nn::Module& model, const nn::Context& context) {
   const c10::AutoGradMode no_grad(false);
   std::map<std::string, at::Tensor> weights;
-  for (const nn::Param* p : plain_parameters(model)) weights[p->name] = p->value.detach();
+  for (const nn::Param* p : untreated_parameters(model)) weights[p->name] = p->value.detach();
   for (const nn::WeightTransform* transform : transforms_of(model)) {
     const std::vector<at::Tensor> used = transform->forward(context);
     for (std::size_t i = 0; i < used.size(); ++i)
       weights[transform->members()[i]->weight.name] = used[i].contiguous();
   }
+  return weights;
+}
+
+std::map<std::string, at::Tensor> folded_weights(models::Model& model, const nn::Context& context) {
+  const c10::AutoGradMode no_grad(false);
+  std::map<std::string, at::Tensor> weights = treated_weights(model, context);
   for (const models::OmegaFold& fold : model.omega_folds()) {
     const at::Tensor omega = foldable_omega(*fold.sublayer);
+    weights.erase(fold.sublayer->omega_name());
     for (const nn::Param* p : fold.producers) weights[p->name] = weights.at(p->name) * omega;
     for (const nn::Linear* layer : fold.readers) {
       at::Tensor& w = weights.at(layer->weight.name);

@@ -20,6 +20,10 @@
 
 namespace evenkeel::train {
 
+/// Name -> tensor in use: what treatments of the weights make of them, without their own parameters; omegas
+/// and what else a residual scheme has stay as they are.
+std::map<std::string, at::Tensor> treated_weights(nn::Module& model, const nn::Context& context);
+
 /// Name -> tensor of the plain model that computes what `model` computes in evaluation. Throws InputError
 /// when an omega is too small to be divided by, |omega| <= 1e-6.
 std::map<std::string, at::Tensor> folded_weights(models::Model& model, const nn::Context& context);

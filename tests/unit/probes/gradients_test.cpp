@@ -149,9 +149,8 @@ TEST(Gradients, VanishInAPostLnDecoderAtCrossAttention) {
     EXPECT_GT(post.gain[BranchKind::kMlp], 0.95);
     EXPECT_LT(post.gain[BranchKind::kMlp], 1.08);
     const DecoderGains pre = decoder_gains(ResidualScheme::kPreLn, 8, seed);
-    printf("%.3f %.3f %.3f; %.3f\n", post.gain[BranchKind::kSelfAttention],
-           post.gain[BranchKind::kCrossAttention], post.gain[BranchKind::kMlp], expected);
-    EXPECT_LT(post.first_over_last, 0.1) << "0.7^2 or less per layer";
+    // Through seven layers, each of which may lose as little as the range above allows.
+    EXPECT_LT(post.first_over_last, std::pow(1.15 * expected, 7));
     EXPECT_GT(pre.first_over_last, 1);
   }
 }
