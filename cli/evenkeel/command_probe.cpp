@@ -18,9 +18,12 @@ namespace fs = std::filesystem;
 
 constexpr const char* kExamples =
     "PROBE is one of\n"
-    "  sharpness  largest eigenvalue of the Hessian of the training loss, plain and as Adam follows it,\n"
-    "             beside the edge of stability (2/lr; 38/lr at beta1 0.9)\n"
-    "  spectra    sigma and stable rank of every matrix, sigma(W_Q W_K^T) and entropy slack of every head\n"
+    "  sharpness      largest eigenvalue of the Hessian of the training loss, plain and as Adam follows it,\n"
+    "                 beside the edge of stability (2/lr; 38/lr at beta1 0.9)\n"
+    "  spectra        sigma and stable rank of every matrix, sigma(W_Q W_K^T) and entropy slack per head\n"
+    "  dependency     share of every branch in the residual stream after every sub-layer\n"
+    "  output-change  change of that stream when all matrices move a little: the curve over depth\n"
+    "  gradients      gradients at every sub-layer and of every matrix, beside the optimiser's updates\n"
     "A run's newest checkpoint is looked at, or those of --step; of a study file the model at\n"
     "initialisation. Nothing is written to a run.\n"
     "Examples:\n"
@@ -28,12 +31,14 @@ constexpr const char* kExamples =
     "  evenkeel probe sharpness runs/s --step all --json > sharpness.json\n"
     "  evenkeel predictors runs/s --sharpness sharpness.json\n"
     "  evenkeel probe spectra study.toml --set interventions.sigma_reparam=on\n"
+    "  evenkeel probe output-change --set arch.depth=50 --set arch.residual=admin --seeds 10\n"
     "docs/formats/probe.md says what every number is.";
 
 struct Arguments {
-  std::string probe, step, precision = "double";
+  std::string probe, step, precision = "double", change = "random";
   std::vector<std::string> what, sets;
-  std::int64_t batch = 8, iterations = 40, threads = 0;
+  std::int64_t batch = 8, iterations = 40, threads = 0, seeds = 1;
+  double size = 0;
   bool json = false;
 };
 
@@ -79,7 +84,8 @@ bool names_no_run(const Arguments& args) {
 
 void add_probe(CLI::App& app, int&) {
   auto args = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("probe", "Look into a model: sharpness, spectra");
+  CLI::App* command = app.add_subcommand(
+      "probe", "Look into a model: sharpness, spectra, dependency, output change, gradients");
   command->add_option("PROBE", args->probe, "Which probe, below")->required();
   command->add_option("WHAT", args->what, "Folders of runs or sweeps, or a study file (TOML)");
   command->add_option("--step", args->step, "Checkpoint of this step, or all of them (the newest)")
@@ -88,6 +94,15 @@ void add_probe(CLI::App& app, int&) {
       ->type_name("N")
       ->check(CLI::Range(1, 1 << 20));
   command->add_option("--iterations", args->iterations, "Of Lanczos in sharpness, at most (40)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 10000));
+  command->add_option("--change", args->change, "In output-change: random or gradient, the sign (random)")
+      ->type_name("SIGN")
+      ->check(CLI::IsMember({"random", "gradient"}));
+  command->add_option("--size", args->size, "Of that change (1e-4 random, 1e-6 gradient)")
+      ->type_name("X")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--seeds", args->seeds, "Random changes to average over (1)")
       ->type_name("N")
       ->check(CLI::Range(1, 10000));
   command->add_option("--precision", args->precision, "double or fp32 (double)")
@@ -108,10 +123,16 @@ void add_probe(CLI::App& app, int&) {
       throw InputError(fmt::format("--step must be a number of updates or \"all\", got \"{}\"", args->step));
     if (args->what.empty() && args->sets.empty())
       throw InputError("probe needs something to look into: folders of runs, a study file or --set");
+    if (args->change == "gradient" && args->seeds > 1)
+      throw InputError(
+          "--seeds is for random changes, and the gradient's sign is one; leave one of them out");
     std::vector<std::string> words{"probe",        args->probe,
                                    "--batch",      std::to_string(args->batch),
                                    "--iterations", std::to_string(args->iterations),
-                                   "--precision",  args->precision};
+                                   "--precision",  args->precision,
+                                   "--change",     args->change,
+                                   "--seeds",      std::to_string(args->seeds)};
+    if (args->size > 0) words.insert(words.end(), {"--size", fmt::format("{}", args->size)});
     if (args->json) words.push_back("--json");
     if (names_no_run(*args)) probe_initial(*args, std::move(words));
     probe_runs(*args, std::move(words));

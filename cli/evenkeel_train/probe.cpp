@@ -105,6 +105,9 @@ void add_probe(CLI::App& command, ProbeArguments& arguments) {
   command.add_option("--batch", arguments.batch);
   command.add_option("--iterations", arguments.iterations);
   command.add_option("--precision", arguments.precision);
+  command.add_option("--change", arguments.change);
+  command.add_option("--size", arguments.size);
+  command.add_option("--seeds", arguments.seeds);
   command.add_option("--threads", arguments.threads);
   command.add_flag("--json", arguments.json);
 }
@@ -114,8 +117,13 @@ int probe(const ProbeArguments& arguments) {
   kernels::check_isa_setting();
   ops::keep_freed_memory();
   ops::set_threads(static_cast<int>(arguments.threads));
-  const probes::Options options{arguments.batch, arguments.iterations,
-                                arguments.precision == "double" ? at::kDouble : at::kFloat};
+  const probes::Options options{.batch = arguments.batch,
+                                .iterations = arguments.iterations,
+                                .type = arguments.precision == "double" ? at::kDouble : at::kFloat,
+                                .change = arguments.change == "random" ? probes::MatrixChange::kRandom
+                                                                       : probes::MatrixChange::kGradient,
+                                .size = arguments.size,
+                                .seeds = arguments.seeds};
   std::vector<Json> answers;
   JsonList list;
   const auto keep = [&](const Json& run, const probes::Subject& subject) {

@@ -16,8 +16,9 @@ struct ProbeArguments {
   std::string step;                  ///< "" the newest checkpoint, "all", or a number
   std::string experiment;            ///< resolved, as JSON, in place of folders: the model at initialisation
   std::int64_t batch = 8, threads = 1;
-  int iterations = 40;
-  std::string precision = "double";
+  int iterations = 40, seeds = 1;
+  std::optional<double> size;
+  std::string precision = "double", change = "random";
   bool json = false;
 };
 

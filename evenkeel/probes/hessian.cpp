@@ -5,7 +5,7 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "evenkeel/ops/cross_entropy.h"
+#include "evenkeel/probes/subject.h"
 
 namespace evenkeel::probes {
 
@@ -15,9 +15,7 @@ Hessian::Hessian(models::Model& model, const train::DeviceBatch& batch, const nn
     parameters_.push_back(param->value);
     size_ += param->value.numel();
   }
-  ops::LossSpec spec;
-  spec.z_coefficient = model.objective.z_coefficient;
-  const at::Tensor loss = ops::cross_entropy_plain(model.forward(batch, context), batch.targets, spec).total;
+  const at::Tensor loss = training_loss(model, batch, context);
   loss_ = loss.item<double>();
   gradient_ = torch::autograd::grad({loss}, parameters_, {}, true, true, true);
 }

@@ -3,13 +3,17 @@
 #include <fmt/format.h>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/probes/dependency.h"
+#include "evenkeel/probes/gradients.h"
+#include "evenkeel/probes/output_change.h"
 #include "evenkeel/probes/sharpness.h"
 #include "evenkeel/probes/spectra.h"
 
 namespace evenkeel::probes {
 
 const std::vector<Probe>& all() {
-  static const std::vector<Probe> probes{sharpness_probe(), spectra_probe()};
+  static const std::vector<Probe> probes{sharpness_probe(), spectra_probe(), dependency_probe(),
+                                         output_change_probe(), gradients_probe()};
   return probes;
 }
 
@@ -39,6 +43,10 @@ std::string subject_text(const Json& answer) {
   if (answer.at("run").is_null()) return "at initialisation";
   return fmt::format("{}, step {}", answer.at("run").get<std::string>(),
                      answer.at("step").get<std::int64_t>());
+}
+
+std::string number_text(const Json& value, const char* form) {
+  return value.is_null() ? "-" : fmt::format(fmt::runtime(form), number_from_json(value, "answer"));
 }
 
 }  // namespace evenkeel::probes

@@ -41,5 +41,7 @@ Json measure(const Probe& probe, const Json& run, const Subject& subject, const 
 
 /// "runs/a, step 75" or "at initialisation", of an answer.
 std::string subject_text(const Json& answer);
+/// A number of an answer; "-" for null.
+std::string number_text(const Json& value, const char* form = "{:.4g}");
 
 }  // namespace evenkeel::probes

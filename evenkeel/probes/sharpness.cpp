@@ -85,11 +85,7 @@ Json measure_sharpness(const Subject& subject, const Options& options) {
   return answer;
 }
 
-std::string number_text(const Json& value) {
-  return value.is_null() ? "-" : fmt::format("{:.4g}", number_from_json(value, "answer"));
-}
-
-/// "38 / lr", of an answer's eigenvalue: its threshold is that over the learning rate.
+/// "38 / lr", of an answer\'s eigenvalue: its threshold is that over the learning rate.
 std::string factor_text(const Json& answer, const char* which) {
   const double lr = number_from_json(answer.at("lr"), "answer");
   if (!(lr > 0)) return "none at learning rate 0";

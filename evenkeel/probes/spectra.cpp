@@ -83,10 +83,6 @@ Json measure_spectra(const Subject& subject, const Options& options) {
           {"attention", attention}};
 }
 
-std::string number_text(const Json& value, const char* form = "{:.4g}") {
-  return value.is_null() ? "-" : fmt::format(fmt::runtime(form), number_from_json(value, "answer"));
-}
-
 Description describe_spectra(const std::vector<Json>& answers) {
   Description description;
   for (const Json& answer : answers) {

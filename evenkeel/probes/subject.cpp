@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "evenkeel/data/source.h"
+#include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/optim/schedule.h"
 #include "evenkeel/train/admin_profile.h"
 #include "evenkeel/train/build_model.h"
@@ -56,6 +57,14 @@ Subject initial_subject(const Experiment& experiment, const Options& options) {
   train::profile_if_asked(experiment, *subject.model, train::to_device(loader->train_batch(0)));
   complete(subject, *source, options);
   return subject;
+}
+
+at::Tensor training_loss(const models::Model& model, const train::DeviceBatch& batch,
+                         const nn::Context& context) {
+  ops::LossSpec spec;
+  spec.z_coefficient = model.objective.z_coefficient;
+  spec.label_smoothing = model.objective.label_smoothing;
+  return ops::cross_entropy_plain(model.forward(batch, context), batch.targets, spec).total;
 }
 
 }  // namespace evenkeel::probes

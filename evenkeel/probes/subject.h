@@ -19,10 +19,16 @@
 
 namespace evenkeel::probes {
 
+/// How output-change moves the matrices: by a seeded random sign, or against the gradient's.
+enum class MatrixChange { kRandom, kGradient };
+
 struct Options {
   std::int64_t batch = 8;             ///< sequences
   int iterations = 40;                ///< at most, of Lanczos
   at::ScalarType type = at::kDouble;  ///< of the model and all that is computed: kDouble or kFloat
+  MatrixChange change = MatrixChange::kRandom;
+  std::optional<double> size;  ///< of that change per value; 1e-4 random, 1e-6 gradient
+  int seeds = 1;               ///< random changes to average over
 };
 
 struct Subject {
@@ -47,5 +53,10 @@ Subject load_subject(const std::filesystem::path& run, std::optional<std::int64_
 
 /// The model at initialisation. `experiment` resolved.
 Subject initial_subject(const Experiment& experiment, const Options& options);
+
+/// Cross-entropy plus z-loss on `batch`, nats per token: a scalar in the type of the parameters. `context`
+/// with plain ops.
+at::Tensor training_loss(const models::Model& model, const train::DeviceBatch& batch,
+                         const nn::Context& context);
 
 }  // namespace evenkeel::probes

@@ -112,14 +112,66 @@ class Probe(ProgramTest):
                 self.assertFalse(head["bound_violated"])
                 self.assertGreater(head["entropy_slack"], 0)
 
+    def test_dependency_of_a_run_and_of_a_deep_model_at_initialisation(self):
+        before = contents(self.path("s"))
+        answer, = self.answers("dependency", self.run_a)
+        self.assertEqual(contents(self.path("s")), before)
+        stack, = answer["dependency"]["stacks"]
+        self.assertEqual((answer["dependency"]["scheme"], stack["stack"]), ("pre_ln", "blocks"))
+        self.assertEqual([s["site"] for s in stack["sublayers"]],
+                         ["blocks.0.attn", "blocks.0.mlp", "blocks.1.attn", "blocks.1.mlp"])
+        self.assertEqual([len(s["beta"]) for s in stack["sublayers"]], [2, 3, 4, 5])
+        for s in stack["sublayers"]:
+            self.assertAlmostEqual(s["sum_of_squares"], sum(b * b for b in s["beta"]))
+            # Without a norm after adding.
+            self.assertAlmostEqual(s["beta"][-1] ** 2, s["dependency"])
+        text = self.evenkeel("probe", "dependency", "--set", "arch.depth=20", "--set", "arch.width=16", "--set",
+                             "arch.heads=2", "--set", "arch.residual=post_ln", "--set", "arch.context=32")[0]
+        self.assertIn("blocks.19.mlp", text)
+        self.assertIn("...", text)
+
+    def test_output_change_of_depth(self):
+        self.write("study.toml", STUDY)
+        deep = ["study.toml", "--set", "arch.depth=6", "--set", "arch.residual=admin", "--set", "arch.admin.start=o_log_n"]
+        random, = self.answers("output-change", *deep, "--seeds", "2")
+        random = random["output-change"]
+        self.assertEqual((random["change"], random["size"], random["seeds"], random["matrices"]), ("random", 1e-4, 2, 36))
+        stack, = random["stacks"]
+        self.assertEqual(len(stack["sublayers"]), 12)
+        self.assertGreater(stack["output"], stack["sublayers"][0]["change"])
+        self.assertGreater(stack["growth"]["exponent"], 0)
+        gradient, = self.answers("output-change", self.run_a, "--change", "gradient", "--size", "2e-6")
+        self.assertEqual((gradient["output-change"]["change"], gradient["output-change"]["size"]), ("gradient", 2e-6))
+        self.assertIn("10 sub-layers", gradient["output-change"]["stacks"][0]["why"])
+        self.assertIn("leave one of them out", self.refusal("output-change", self.run_a, "--change", "gradient", "--seeds", "2"))
+
+    def test_gradients_beside_updates(self):
+        answer, = self.answers("gradients", self.run_a)
+        gradients = answer["gradients"]
+        self.assertEqual(len(gradients["matrices"]), 2 * 6 + 2)
+        inside = [m for m in gradients["matrices"] if m["in_block"]]
+        for key in ("gradient", "direction"):
+            self.assertEqual(max(m["relative_" + key] for m in inside), 1)
+            self.assertGreater(min(m["relative_" + key] for m in inside), 0)
+        self.assertGreater(gradients["stacks"][0]["sublayers"][0]["at_input"], 0)
+        self.write("study.toml", STUDY)
+        fresh, = self.answers("gradients", "study.toml")
+        self.assertEqual({m["why"] for m in fresh["gradients"]["matrices"]}, {"no update was made yet"})
+        self.assertIn("has no residual sub-layers", self.refusal("gradients", "study.toml", "--set", "arch.depth=0"))
+
     def test_tables_fit_a_terminal(self):
-        for words in (["sharpness", "s", "--step", "all"], ["spectra", self.run_a]):
-            table = self.evenkeel("probe", *words)[0].split("\n\n")[0]
-            self.assertLessEqual(max(map(len, table.splitlines())), 100, table)
+        self.write("study.toml", STUDY)
+        deep = ["study.toml", "--set", "arch.depth=6"]  # the largest whole matrix
+        for words in (["sharpness", "s", "--step", "all"], ["spectra", self.run_a], ["dependency", *deep],
+                      ["output-change", *deep], ["gradients", self.run_a]):
+            tables = self.evenkeel("probe", *words)[0].split("\n\n")
+            for table in tables if words[0] == "dependency" else tables[:1]:
+                if "\n" in table.strip():
+                    self.assertLessEqual(max(map(len, table.splitlines())), 100, table)
 
     def test_wrong_input(self):
         self.write("study.toml", STUDY)
-        self.assertIn('no probe "sharp"; there are sharpness, spectra', self.refusal("sharp", self.run_a))
+        self.assertIn('no probe "sharp"; there are sharpness, spectra, dependency, output-change, gradients', self.refusal("sharp", self.run_a))
         self.assertIn('"newest"', self.refusal("sharpness", self.run_a, "--step", "newest"))
         self.assertIn("holds no checkpoint of step 7, only step00000006, step00000012",
                       self.refusal("sharpness", self.run_a, "--step", "7"))

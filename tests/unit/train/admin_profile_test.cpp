@@ -1,5 +1,6 @@
 // Admin and what it is measured against, at initialisation. Numbered checks are those of Liu et al. 2020
-// (arXiv 2004.08249) as the project pinned them; ranges are theirs.
+// (arXiv 2004.08249) as the project pinned them; ranges are theirs. Those on shares and on output change are
+// with their probes.
 #include "evenkeel/train/admin_profile.h"
 
 #include <ATen/TensorOperators.h>
@@ -7,7 +8,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <map>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/ops/threads.h"
@@ -113,35 +113,6 @@ TEST(Admin, ThePaperFormMeasuresWithoutOmegas) {
   EXPECT_EQ(profile.sublayers[0].omega, 1);
 }
 
-/// beta_ii^2, the share of a branch in the sum that it is added to.
-double share(const Sums& sums, std::size_t i) {
-  return sums.branch[i] / (sums.shortcut[i] + sums.branch[i]);
-}
-
-// Check 5, D = 256; single stacks scatter by 0.03.
-TEST(Admin, SharesOfTheBranches) {
-  const EncoderStack::Shape shape{.layers = 6, .width = 256};
-  constexpr int kSeeds = 5;
-  std::vector<double> a(12), b(12), c(12);
-  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    EncoderStack admin(ResidualScheme::kAdmin, shape, seed);
-    measure(admin);
-    const Sums post = sums_of(EncoderStack(ResidualScheme::kPostLn, shape, seed)),
-               pre = sums_of(EncoderStack(ResidualScheme::kPreLn, shape, seed)), of_admin = sums_of(admin);
-    for (std::size_t i = 0; i < 12; ++i) {
-      a[i] += std::sqrt(share(post, i)) / kSeeds;
-      b[i] += std::sqrt(share(pre, i)) / kSeeds;
-      c[i] += std::sqrt(share(of_admin, i)) / kSeeds;
-    }
-  }
-  for (std::size_t i = 2; i < 12; ++i) {
-    EXPECT_GT(a[i], 0.38) << i;
-    EXPECT_LT(a[i], 0.55) << i;
-    EXPECT_NEAR(b[i], c[i], 0.02) << i;
-  }
-  EXPECT_NEAR(c[11], 0.265, 0.015);
-}
-
 // Check 7: after the same norm of the embedding the function is that of pre_ln.
 TEST(Admin, ComputesWhatPreLnComputes) {
   const c10::AutoGradMode no_grad(false);
@@ -162,77 +133,6 @@ TEST(Admin, ComputesWhatPreLnComputes) {
     EXPECT_GT(cosine(a, b), least);
     EXPECT_LT(cosine(c, b), 0.6);
   }
-}
-
-/// Mean squared change of the normed stream after 1 ... 2 L sub-layers when every element of every matrix
-/// moves by +-e.
-std::vector<double> output_change(ResidualScheme scheme, const EncoderStack::Shape& shape,
-                                  std::uint64_t seed) {
-  const c10::AutoGradMode no_grad(false);
-  EncoderStack stack(scheme, shape, seed);
-  if (scheme == ResidualScheme::kAdmin) measure(stack);
-  const auto normed = [](const std::vector<at::Tensor>& streams) {
-    std::vector<at::Tensor> all;
-    for (const at::Tensor& x : streams) {
-      const at::Tensor centred = x - x.mean({-1}, true);
-      all.push_back(centred / centred.square().mean({-1}, true).sqrt());
-    }
-    return all;
-  };
-  const std::vector<at::Tensor> before = normed(stack.streams());
-  Rng rng(seed, "test/signs");
-  for (EncoderStack::Layer& layer : stack.layers())
-    for (at::Tensor* matrix : layer.all()) {
-      float* values = matrix->data_ptr<float>();
-      for (std::int64_t i = 0; i < matrix->numel(); ++i) values[i] += (rng() & 1) != 0 ? 1e-4f : -1e-4f;
-    }
-  const std::vector<at::Tensor> after = normed(stack.streams());
-  std::vector<double> change;
-  for (std::size_t n = 1; n < before.size(); ++n)
-    change.push_back((before[n] - after[n]).to(at::kDouble).square().mean().item<double>());
-  return change;
-}
-
-double exponent(const std::vector<double>& change, std::size_t from) {
-  double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0;
-  for (std::size_t i = from; i <= change.size(); ++i) {
-    const double x = std::log(static_cast<double>(i)), y = std::log(change[i - 1]);
-    n += 1;
-    sx += x;
-    sy += y;
-    sxx += x * x;
-    sxy += x * y;
-  }
-  return (n * sxy - sx * sy) / (n * sxx - sx * sx);
-}
-
-// Checks 8 and 10.
-TEST(Admin, TheOutputChangesWithTheLogarithmOfDepth) {
-  const EncoderStack::Shape shape{.layers = 50, .width = 128};
-  constexpr int kSeeds = 10;
-  std::map<ResidualScheme, std::vector<double>> change;
-  for (const ResidualScheme scheme :
-       {ResidualScheme::kPostLn, ResidualScheme::kPreLn, ResidualScheme::kAdmin}) {
-    std::vector<double>& mean = change[scheme];
-    mean.assign(100, 0);
-    for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-      const std::vector<double> one = output_change(scheme, shape, seed);
-      for (std::size_t i = 0; i < 100; ++i) mean[i] += one[i] / kSeeds;
-    }
-  }
-  const std::vector<double>&post = change[ResidualScheme::kPostLn], &pre = change[ResidualScheme::kPreLn],
-        &admin = change[ResidualScheme::kAdmin];
-  EXPECT_GT(post[9] / admin[9], 1.7);
-  EXPECT_LT(post[9] / admin[9], 2.4);
-  EXPECT_GT(post[99] / admin[99], 5);
-  EXPECT_LT(post[99] / admin[99], 11);
-  EXPECT_GT(exponent(post, 10), 0.9);
-  EXPECT_LT(exponent(post, 10), 1.25);
-  EXPECT_LT(exponent(pre, 10), 0.55);
-  EXPECT_LT(exponent(admin, 10), 0.55);
-  for (std::size_t n = 4; n <= 100; ++n) EXPECT_NEAR(admin[n - 1] / pre[n - 1], 1, 0.15) << n;
-  // beta^2 sum e^2 / s_k^2 per sub-layer, 1.3e-6 at D = 128.
-  EXPECT_NEAR(post[9] / 10 / 1.3e-6, 1, 0.2);
 }
 
 Experiment experiment(AdminOmega omega = AdminOmega::kVector) {
@@ -309,20 +209,6 @@ TEST(Admin, AProfileOfAnotherDepthIsRefused) {
   EXPECT_NE(complaint().find("omega = 0 for blocks.1.attn"), std::string::npos);
   profile.sublayers.pop_back();
   EXPECT_NE(complaint().find("has 5 sub-layers and this model 6"), std::string::npos);
-}
-
-// Check 16: DeepNorm's change at the end does not depend on depth.
-TEST(DeepNorm, TotalChangeIsThatOfAnyDepth) {
-  std::vector<double> last;
-  for (const std::int64_t layers : {10, 25, 50}) {
-    double sum = 0;
-    for (std::uint64_t seed = 1; seed <= 4; ++seed)
-      sum +=
-          std::sqrt(output_change(ResidualScheme::kDeepNorm, {.layers = layers, .width = 128}, seed).back());
-    last.push_back(sum);
-  }
-  EXPECT_NEAR(last[1] / last[0], 1, 0.2);
-  EXPECT_NEAR(last[2] / last[0], 1, 0.2);
 }
 
 }  // namespace
