@@ -110,7 +110,8 @@ class Probe(ProgramTest):
         for layer in spectra["attention"]:
             for head in layer["heads"]:
                 self.assertFalse(head["bound_violated"])
-                self.assertGreater(head["entropy_slack"], 0)
+                # Rounding may take it below 0 where attention is all but uniform; so much is allowed (theorem 3.1's check).
+                self.assertGreaterEqual(head["entropy_slack"], -1e-5)
 
     def test_dependency_of_a_run_and_of_a_deep_model_at_initialisation(self):
         before = contents(self.path("s"))
