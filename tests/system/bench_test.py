@@ -119,9 +119,12 @@ class Judges(ProgramTest):
         self.assertEqual(config["ratio"], {})
 
     def test_a_peer_that_is_another_model_has_no_figure(self):
-        words = ["--config", "mt_tiny", "--peers", "torch_fp32", "--peer-python", FAKE, "--json"]
+        words = ["bench", "--config", "mt_tiny", "--rounds", "1", "--only", "throughput", "--peers", "torch_fp32",
+                 "--peer-python", FAKE, "--json"]
+        self.addCleanup(os.environ.pop, "FAKE_CONTESTANT", None)
         for losses, ratios in (({"export": {"loss": 9.0}, "loss": {"loss": 9.5}}, []), ({}, ["torch_1.0_fp32"])):
-            config = json.loads(self.bench(losses, *words)[0])["configs"]["mt_tiny"]
+            os.environ["FAKE_CONTESTANT"] = json.dumps(losses)
+            config = json.loads(self.evenkeel(*words)[0])["configs"]["mt_tiny"]
             peer = config["peers"]["torch_1.0_fp32"]
             self.assertEqual(list(config["ratio"]), ratios)
             self.assertEqual(peer["same_weights"]["loss"], 9.0 if ratios else 9.5)
