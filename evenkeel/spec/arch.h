@@ -47,6 +47,7 @@ struct ArchSpec {
   std::int64_t context = 128;
   ResidualScheme residual = ResidualScheme::kPreLn;
   AdminSpec admin;
+  bool embedding_scale = false;
   NormType norm = NormType::kLayerNorm;
   MatrixInit init = MatrixInit::kFanIn;
   ActivationKind activation = ActivationKind::kGeluTanh;
@@ -83,6 +84,9 @@ struct ArchSpec {
                 "(after each addition), none; or a scheme for depth (docs/guide/command_line.md).",
          .source = "arXiv 2002.04745; spec/residual.h"});
     visit("admin", self.admin);
+    visit("embedding_scale", self.embedding_scale,
+          {.doc = "Of seq2seq: one trained number per channel and stack, from 1, that embedded tokens and "
+                  "positions are multiplied by; models that Admin is folded into have it."});
     visit("norm", self.norm,
           {.doc = "Of the residual stream: layer_norm or rms_norm.", .source = "arXiv 1910.07467"});
     visit("init", self.init,

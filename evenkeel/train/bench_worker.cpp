@@ -72,7 +72,7 @@ class Session {
       nn::Context context = pass_context(e_.train);
       context.step = steps_;
       spectrum = spectra_.measure(context);
-      entropy = check_entropy(*model_, batch_.inputs.narrow(0, 0, 1), context);
+      entropy = check_entropy(*model_, batch_, 0, context);
     }
     const StepResult result = step_.make(++steps_, batch_, telemetry ? Detail::kFull : Detail::kNone);
     if (spectrum) {

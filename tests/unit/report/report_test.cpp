@@ -29,8 +29,10 @@ TEST(Report, GathersCellsSeriesAndAnalysis) {
   std::size_t lost = 0;
   for (const Json& cell : d["cells"]) {
     EXPECT_GE(cell["train"]["recorded"].get<int>(), 120);
-    EXPECT_EQ(cell["heads"]["entropy"].size(), 2u);     // layers of d64
-    EXPECT_EQ(cell["heads"]["entropy"][0].size(), 4u);  // heads
+    ASSERT_EQ(cell["attention"].size(), 1u);
+    EXPECT_EQ(cell["attention"][0]["end_entropy"].size(), 2u);     // layers of d64
+    EXPECT_EQ(cell["attention"][0]["end_entropy"][0].size(), 4u);  // heads
+    EXPECT_EQ(cell["logit_peak"], cell["attention"][0]["logit_peak"]);
     if (cell["label"] != "nonfinite") continue;
     ++lost;
     EXPECT_EQ(cell["loss"], "nan");
