@@ -5,13 +5,13 @@
 //             encoder's output, MLP;  logits = y E^T
 //
 // One table E for sources, targets and output, normal with std 1 / sqrt(D), its row of padding zero at the
-// start. How branches are added is arch.residual's, for each stack as a stack of two (spec/residual.h);
-// schemes with a final norm have one at the end of both stacks. With arch.embedding_scale each stack
-// multiplies its x_0, positions included, by a trained [D] of its own: what an Admin that was folded into
-// post_ln needs, as the table, which the output uses too, cannot take its first omega. Where nothing else is
-// said the family has post_ln, biases, ReLU, Xavier start, eps 1e-5 and no z-loss. Dropout (all off by
-// default) of embeddings and branches, of attention weights, and after the activation. Nothing looks at
-// padding, and the loss and statistics leave it out.
+// start. How branches are added is arch.residual's, in the decoder arch.decoder_residual's, for each stack as
+// a stack of two (spec/residual.h); schemes with a final norm have one at the end of their stack. With
+// arch.embedding_scale each stack multiplies its x_0, positions included, by a trained [D] of its own: what
+// an Admin that was folded into post_ln needs, as the table, which the output uses too, cannot take its first
+// omega. Where nothing else is said the family has post_ln, biases, ReLU, Xavier start, eps 1e-5 and no
+// z-loss. Dropout (all off by default) of embeddings and branches, of attention weights, and after the
+// activation. Nothing looks at padding, and the loss and statistics leave it out.
 #pragma once
 
 #include <cstdint>

@@ -107,7 +107,7 @@ Json measure_dependency(const Subject& subject, const Options&) {
     }
     stacks.push_back({{"stack", stack.name}, {"sublayers", sublayers}});
   }
-  return {{"scheme", enum_name(subject.experiment.arch.residual)}, {"stacks", stacks}};
+  return {{"scheme", subject.experiment.arch.scheme_text()}, {"stacks", stacks}};
 }
 
 /// Rows i, columns j.

@@ -120,7 +120,7 @@ Json measure_gradients(const Subject& subject, const Options&) {
     }
     stacks.push_back({{"stack", stack.name}, {"sublayers", sublayers}});
   }
-  return {{"scheme", enum_name(subject.experiment.arch.residual)},
+  return {{"scheme", subject.experiment.arch.scheme_text()},
           {"stacks", stacks},
           {"matrices", matrices_json(subject, params, gradients.parameters)}};
 }

@@ -182,7 +182,7 @@ Json measure_output_change(const Subject& subject, const Options& options) {
   }
   Json stacks = Json::array();
   for (const Stack& stack : stacks_of(before.sites)) stacks.push_back(stack_json(stack, before, per_seed));
-  return {{"scheme", enum_name(subject.experiment.arch.residual)},
+  return {{"scheme", subject.experiment.arch.scheme_text()},
           {"change", random ? "random" : "gradient"},
           {"size", json_number(size)},
           {"seeds", seeds},

@@ -4,7 +4,7 @@
 //   y_i = omega_i x_{i-1} + f_i,    x_i = N(y_i) where the scheme has a norm after adding, else y_i
 //
 // f_i is the branch as it is added: its scale, its norm and dropout included. A site is
-// "<stack>.<layer>.<branch>", e.g. "blocks.0.attn" or "encoder.blocks.0.mlp".
+// "<stack>.<layer>.<branch>", e.g. "blocks.0.attn" or "encoder.layers.0.mlp".
 #pragma once
 
 #include <ATen/core/Tensor.h>

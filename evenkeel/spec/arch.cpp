@@ -1,5 +1,7 @@
 #include "evenkeel/spec/arch.h"
 
+#include <fmt/format.h>
+
 #include "evenkeel/base/error.h"
 
 namespace evenkeel {
@@ -19,6 +21,12 @@ const std::vector<Rung>& ladder(const std::string& name) {
 
 std::vector<std::string> ladder_names() {
   return {"mini", "paper"};
+}
+
+std::string ArchSpec::scheme_text() const {
+  return decoder_scheme() == residual
+             ? std::string(enum_name(residual))
+             : fmt::format("{}/{}", enum_name(residual), enum_name(decoder_scheme()));
 }
 
 }  // namespace evenkeel

@@ -46,6 +46,7 @@ struct ArchSpec {
   std::optional<std::int64_t> decoder_depth;  ///< of seq2seq; after resolve: set
   std::int64_t context = 128;
   ResidualScheme residual = ResidualScheme::kPreLn;
+  std::optional<ResidualScheme> decoder_residual;  ///< of seq2seq; after resolve: set
   AdminSpec admin;
   bool embedding_scale = false;
   NormType norm = NormType::kLayerNorm;
@@ -83,6 +84,9 @@ struct ArchSpec {
                 "post_ln "
                 "(after each addition), none; or a scheme for depth (docs/guide/command_line.md).",
          .source = "arXiv 2002.04745; spec/residual.h"});
+    visit("decoder_residual", self.decoder_residual,
+          {.doc = "Of seq2seq: the decoder's scheme, where it is not the encoder's. auto: residual.",
+           .source = "arXiv 2004.08249, Table 1"});
     visit("admin", self.admin);
     visit("embedding_scale", self.embedding_scale,
           {.doc = "Of seq2seq: one trained number per channel and stack, from 1, that embedded tokens and "
@@ -113,6 +117,10 @@ struct ArchSpec {
   std::int64_t K() const { return *width / *heads; }
   std::int64_t F() const { return *ffn_width; }
   std::int64_t decoder_layers() const { return decoder_depth.value_or(*depth); }
+  ResidualScheme decoder_scheme() const { return decoder_residual.value_or(residual); }
+  bool has_scheme(ResidualScheme scheme) const { return residual == scheme || decoder_scheme() == scheme; }
+  /// "post_ln", or of stacks that differ "post_ln/pre_ln".
+  std::string scheme_text() const;
   /// N = 12 L D^2 when F = 4 D: weights of the blocks' matrices, embedding and head excluded.
   std::int64_t params() const {
     const std::int64_t attention = 4 * D() * D(), mlp = 2 * D() * F(), layers = L() * (attention + mlp);

@@ -88,6 +88,7 @@ void fill_family(Experiment& e, const Settings& settings) {
   const auto is_given = [&](const char* path) { return settings.contains(path); };
   if (a.family != Family::kSeq2Seq) {
     for (const auto& [name, given] : {std::pair{"decoder_depth", a.decoder_depth.has_value()},
+                                      std::pair{"decoder_residual", a.decoder_residual.has_value()},
                                       std::pair{"embedding_scale", a.embedding_scale},
                                       std::pair{"attention_dropout", a.attention_dropout > 0},
                                       std::pair{"activation_dropout", a.activation_dropout > 0}}) {
@@ -100,6 +101,7 @@ void fill_family(Experiment& e, const Settings& settings) {
     return;
   }
   if (!is_given("arch.residual")) a.residual = ResidualScheme::kPostLn;
+  if (!a.decoder_residual) a.decoder_residual = a.residual;
   if (!is_given("arch.activation")) a.activation = ActivationKind::kRelu;
   if (!is_given("arch.bias")) a.bias = true;
   if (!is_given("arch.init")) a.init = MatrixInit::kXavier;

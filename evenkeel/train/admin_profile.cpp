@@ -25,10 +25,9 @@ double variance(const at::Tensor& x) {
   return moments.non_finite > 0 ? std::nan("") : moments.variance();
 }
 
-/// "encoder." of "encoder.blocks.0.attn": sub-layers of one stack share it.
+/// "encoder.layers" of "encoder.layers.0.attn": sub-layers of one stack share it.
 std::string stack_of(const std::string& site) {
-  const std::size_t blocks = site.rfind("blocks.");
-  return blocks == std::string::npos ? "" : site.substr(0, blocks);
+  return site.substr(0, site.rfind('.', site.rfind('.') - 1));
 }
 
 }  // namespace
@@ -128,7 +127,7 @@ AdminProfile profile_admin(models::Model& model, AdminStart start, const models:
 std::optional<AdminProfile> profile_if_asked(const Experiment& experiment, models::Model& model,
                                              const models::Batch& first) {
   const AdminSpec& admin = experiment.arch.admin;
-  if (experiment.arch.residual != ResidualScheme::kAdmin || !admin.profiles()) return std::nullopt;
+  if (!experiment.arch.has_scheme(ResidualScheme::kAdmin) || !admin.profiles()) return std::nullopt;
   nn::Context context = pass_context(experiment, 1);
   context.training = admin.profile_dropout;
   context.seed = static_cast<std::uint64_t>(experiment.train.seed);

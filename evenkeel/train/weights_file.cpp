@@ -137,6 +137,7 @@ Exported export_weights(const std::filesystem::path& run, std::optional<std::int
     folded = folded_weights(*loaded.model, pass_context(loaded.manifest.experiment.train));
     for (const auto& [name, tensor] : folded) tensors.push_back(bytes_of(name, tensor));
     if (arch.residual == ResidualScheme::kAdmin) arch.residual = ResidualScheme::kPostLn;
+    if (arch.decoder_residual == ResidualScheme::kAdmin) arch.decoder_residual = ResidualScheme::kPostLn;
     for (const auto& [name, scale] : loaded.model->embedding_scales())
       arch.embedding_scale = arch.embedding_scale || folded.count(name) > 0;
   } else {

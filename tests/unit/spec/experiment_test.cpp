@@ -116,7 +116,7 @@ TEST(Experiment, AutosResolveByTheDefinitions) {
   EXPECT_EQ(resolved("[optim]\ndecay_form = \"coupled\"\n").optim.weight_decay, 0.1);
   for (const auto& [path, setting] : settings_from_json(to_json(e), "")) {
     if (path == "data.path" || path == "data.valid_path" || path == "arch.decoder_depth" ||
-        path == "train.initial_weights")
+        path == "arch.decoder_residual" || path == "train.initial_weights")
       continue;
     EXPECT_NE(setting.value, "auto") << path;
   }
@@ -232,6 +232,13 @@ TEST(Experiment, Seq2SeqHasDefaultsOfItsOwn) {
   EXPECT_EQ(e.tokens_per_step(), 4096);
   EXPECT_EQ(from("[arch]\nfamily = \"seq2seq\"\nresidual = \"pre_ln\"\n").arch.residual,
             ResidualScheme::kPreLn);
+  EXPECT_EQ(e.arch.decoder_residual, ResidualScheme::kPostLn);
+  EXPECT_EQ(e.arch.scheme_text(), "post_ln");
+  const ArchSpec hybrid = from("[arch]\nfamily = \"seq2seq\"\ndecoder_residual = \"pre_ln\"\n").arch;
+  EXPECT_EQ(hybrid.residual, ResidualScheme::kPostLn);
+  EXPECT_EQ(hybrid.decoder_scheme(), ResidualScheme::kPreLn);
+  EXPECT_EQ(hybrid.scheme_text(), "post_ln/pre_ln");
+  expect_error("[arch]\ndecoder_residual = \"pre_ln\"\n", {"[arch.decoder_residual]", "belongs to seq2seq"});
   expect_error("[arch]\nfamily = \"seq2seq\"\n[data]\nbatch_tokens = 64\n",
                {"[data.batch_tokens] = 64", "[arch.context] = 128"});
   expect_error("[arch]\ndecoder_depth = 2\n", {"[arch.decoder_depth]", "belongs to seq2seq"});

@@ -174,6 +174,35 @@ TEST(Admin, AProfileOfAModelIsInItsParametersOrBuffers) {
   }
 }
 
+// Each stack has a sum of its own, from its own embedding on; here that of the code form.
+TEST(Admin, TheStacksOfAnEncoderDecoderAreMeasuredApart) {
+  Experiment e = test::small_pair_experiment(32, 3, 2);
+  const models::Batch batch = test::random_pairs(e, {7, 7, 7}, {6, 6, 6}, 1);
+  const auto measured = [&](ResidualScheme encoder, ResidualScheme decoder) {
+    e.arch.residual = encoder;
+    e.arch.decoder_residual = decoder;
+    const auto model = build_model(e);
+    return *profile_if_asked(e, *model, batch);
+  };
+  const AdminProfile both = measured(ResidualScheme::kAdmin, ResidualScheme::kAdmin);
+  ASSERT_EQ(both.sublayers.size(), 12u);
+  EXPECT_EQ(both.sublayers[6].site, "decoder.layers.0.attn");
+  for (const std::size_t first : {0u, 6u}) {
+    EXPECT_EQ(both.sublayers[first].omega, 1);
+    double square = both.sublayers[first].shortcut_variance + both.sublayers[first].branch_variance;
+    for (std::size_t i = first + 1; i < first + 6; ++i) {
+      EXPECT_DOUBLE_EQ(both.sublayers[i].omega, std::sqrt(square)) << i;
+      square = both.sublayers[i].shortcut_variance + both.sublayers[i].branch_variance;
+    }
+  }
+  const AdminProfile encoder = measured(ResidualScheme::kAdmin, ResidualScheme::kPreLn),
+                     decoder = measured(ResidualScheme::kPostLn, ResidualScheme::kAdmin);
+  ASSERT_EQ(encoder.sublayers.size(), 6u);
+  EXPECT_EQ(encoder.sublayers[5].omega, both.sublayers[5].omega);
+  ASSERT_EQ(decoder.sublayers.size(), 6u);
+  EXPECT_EQ(decoder.sublayers[0].site, "decoder.layers.0.attn");
+}
+
 TEST(Admin, TheProfileKnowsNothingOfThreadsAndLittleOfThePath) {
   Experiment e = experiment();
   const auto measured = [&](OpPath path, int threads) {

@@ -54,6 +54,12 @@ std::vector<Experiment> treated() {
     pairs.arch.admin.omega = omega;
     all.push_back(pairs);
   }
+  // One stack of Admin beside one without.
+  all.push_back(test::small_pair_experiment(32, 3, 3, 4));
+  all.back().arch.residual = ResidualScheme::kAdmin;
+  all.back().arch.decoder_residual = ResidualScheme::kPreLn;
+  all.push_back(test::small_pair_experiment(32, 3, 3, 4));
+  all.back().arch.decoder_residual = ResidualScheme::kAdmin;
   return all;
 }
 
@@ -67,6 +73,7 @@ Experiment plain(Experiment e) {
   e.interventions.sigma_reparam = SigmaReparam::kOff;
   e.interventions.weight_norm = false;
   if (e.arch.residual == ResidualScheme::kAdmin) e.arch.residual = ResidualScheme::kPostLn;
+  if (e.arch.decoder_residual == ResidualScheme::kAdmin) e.arch.decoder_residual = ResidualScheme::kPostLn;
   return e;
 }
 
@@ -97,7 +104,7 @@ TEST(WeightsFile, FoldedWeightsMakeThePlainModelComputeTheSame) {
   const fs::path file = folder.path() / "m.safetensors";
   for (const Experiment& e : treated()) {
     const auto model = build_model(e);
-    if (e.arch.residual == ResidualScheme::kAdmin) perturb(*model);
+    if (e.arch.has_scheme(ResidualScheme::kAdmin)) perturb(*model);
     const models::Batch batch = batch_of(e);
     const nn::Context context = pass_context(e.train);
     const Weights folded = folded_weights(*model, context);
@@ -107,7 +114,7 @@ TEST(WeightsFile, FoldedWeightsMakeThePlainModelComputeTheSame) {
     // Of logits of order one; Admin's sums are up to six times the size and its matrices divided.
     const at::Tensor logits = model->forward(batch, context);
     EXPECT_LT(((bare->forward(batch, context) - logits).abs().max() / logits.abs().max()).item<double>(),
-              e.arch.residual == ResidualScheme::kAdmin ? 3e-6 : 1e-6);
+              e.arch.has_scheme(ResidualScheme::kAdmin) ? 3e-6 : 1e-6);
     // Folding what is folded changes nothing.
     for (const auto& [name, weight] : folded_weights(*bare, context))
       EXPECT_TRUE(weight.equal(folded.at(name)));
@@ -135,7 +142,7 @@ TEST(WeightsFile, PlainWeightsInATreatedModelKeepTheirFunction) {
 TEST(WeightsFile, FoldingOmegaIsExact) {
   const c10::AutoGradMode no_grad(false);
   for (const Experiment& e : treated()) {
-    if (e.arch.residual != ResidualScheme::kAdmin || e.interventions.sigma_reparam != SigmaReparam::kOff)
+    if (!e.arch.has_scheme(ResidualScheme::kAdmin) || e.interventions.sigma_reparam != SigmaReparam::kOff)
       continue;
     const auto model = build_model(e), bare = build_model(folded_into(e));
     perturb(*model);

@@ -1,7 +1,7 @@
 // What probes of residual sub-layers said: shares of the branches, output change, gradients over depth.
 import { dependency } from "../charts/dependency";
 import { overDepth, type Curve } from "../charts/over_depth";
-import { h, section } from "../dom";
+import { section } from "../dom";
 import { num, short } from "../format";
 import { Palette } from "../palette";
 import type { Answer } from "../types";

@@ -1,0 +1,69 @@
+"""Convergence by depth and scheme, from sweeps or from the rows that --rows wrote.
+
+    python3 studies/tools/depth_table.py SWEEP... [--rows rows.json]
+    python3 studies/tools/depth_table.py rows.json
+"""
+import argparse
+import json
+import pathlib
+import statistics
+
+import runs
+import stats
+
+
+def percent(share):
+    return f"{100 * share:.0f}"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", nargs="+")
+    parser.add_argument("--rows", help="write one object per run here")
+    given = parser.parse_args()
+    rows = []
+    for what in given.what:
+        rows += json.loads(pathlib.Path(what).read_text()) if what.endswith(".json") else runs.rows(runs.load([what]))
+    rows.sort(key=lambda r: (-r["lr"], r["depth"], r["scheme"], r["seed"]))
+    if given.rows:
+        runs.write_rows(given.rows, rows)
+
+    print("| lr | layers | scheme | converged | share, % | not learned | diverged | steps to 1 nat | loss of the converged "
+          "| median loss of all |\n|---|---|---|---|---|---|---|---|---|---|")
+    groups = {}
+    for row in rows:
+        groups.setdefault((row["lr"], row["depth"], row["scheme"]), []).append(row)
+    for (lr, depth, scheme), group in groups.items():
+        n = len(group)
+        good = [r for r in group if r["converged"]]
+        low, high = stats.wilson(len(good), n)
+        steps = [r["steps_to_1_nat"] for r in good if r["steps_to_1_nat"]]
+        mean, half = stats.t_interval([r["loss"] for r in good])
+        losses = [r["loss"] for r in group if r["loss"] is not None]
+        print(f"| {lr:g} | {depth}-{depth} | {scheme} | {len(good)} of {n} | {percent(low)} to {percent(high)} "
+              f"| {sum(r['label'] == 'not_learned' for r in group)} | {sum(r['diverged'] for r in group)} "
+              f"| {statistics.median(steps) if steps else '-'} "
+              f"| {'-' if mean is None else f'{mean:.3f}' + ('' if half is None else f' ± {half:.3f}')} "
+              f"| {f'{statistics.median(losses):.2f}' if losses else '-'} |")
+
+    print()
+    for lr in sorted({r["lr"] for r in rows}, reverse=True):
+        of = {(r["scheme"], r["depth"], r["seed"]): r for r in rows if r["lr"] == lr}
+        per_seed, depths = {}, set()
+        for (scheme, depth, seed), row in of.items():
+            other = of.get(("pre_ln", depth, seed))
+            if scheme == "admin" and other and row["converged"] and other["converged"]:
+                per_seed.setdefault(seed, []).append(row["loss"] - other["loss"])
+                depths.add(depth)
+        if per_seed:
+            mean, half = stats.t_interval([statistics.fmean(d) for d in per_seed.values()])
+            print(f"lr {lr:g}: admin minus pre_ln, final loss, {len(per_seed)} seeds, depths {sorted(depths)}: {mean:+.3f}"
+                  + ("" if half is None else f" ± {half:.3f} nat"))
+            for depth in sorted(depths):
+                m, h = stats.t_interval([of["admin", depth, s]["loss"] - of["pre_ln", depth, s]["loss"] for s in per_seed
+                                         if of["admin", depth, s]["converged"] and of["pre_ln", depth, s]["converged"]])
+                print(f"  {depth}-{depth}: {m:+.3f}" + ("" if h is None else f" ± {h:.3f}"))
+
+
+if __name__ == "__main__":
+    main()

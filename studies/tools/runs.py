@@ -1,0 +1,81 @@
+"""Runs of sweeps, read from their folders (docs/formats/run_directory.md). Standard library only."""
+import json
+import math
+import pathlib
+import statistics
+
+WINDOW = 20  # steps that a mean training loss is over
+
+
+class Run:
+    """One finished run; losses in nats per token, nan where not finite."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        manifest = json.loads((folder / "manifest.json").read_text())
+        result = json.loads((folder / "result.json").read_text())
+        self.config, self.h1 = manifest["config"], float(manifest["data"]["h1"])
+        self.label, self.loss = result["label"], float(result["final_loss"] or "nan")
+        self.train_loss, self.steps = float(result["train_loss"] or "nan"), result["steps"]
+        lines = (json.loads(line) for line in open(folder / "metrics.jsonl", encoding="utf-8"))
+        self.curve = [float(line["loss/train/ce"]) for line in lines if "loss/train/ce" in line]
+
+    def __getitem__(self, path):
+        value = self.config
+        for key in path.split("."):
+            value = value.get(key) if value is not None else None
+        return value
+
+    def smooth(self):
+        """Means over the last WINDOW steps, from step WINDOW on."""
+        return [statistics.fmean(self.curve[i - WINDOW:i]) for i in range(WINDOW, len(self.curve) + 1)]
+
+    def converged(self, target=1.0):
+        return self.label == "finished" and self.loss <= target
+
+    def diverged(self):
+        """Not finite; or training loss at the end above 0.9 ln V; or 1.5 times its minimum so far for 200 steps."""
+        vocab = self["data.pairs.symbols"] + 4
+        if self.label == "nonfinite" or not self.train_loss <= 0.9 * math.log(vocab):
+            return True
+        least, above = math.inf, 0
+        for loss in self.smooth():
+            least = min(least, loss)
+            above = above + 1 if loss > 1.5 * least else 0
+            if above == 200:
+                return True
+        return False
+
+    def steps_to(self, target=1.0):
+        """First step whose mean training loss is at most `target`; None if there is none."""
+        return next((i + WINDOW for i, loss in enumerate(self.smooth()) if loss <= target), None)
+
+
+def load(folders):
+    """All finished runs of the sweeps in `folders`, by folder name of the run."""
+    found = []
+    for folder in folders:
+        for result in sorted(pathlib.Path(folder).glob("cells/*/result.json")):
+            found.append(Run(result.parent))
+    return found
+
+
+def scheme(run):
+    """arch.residual, or encoder/decoder where the decoder has another."""
+    decoder = run["arch.decoder_residual"]
+    return run["arch.residual"] if decoder in (None, "auto", run["arch.residual"]) else f"{run['arch.residual']}/{decoder}"
+
+
+def rows(all_runs):
+    """What is kept of each run: enough to make the tables again."""
+    return [{"depth": r["arch.depth"], "scheme": scheme(r), "optimiser": r["optim.algorithm"], "lr": r["optim.lr"],
+             "beta2": r["optim.beta2"], "seed": r["train.seed"], "label": r.label, "converged": r.converged(),
+             "diverged": r.diverged(), "loss": r.loss if math.isfinite(r.loss) else None,
+             "train_loss": r.train_loss if math.isfinite(r.train_loss) else None,
+             "steps_to_1_nat": r.steps_to()} for r in all_runs]
+
+
+def write_rows(path, all_rows):
+    """One row a line: small and good to compare."""
+    with open(path, "w", encoding="utf-8") as out:
+        out.write("[\n" + ",\n".join(json.dumps(row) for row in all_rows) + "\n]\n")
