@@ -13,6 +13,7 @@
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/version.h"
 #include "evenkeel/report/page.h"
+#include "evenkeel/report/rounded.h"
 #include "evenkeel/report/signals.h"
 #include "evenkeel/spec/experiment.h"
 
@@ -21,15 +22,6 @@ namespace {
 
 // Points per curve: loss curves can be zoomed, the small multiples cannot.
 constexpr std::size_t kLossPoints = 1200, kSmallPoints = 160;
-
-/// Five digits are more than a chart can show, and keep the file small.
-Json rounded(double value) {
-  if (!std::isfinite(value)) return json_number(value);
-  const std::string text = fmt::format("{:.5g}", value);
-  double back = 0;
-  std::from_chars(text.data(), text.data() + text.size(), back);
-  return back;
-}
 
 Json number_or_null(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
@@ -207,7 +199,15 @@ std::string escaped(const std::string& text) {
 
 }  // namespace
 
-Json report_document(const fs::path& folder, const analysis::Options& options) {
+Json rounded(double value) {
+  if (!std::isfinite(value)) return json_number(value);
+  const std::string text = fmt::format("{:.5g}", value);
+  double back = 0;
+  std::from_chars(text.data(), text.data() + text.size(), back);
+  return back;
+}
+
+Json report_document(const fs::path& folder, const analysis::Options& options, Json probes) {
   const analysis::LoadedSweep sweep = analysis::load_sweep(folder);
   const analysis::Analysis result = analysis::analyze(analysis::points_of(sweep), options);
   Json document{{"format", 1},
@@ -218,9 +218,14 @@ Json report_document(const fs::path& folder, const analysis::Options& options) {
                 {"analysis", analysis::analysis_json(result)},
                 {"config", config_json(sweep)},
                 {"facts", facts_json(sweep)},
+                {"probes", std::move(probes)},
                 {"cells", Json::array()}};
   for (const auto& cell : sweep.cells) document["cells"].push_back(cell_json(cell, result));
   return document;
+}
+
+Json probes_document(Json probes) {
+  return {{"format", 1}, {"evenkeel", kVersion}, {"title", "Probes"}, {"probes", std::move(probes)}};
 }
 
 std::string report_page(const Json& document) {
@@ -244,8 +249,8 @@ std::string report_page(const Json& document) {
   return page;
 }
 
-void write_report(const fs::path& folder, const fs::path& html, const analysis::Options& options) {
-  const std::string page = report_page(report_document(folder, options));
+void write_report(const Json& document, const fs::path& html) {
+  const std::string page = report_page(document);
   if (html.has_parent_path()) make_folder(html.parent_path());
   write_file(html, page);
 }

@@ -29,7 +29,7 @@ export function dependency(all: Probed<"dependency">[]): HTMLElement {
   const controls = all.length <= together ? null : h("div", { class: "controls" },
     choose("Model", [{ value: "", text: `the first ${together}` }, ...all.map((p, k) => ({ value: String(k), text: p.name }))], "",
       (v) => show(v === "" ? all.map((_, k) => k).slice(0, together) : [Number(v)])));
-  const legend = Plot.legend({ color: { type: "linear", scheme: "viridis", domain: [0, top] }, label: "β: share of a branch, as a standard deviation", width: 260 });
+  const legend = Plot.legend({ color: { type: "linear", scheme: "viridis", domain: [0, top] }, label: "β: share of a branch, as a standard deviation", width: 280, marginLeft: 12, marginRight: 12 });
   return h("div", {}, controls, h("div", { class: "chart ramp" }, legend), place);
 }
 

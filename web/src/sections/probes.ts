@@ -15,7 +15,7 @@ export interface Probed<K extends Kind> {
   of: NonNullable<Answer[K]>;
 }
 
-/** The parts of every name in which not all of them agree; the scheme always stays. */
+/** Names of as many parts as tell them apart: always the scheme, and those in which not all of them agree. */
 function probed<K extends Kind>(answers: Answer[], kind: K): Probed<K>[] {
   const rows = answers.flatMap((a) => {
     const of = a[kind];
@@ -24,18 +24,17 @@ function probed<K extends Kind>(answers: Answer[], kind: K): Probed<K>[] {
       of: of as NonNullable<Answer[K]>,
       stack: stack as Probed<K>["stack"],
       parts: [of.scheme, stack.stack === "blocks" ? "" : stack.stack.replace(/\.(layers|blocks)$/, ""),
-        a.run === null ? "" : a.run.replace(/\/+$/, "").split("/").pop()!.slice(0, 24), a.step === 0 ? "at initialisation" : `step ${a.step}`, `${stack.sublayers.length} sub-layers`],
-      hash: a.config_hash.slice(0, 6),
+        a.run === null ? "" : a.run.replace(/\/+$/, "").split("/").pop()!.slice(0, 24), a.step === 0 ? "at initialisation" : `step ${a.step}`],
+      more: [`${stack.sublayers.length} sub-layers`, a.config_hash.slice(0, 6)],
     }));
   });
   const varies = (i: number): boolean => new Set(rows.map((row) => row.parts[i])).size > 1;
-  const names = rows.map((row) => row.parts.filter((part, i) => part !== "" && (i === 0 || varies(i))).join(", "));
-  const twice = (name: string): boolean => names.filter((other) => other === name).length > 1;
-  const told = rows.map((row, i) => (twice(names[i]!) ? `${names[i]}, ${row.hash}` : names[i]!));
+  let names = rows.map((row) => row.parts.filter((part, i) => part !== "" && (i === 0 || varies(i))).join(", "));
+  for (const k of [0, 1]) names = names.map((name, i) => (names.filter((other) => other === name).length > 1 ? `${name}, ${rows[i]!.more[k]}` : name));
   // The same model asked twice is drawn twice, under two names.
   return rows.map((row, i) => {
-    const before = told.slice(0, i).filter((name) => name === told[i]).length;
-    return { of: row.of, stack: row.stack, name: before > 0 ? `${told[i]} (${before + 1})` : told[i]! };
+    const before = names.slice(0, i).filter((name) => name === names[i]).length;
+    return { of: row.of, stack: row.stack, name: before > 0 ? `${names[i]} (${before + 1})` : names[i]! };
   });
 }
 
