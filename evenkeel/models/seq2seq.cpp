@@ -119,7 +119,8 @@ Seq2Seq::Seq2Seq(const ArchSpec& arch, std::int64_t vocab)
       target_dropout_(add_child("decoder.embed_dropout", std::make_unique<nn::Dropout>(arch.dropout))) {
   const std::int64_t n = arch.L(), m = arch.decoder_layers();
   const StackPlan encoder = plan_stack(arch.residual, StackShape::encoder(n, m), arch.init, arch.admin),
-                  decoder = plan_stack(arch.decoder_scheme(), StackShape::decoder(n, m), arch.init, arch.admin);
+                  decoder =
+                      plan_stack(arch.decoder_scheme(), StackShape::decoder(n, m), arch.init, arch.admin);
   embed_.weight.init_std *= encoder.embedding_gain;
   if (arch.embedding_scale) {
     source_scale_ = &add_child(kSourceScale, std::make_unique<nn::EmbeddingScale>(arch.D()));
