@@ -20,6 +20,7 @@ constexpr const char* kExamples =
     "  evenkeel bench --config S --only telemetry   what recording costs\n"
     "  evenkeel bench --config S,M --only treatment --treat interventions.sigma_reparam=on\n"
     "  evenkeel bench --config tiny,S --peers torch,torch_tuned,torch_fp32\n"
+    "  evenkeel bench --config mt_tiny --only throughput   translation\n"
     "  evenkeel bench --peers 'other=./other --train'   see docs/formats/bench.md\n"
     "Leave the machine alone meanwhile: about ten minutes on two cores.\n"
     "Exit code 4: the first step differs from plain fp32, so no figure is given.";
@@ -85,7 +86,10 @@ void add_bench(CLI::App& app, int& exit_code) {
   bench::Options& o = given->options;
   CLI::App* command = app.add_subcommand("bench", "Measure the speed of training and check its answers");
   command->footer(kExamples);
-  command->add_option("--config", o.configs, "Of tiny, S, M, L (S,M,L)")->type_name("LIST")->delimiter(',');
+  command
+      ->add_option("--config", o.configs, "Of tiny, S, M, L, and mt_tiny, mt_base, which\ntranslate (S,M,L)")
+      ->type_name("LIST")
+      ->delimiter(',');
   command
       ->add_option("--only", o.only,
                    "Of throughput, telemetry, spectra, treatment,\nmemory, processes, threads, start")
@@ -118,7 +122,9 @@ void add_bench(CLI::App& app, int& exit_code) {
   command->add_option("--ops", given->ops, "Which implementation (fused)")
       ->type_name("PATH")
       ->check(CLI::IsMember({"fused", "plain"}));
-  command->add_option("--activation", o.activation, "Of the MLP, ours and the peers' (gelu_erf)")
+  command
+      ->add_option("--activation", o.activation,
+                   "Of the MLP, ours and the peers' (gelu_erf; to\ntranslate relu)")
       ->type_name("NAME")
       ->check(CLI::IsMember({"gelu_erf", "gelu_tanh", "relu"}));
   add_json_flag(*command, given->json);

@@ -15,6 +15,9 @@ const std::vector<Config>& configs() {
       {"S", 3, 128, 4, 256, 16, 512, 3, 20, 200, true},
       {"M", 6, 256, 8, 256, 16, 4096, 2, 8, 60, false},
       {"L", 8, 512, 8, 512, 8, 8192, 1, 4, 0, false},
+      // Rounds of sentence pairs are whole turns of the batches, each of which is taken twice.
+      {"mt_tiny", 4, 128, 4, 64, 4096, 8000, 8, 16, 60, false, Family::kSeq2Seq, 256},
+      {"mt_base", 3, 256, 4, 64, 4096, 8000, 8, 8, 40, false, Family::kSeq2Seq},
   };
   return all;
 }
@@ -49,14 +52,19 @@ Settings treatment_settings(const std::string& text) {
 }
 
 Experiment experiment_of(const Config& config, const Options& options, const Settings& treatment) {
-  const Json document{
+  const bool translates = config.family == Family::kSeq2Seq;
+  const std::string activation = !options.activation.empty() ? options.activation
+                                 : translates                ? "relu"
+                                                             : "gelu_erf";
+  Json document{
       {"arch",
-       {{"width", config.width},
+       {{"family", std::string(enum_name(config.family))},
+        {"width", config.width},
         {"depth", config.layers},
         {"heads", config.heads},
-        {"activation", options.activation},
+        {"ffn_width", config.ffn_width},
+        {"activation", activation},
         {"context", config.context}}},
-      {"interventions", {{"z_loss", 1e-4}}},
       {"data", {{"vocab", config.vocab}}},
       {"optim",
        {{"lr", 3e-4},
@@ -66,15 +74,23 @@ Experiment experiment_of(const Config& config, const Options& options, const Set
         {"weight_decay", 0.1},
         {"clip_norm", 1.0}}},
       {"train",
-       {{"batch", config.batch},
-        {"precision", std::string(enum_name(options.precision))},
+       {{"precision", std::string(enum_name(options.precision))},
         {"ops", std::string(enum_name(options.ops))},
         {"threads", options.threads}}},
   };
+  if (translates) {
+    document["arch"]["dropout"] = 0.3;
+    document["data"]["batch_tokens"] = config.batch;
+    document["train"]["label_smoothing"] = 0.1;
+  } else {
+    document["interventions"]["z_loss"] = 1e-4;
+    document["train"]["batch"] = config.batch;
+  }
   Settings settings = settings_from_json(document, "bench");
   for (const auto& [path, setting] : treatment) settings[path] = setting;
   Experiment experiment = experiment_from(settings);
-  resolve(experiment, {DataKind::kSynthetic, config.vocab, "random tokens"}, machine_has_fast_bf16());
+  const DataKind kind = translates ? DataKind::kSyntheticPairs : DataKind::kSynthetic;
+  resolve(experiment, {kind, config.vocab, "random tokens"}, machine_has_fast_bf16());
   return experiment;
 }
 

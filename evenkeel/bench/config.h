@@ -12,15 +12,18 @@ namespace evenkeel::bench {
 /// A model size, and how much of it fills a few seconds.
 struct Config {
   std::string name;
-  std::int64_t layers, width, heads, context, batch, vocab;
+  std::int64_t layers, width, heads, context;
+  std::int64_t batch;  ///< sequences; of sentence pairs tokens, as data.batch_tokens
+  std::int64_t vocab;
   int warm;    ///< untimed steps that begin every round
   int steps;   ///< timed steps of a round
   int pairs;   ///< of steps with and without telemetry; 0: measured only when asked for
   bool small;  ///< bits, processes and start are measured without being asked for
-  std::int64_t tokens() const { return batch * context; }
+  Family family = Family::kDecoderLm;
+  std::int64_t ffn_width = 4 * width;
 };
 
-/// tiny (one sequence of S), S, M, L.
+/// Language models: tiny (one sequence of S), S, M, L. Translation: mt_tiny, mt_base.
 const std::vector<Config>& configs();
 /// Throws InputError for a name that is not there.
 const Config& find_config(const std::string& name);
@@ -41,8 +44,9 @@ struct Options {
   int steps = 0, pairs = 0;  ///< 0: the config's own
   Precision precision = Precision::kAuto;
   OpPath ops = OpPath::kFused;
-  /// Of all contestants. gelu_erf: PyTorch 1.13 computes gelu_tanh in scalar code on CPUs.
-  std::string activation = "gelu_erf";
+  /// Of all contestants. Empty: gelu_erf, because PyTorch 1.13 computes gelu_tanh in scalar code on CPUs;
+  /// relu for translation.
+  std::string activation;
 
   bool asks_for(const std::string& measurement) const;
 };
@@ -50,8 +54,9 @@ struct Options {
 /// The settings of "interventions.qk_norm=per_head,interventions.z_loss=0". Throws InputError.
 Settings treatment_settings(const std::string& text);
 
-/// The config as a resolved experiment: z-loss 1e-4, AdamW, clip 1, constant learning rate, and `treatment`
-/// over it. Throws InputError for bf16 where the processor has none.
+/// The config as a resolved experiment: AdamW, clip 1, constant learning rate; language models z-loss 1e-4,
+/// translation dropout 0.3 and label smoothing 0.1; and `treatment` over it. Throws InputError for bf16 where
+/// the processor has none.
 Experiment experiment_of(const Config& config, const Options& options, const Settings& treatment = {});
 
 }  // namespace evenkeel::bench

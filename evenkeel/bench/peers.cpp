@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/bench/batches.h"
 
 namespace evenkeel::bench {
 namespace {
@@ -38,25 +39,22 @@ std::string short_version(const std::string& version) {
   return minor == std::string::npos ? version : version.substr(0, version.find('.', minor + 1));
 }
 
-Json request_of(const Experiment& experiment) {
-  return {{"experiment", to_json(experiment)}};
-}
-
 Peer start_torch(const std::string& word, const TorchPeer& torch, Experiment experiment,
                  const std::vector<std::string>& pythons) {
   if (torch.precision != Precision::kAuto) experiment.train.precision = torch.precision;
+  const bool translates = experiment.arch.family == Family::kSeq2Seq;
   std::string reasons;
   for (const std::string& python : pythons) {
     try {
-      std::vector<std::string> words{python, "-c", torch_script()};
+      std::vector<std::string> words{python, "-c", translates ? seq2seq_torch_script() : gpt_torch_script()};
       words.insert(words.end(), torch.arguments.begin(), torch.arguments.end());
       Contestant process({std::move(words), thread_environment(experiment.train.threads), {}});
-      Json about = process.ask(request_of(experiment));
+      Json about = process.ask(first_request(experiment));
       about["python"] = python;
       const std::string version = short_version(about.at("version").get<std::string>());
       const std::string name =
           fmt::format("torch_{}_{}{}", version, enum_name(experiment.train.precision), torch.variant);
-      return {name, std::move(about), std::move(process)};
+      return {name, std::move(about), std::move(process), translates};
     } catch (const ContestantError& error) {
       reasons += (reasons.empty() ? "" : "; ") + std::string(error.what());
     }
@@ -86,7 +84,7 @@ Peer start_peer(const std::string& word, const Experiment& experiment, const Opt
   try {
     Contestant process(
         {{"/bin/sh", "-c", word.substr(equals + 1)}, thread_environment(experiment.train.threads), {}});
-    peer.about = process.ask(request_of(experiment));
+    peer.about = process.ask(first_request(experiment));
     peer.process.emplace(std::move(process));
   } catch (const ContestantError& error) {
     peer.about = {{"why", fmt::format("{}; there is no ratio: try the command of --peers {} by itself",

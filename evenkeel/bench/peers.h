@@ -16,6 +16,7 @@ struct Peer {
   std::string name;  ///< "torch_1.13_bf16"; as it was asked for when it did not start
   Json about;        ///< what it says of itself: version, parameters; or {"why": sentence}
   std::optional<Contestant> process;
+  bool is_twin = false;  ///< the same model: it answers "loss" for our weights
 };
 
 /// Starts the peer called `word`: torch[_bf16|_fp32][_tuned] (without a precision: ours), or
@@ -25,8 +26,9 @@ Peer start_peer(const std::string& word, const Experiment& experiment, const Opt
 /// Throws InputError for words that are none of these; "none" removes all peers.
 std::vector<std::string> checked_peers(const std::vector<std::string>& words);
 
-/// Text of benchmarks/peers/gpt_torch.py.
-const char* torch_script();
+/// Texts of benchmarks/peers/*.py.
+const char* gpt_torch_script();
+const char* seq2seq_torch_script();
 
 /// Threads of every library a contestant may use.
 std::map<std::string, std::string> thread_environment(std::int64_t threads);

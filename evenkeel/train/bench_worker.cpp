@@ -2,15 +2,18 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
 #include <fmt/format.h>
 #include <torch/version.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -23,6 +26,7 @@
 #include "evenkeel/kernels/isa.h"
 #include "evenkeel/ops/memory.h"
 #include "evenkeel/ops/threads.h"
+#include "evenkeel/runs/safetensors.h"
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/spectra.h"
 #include "evenkeel/train/state.h"
@@ -39,32 +43,43 @@ std::int64_t process_bytes(const std::string& key) {
   return 0;
 }
 
-DeviceBatch random_batch(const Experiment& e) {
-  Rng rng(static_cast<std::uint64_t>(e.train.seed), "bench/batch");
-  DeviceBatch batch{at::empty({e.train.batch, e.arch.context}, at::kLong),
-                    at::empty({e.train.batch * e.arch.context}, at::kLong)};
-  for (const at::Tensor& ids : {batch.inputs, batch.targets}) {
-    auto* out = ids.data_ptr<std::int64_t>();
-    for (std::int64_t i = 0; i < ids.numel(); ++i)
-      out[i] = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(*e.data.vocab)));
+using Batches = std::vector<DeviceBatch>;
+
+Batches batches_from_json(const Json& all) {
+  Batches batches;
+  for (const Json& one : all) {
+    data::HostBatch batch;
+    batch.rows = one.at("rows").get<std::int64_t>();
+    one.at("inputs").get_to(batch.inputs);
+    one.at("targets").get_to(batch.targets);
+    batch.cols = std::ssize(batch.inputs) / batch.rows;
+    if (one.contains("sources")) {
+      one.at("sources").get_to(batch.sources);
+      one.at("source_lengths").get_to(batch.source_lengths);
+      one.at("lengths").get_to(batch.lengths);
+      batch.source_cols = std::ssize(batch.sources) / batch.rows;
+    }
+    batches.push_back(to_device(batch));
   }
-  return batch;
+  return batches;
 }
 
-/// An experiment that makes steps on one batch of random tokens.
+/// An experiment that makes steps on the batches in turn, two on each, so that the steps of a pair have the
+/// same.
 class Session {
  public:
-  explicit Session(Experiment experiment)
+  Session(Experiment experiment, Batches batches)
       : e_(std::move(experiment)),
         model_(build_model(e_)),
         optimiser_(optim::make_optimiser(model_->parameters(), e_.optim)),
         spectra_(*model_),
         step_(e_, *model_, *optimiser_, recorder_, at::arange(*e_.data.vocab)),
-        batch_(random_batch(e_)) {}
+        batches_(std::move(batches)) {}
 
   /// Makes one step, appends its loss to `losses` and returns its duration in seconds. `spectra`: with the
   /// spectral record, as the training loop makes it.
   double step(bool telemetry, Json& losses, bool spectra = false) {
+    const DeviceBatch& batch = batches_[static_cast<std::size_t>(steps_ / 2) % batches_.size()];
     const auto begin = std::chrono::steady_clock::now();
     std::optional<Spectrum> spectrum;
     std::vector<EntropyChecks> entropy;
@@ -72,9 +87,9 @@ class Session {
       nn::Context context = pass_context(e_.train);
       context.step = steps_;
       spectrum = spectra_.measure(context);
-      entropy = check_entropy(*model_, batch_, 0, context);
+      entropy = check_entropy(*model_, batch, 0, context);
     }
-    const StepResult result = step_.make(++steps_, batch_, telemetry ? Detail::kFull : Detail::kNone);
+    const StepResult result = step_.make(++steps_, batch, telemetry ? Detail::kFull : Detail::kNone);
     if (spectrum) {
       record(*spectrum, recorder_);
       record(entropy, steps_, recorder_);
@@ -85,7 +100,14 @@ class Session {
     losses.push_back(result.loss);
     return took.count();
   }
+  /// Loss of the first batch in evaluation.
+  double loss() const {
+    const c10::AutoGradMode no_grad(false);
+    const nn::Context context = pass_context(e_.train);
+    return loss_of(model_->forward(batches_[0], context), batches_[0], model_->objective, {}, context).ce;
+  }
   const Experiment& experiment() const { return e_; }
+  const Batches& batches() const { return batches_; }
   const std::vector<nn::Param*>& parameters() const { return optimiser_->params(); }
   models::Model& model() { return *model_; }
   std::int64_t count() { return model_->count(); }
@@ -97,7 +119,7 @@ class Session {
   telemetry::Recorder recorder_;
   Spectra spectra_;
   Step step_;
-  DeviceBatch batch_;
+  Batches batches_;
   std::int64_t steps_ = 0;
 };
 
@@ -132,6 +154,7 @@ Json spectra_pairs(Session& session, const Json& request) {
   const int between = std::max(0, request.value("every", 2) - 2);
   for (int i = request.value("warm", 0); i > 0; --i) session.step(true, losses);
   session.step(true, losses, true);
+  session.step(true, losses);  // so that a pair begins with the first step on a batch
   for (int i = request.value("pairs", 0); i > 0; --i) {
     for (int step = 0; step < between; ++step) session.step(true, losses);
     const bool on_first = order.below(2) == 0;
@@ -143,7 +166,7 @@ Json spectra_pairs(Session& session, const Json& request) {
 
 /// Pairs of one step of each of two models, in an order drawn for each pair, with all telemetry on both.
 Json treatment(Session& baseline, const Json& request) {
-  Session treated(experiment_from_json(request.at("treated"), "bench request"));
+  Session treated(experiment_from_json(request.at("treated"), "bench request"), baseline.batches());
   Rng order(1, "bench/pairs");
   Json ignored = Json::array(), with = Json::array(), without = Json::array();
   for (int i = request.value("warm", 0); i > 0; --i) {
@@ -156,6 +179,12 @@ Json treatment(Session& baseline, const Json& request) {
       (is_treated ? with : without).push_back((is_treated ? treated : baseline).step(true, ignored));
   }
   return {{"treated_s", with}, {"baseline_s", without}};
+}
+
+/// Writes the weights to a safetensors file, for a peer that is the same model.
+Json export_weights(Session& session, const Json& request) {
+  runs::write_safetensors(request.at("weights").get<std::string>(), model_bytes(session.model()));
+  return {{"loss", json_number(session.loss())}};
 }
 
 /// Hash of every weight's bits.
@@ -184,14 +213,25 @@ Comparison compare(const at::Tensor& measured, const at::Tensor& reference) {
   return {xy / std::sqrt(xx * yy), std::abs(std::sqrt(xx / yy) - 1)};
 }
 
+/// Name of the vector that a parameter's gradient is compared in; empty: its own. Gradients that cancel are
+/// no yardstick for rounding: that of a single number, which is one sum, and that of the biases of keys,
+/// which is zero in exact numbers because softmax does not see them.
+std::string compared_with(const nn::Param& param) {
+  if (param.value.numel() == 1) return "the parameters of one number";
+  for (const char* end : {".q.bias", ".k.bias", ".v.bias"})
+    if (param.name.ends_with(end))
+      return param.name.substr(0, param.name.size() - std::strlen(end)) + ".qkv.bias";
+  return "";
+}
+
 /// The first step of the measured path against the plain path in fp32: loss and the gradient of every
 /// parameter.
-Json check(Experiment experiment) {
+Json check(Experiment experiment, const Batches& batches) {
   experiment.optim.clip_norm = 0;  // the gradients as they were computed
-  Session measured(experiment);
+  Session measured(experiment, batches);
   experiment.train.ops = OpPath::kPlain;
   experiment.train.precision = Precision::kFp32;
-  Session reference(experiment);
+  Session reference(experiment, batches);
   Json loss = Json::array(), reference_loss = Json::array();
   measured.step(true, loss);
   reference.step(true, reference_loss);
@@ -213,32 +253,30 @@ Json check(Experiment experiment) {
     }
     return std::isfinite(c.cosine) && std::isfinite(c.norm_error);
   };
-  // The gradient of a single number is one sum whose terms may cancel, so rounding has no relative bound on
-  // it: such parameters are compared together, as one vector.
-  std::vector<at::Tensor> our_numbers, their_numbers;
+  std::map<std::string, std::array<std::vector<at::Tensor>, 2>> groups;
   for (std::size_t i = 0; i < measured.parameters().size(); ++i) {
     const nn::Param& param = *measured.parameters()[i];
     const at::Tensor ours = param.value.grad(), theirs = reference.parameters()[i]->value.grad();
-    if (ours.numel() == 1) {
-      our_numbers.push_back(ours.reshape({1}));
-      their_numbers.push_back(theirs.reshape({1}));
+    if (const std::string group = compared_with(param); !group.empty()) {
+      groups[group][0].push_back(ours.reshape({-1}));
+      groups[group][1].push_back(theirs.reshape({-1}));
     } else if (!judge(param.name, ours, theirs)) {
       return answer;
     }
   }
-  if (!our_numbers.empty())
-    judge("the parameters of one number", at::cat(our_numbers), at::cat(their_numbers));
+  for (const auto& [name, both] : groups) judge(name, at::cat(both[0]), at::cat(both[1]));
   return answer;
 }
 
 std::unique_ptr<Session> open(const Json& request, Json& answer) {
   Experiment e = experiment_from_json(request.at("experiment"), "bench request");
+  Batches batches = batches_from_json(request.at("batches"));
   ops::set_threads(static_cast<int>(e.train.threads));
   answer = {{"name", "evenkeel"},
             {"version", kVersion},
             {"libtorch", TORCH_VERSION},
             {"baseline_bytes", process_bytes("VmRSS")}};
-  auto session = std::make_unique<Session>(std::move(e));
+  auto session = std::make_unique<Session>(std::move(e), std::move(batches));
   answer["parameters"] = session->count();
   return session;
 }
@@ -255,7 +293,8 @@ Json answer_to(const Json& request, std::unique_ptr<Session>& session) {
   if (what == "pairs") return pairs(*session, request);
   if (what == "spectra") return spectra_pairs(*session, request);
   if (what == "treatment") return treatment(*session, request);
-  if (what == "check") return check(session->experiment());
+  if (what == "check") return check(session->experiment(), session->batches());
+  if (what == "export") return export_weights(*session, request);
   if (what == "weights") return weights(*session);
   if (what == "memory") return {{"peak_bytes", process_bytes("VmHWM")}};
   throw InputError(fmt::format("unknown request \"{}\"; docs/formats/bench.md lists them", what));

@@ -63,6 +63,22 @@ class Measures(ProgramTest):
         self.assertGreater(config["treatments"]["interventions.sigma_reparam=on"]["parameters"], config["parameters"])
         self.assertNotIn("tokens_per_s", config)
 
+    def test_translation_beside_its_twin(self):
+        words = ["bench", "--config", "mt_tiny", "--only", "throughput", "--rounds", "1", "--steps", "2", "--threads", "1"]
+        config = json.loads(self.evenkeel(*words, "--json")[0])["configs"]["mt_tiny"]
+        self.assertIs(config["answers_checked"], True, config.get("why"))
+        self.assertEqual((config["model"]["family"], config["model"]["layers"]), ("seq2seq", 4))
+        # Most of the 4096 cells of a batch are words.
+        self.assertTrue(3000 < config["tokens_per_step"] <= 4096)
+        for name, peer in config["peers"].items():
+            if "why" in peer:
+                self.assertRegex(peer["why"], "no module torch|could not|not support|cannot execute", name)
+                continue
+            self.assertEqual(peer["parameters"], config["parameters"])
+            same = peer["same_weights"]
+            self.assertLessEqual(abs(same["loss"] - same["our_loss"]), same["limit"])
+            self.assertGreater(config["ratio"][name], 0)
+
     def test_a_python_without_torch_is_named(self):
         empty = self.write("torch.py", "raise ImportError\n")
         os.environ["PYTHONPATH"] = os.path.dirname(empty)
@@ -102,6 +118,18 @@ class Judges(ProgramTest):
         self.assertEqual(config["peers"]["p"]["why"], 'it failed in round 1: its answer holds no list "step_s"')
         self.assertEqual(config["ratio"], {})
 
+    def test_a_peer_that_is_another_model_has_no_figure(self):
+        words = ["bench", "--config", "mt_tiny", "--rounds", "1", "--only", "throughput", "--peers", "torch_fp32",
+                 "--peer-python", FAKE, "--json"]
+        self.addCleanup(os.environ.pop, "FAKE_CONTESTANT", None)
+        for losses, ratios in (({"export": {"loss": 9.0}, "loss": {"loss": 9.5}}, []), ({}, ["torch_1.0_fp32"])):
+            os.environ["FAKE_CONTESTANT"] = json.dumps(losses)
+            config = json.loads(self.evenkeel(*words)[0])["configs"]["mt_tiny"]
+            peer = config["peers"]["torch_1.0_fp32"]
+            self.assertEqual(list(config["ratio"]), ratios)
+            self.assertEqual(peer["same_weights"]["loss"], 9.0 if ratios else 9.5)
+            self.assertEqual("not the same model" in peer.get("why", ""), not ratios)
+
     def test_a_treatment_without_pairs_has_no_figure(self):
         os.environ["FAKE_CONTESTANT"] = "{}"
         self.addCleanup(os.environ.pop, "FAKE_CONTESTANT", None)
@@ -117,7 +145,7 @@ class Judges(ProgramTest):
         self.assertLess(max(map(len, stdout.splitlines())), 80)
 
     def test_wrong_words(self):
-        self.assertIn("tiny, S, M, L", self.error_of("bench", "--config", "XL", code=2))
+        self.assertIn("tiny, S, M, L, mt_tiny, mt_base", self.error_of("bench", "--config", "XL", code=2))
         self.assertIn("NAME=COMMAND", self.error_of("bench", "--peers", "trch", code=2))
         self.assertIn("--only", self.error_of("bench", "--only", "speed", code=2))
         self.assertIn("did you mean", self.error_of("bench", "--treat", "interventions.qk_nrm=off", code=2))
