@@ -17,7 +17,7 @@ constexpr const char* kExamples =
 
 struct Arguments {
   std::string run, out;
-  std::int64_t step = -1;
+  std::int64_t step = -1, average = 1;
   bool fold = false, json = false;
 };
 
@@ -31,12 +31,16 @@ void add_export(CLI::App& app, int&) {
   command->add_option("--step", args->step, "Step of the checkpoint (the newest)")
       ->type_name("N")
       ->check(CLI::Range(0, 1'000'000'000));
+  command->add_option("--average", args->average, "Mean over so many checkpoints up to that one (1)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000));
   command->add_flag("--fold", args->fold, "Fold treatments of the weights into plain weights");
   add_json_flag(*command, args->json);
   command->footer(kExamples);
   command->callback([args] {
     std::vector<std::string> words{"export", args->run, args->out};
     if (args->step >= 0) words.insert(words.end(), {"--step", std::to_string(args->step)});
+    if (args->average > 1) words.insert(words.end(), {"--average", std::to_string(args->average)});
     if (args->fold) words.push_back("--fold");
     if (args->json) words.push_back("--json");
     sweep::become_trainer(words, 1);

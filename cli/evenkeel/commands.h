@@ -23,6 +23,8 @@ void add_predictors(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 void add_import(CLI::App& app, int& exit_code);
 void add_export(CLI::App& app, int& exit_code);
+void add_translate(CLI::App& app, int& exit_code);
+void add_evaluate(CLI::App& app, int& exit_code);
 void add_score(CLI::App& app, int& exit_code);
 void add_data(CLI::App& app, int& exit_code);
 void add_config(CLI::App& app, int& exit_code);

@@ -96,6 +96,8 @@ int run(int argc, char** argv) {
   cli::add_report(app, exit_code);
   cli::add_import(app, exit_code);
   cli::add_export(app, exit_code);
+  cli::add_translate(app, exit_code);
+  cli::add_evaluate(app, exit_code);
   cli::add_score(app, exit_code);
   cli::add_data(app, exit_code);
   cli::add_config(app, exit_code);

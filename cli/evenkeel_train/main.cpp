@@ -14,6 +14,7 @@
 
 #include "cli/evenkeel_train/probe.h"
 #include "cli/evenkeel_train/serve.h"
+#include "cli/evenkeel_train/translate.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/json.h"
 #include "evenkeel/base/version.h"
@@ -56,9 +57,10 @@ int run(const std::string& directory) {
 }
 
 /// Answers `evenkeel export`.
-int export_weights(const std::string& run, const std::string& file, std::int64_t step, bool fold, bool json) {
+int export_weights(const std::string& run, const std::string& file, std::int64_t step, std::int64_t average,
+                   bool fold, bool json) {
   const auto done = evenkeel::train::export_weights(
-      run, step >= 0 ? std::optional<std::int64_t>(step) : std::nullopt, fold, file);
+      run, step >= 0 ? std::optional<std::int64_t>(step) : std::nullopt, average, fold, file);
   for (const std::string& sentence : done.warnings) std::fprintf(stderr, "evenkeel: %s\n", sentence.c_str());
   if (json) {
     const evenkeel::Json answer{{"out", file},
@@ -118,12 +120,13 @@ int main(int argc, char** argv) {
   CLI::App* bench = app.add_subcommand(
       "bench", "Answer `evenkeel bench` (docs/formats/bench.md) on standard input and output");
   std::string file;
-  std::int64_t step = -1;
+  std::int64_t step = -1, average = 1;
   bool fold = false, json = false;
   CLI::App* to_file = app.add_subcommand("export", "Answer `evenkeel export`");
   to_file->add_option("RUN", directory)->required();
   to_file->add_option("FILE", file)->required();
   to_file->add_option("--step", step);
+  to_file->add_option("--average", average);
   to_file->add_flag("--fold", fold);
   CLI::App* from_file = app.add_subcommand("import", "Answer `evenkeel import` of weights");
   from_file->add_option("FILE", file)->required();
@@ -131,6 +134,10 @@ int main(int argc, char** argv) {
   evenkeel::cli::ProbeArguments probed;
   CLI::App* probe = app.add_subcommand("probe", "Answer `evenkeel probe`");
   evenkeel::cli::add_probe(*probe, probed);
+  evenkeel::cli::TranslateArguments translated;
+  CLI::App* translate =
+      app.add_subcommand("translate", "Answer `evenkeel translate` and `evenkeel evaluate`");
+  evenkeel::cli::add_translate(*translate, translated);
   for (CLI::App* command : {to_file, from_file}) command->add_flag("--json", json);
   try {
     app.parse(argc, argv);
@@ -139,9 +146,12 @@ int main(int argc, char** argv) {
   }
   if (train->parsed()) return exit_code_of([&] { return run(directory); });
   if (to_file->parsed())
-    return exit_code_of([&] { return export_weights(directory, file, step, fold, json); });
+    return exit_code_of([&] { return export_weights(directory, file, step, average, fold, json); });
   if (from_file->parsed()) return exit_code_of([&] { return import_weights(file, directory, json); });
   if (probe->parsed()) return exit_code_of([&] { return evenkeel::cli::probe(probed); });
+  if (translate->parsed()) {
+    return exit_code_of([&] { return evenkeel::cli::translate(translated, std::cin, std::cout); });
+  }
   if (bench->parsed()) {
     return exit_code_of([] {
       evenkeel::train::serve_bench(std::cin, std::cout);

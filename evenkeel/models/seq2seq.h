@@ -84,6 +84,9 @@ class Seq2Seq : public Model {
   at::Tensor decode(const at::Tensor& inputs, const at::Tensor& lengths, const Memory& memory,
                     const nn::Context& context) const;
 
+  /// The most tokens of either side.
+  std::int64_t longest() const { return context_; }
+
   std::vector<OmegaFold> omega_folds() const override;
   std::map<std::string, at::Tensor> embedding_scales() const override;
   std::vector<nn::OpUse> op_uses(const nn::Context& context) const override;

@@ -1,5 +1,7 @@
 #include "evenkeel/train/load_run.h"
 
+#include <ATen/TensorOperators.h>
+#include <c10/core/GradMode.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -35,9 +37,43 @@ std::filesystem::path find_checkpoint(const std::filesystem::path& run, std::opt
   return run / "checkpoints" / name;
 }
 
+/// The step of a checkpoint that is whole and belongs to the run.
+std::int64_t checked_step(const std::filesystem::path& checkpoint, const runs::Manifest& manifest) {
+  const runs::CheckpointState state = runs::read_checkpoint_state(checkpoint);
+  if (state.config_hash != manifest.config_hash) {
+    throw InputError(fmt::format("{} belongs to configuration {}, the manifest says {}", checkpoint.string(),
+                                 state.config_hash, manifest.config_hash));
+  }
+  return state.step;
+}
+
+void average_parameters(const std::filesystem::path& run, LoadedRun& loaded, std::int64_t count) {
+  const c10::AutoGradMode no_grad(false);
+  std::vector<std::filesystem::path> before = runs::list_checkpoints(run);
+  before.erase(std::find(before.begin(), before.end(), loaded.checkpoint), before.end());
+  if (std::ssize(before) < count - 1) {
+    throw InputError(
+        fmt::format("{} holds {} checkpoints up to step {}, fewer than the {} to average; set "
+                    "train.keep_checkpoints and train.checkpoint_every before training",
+                    run.string(), before.size() + 1, loaded.step, count));
+  }
+  std::vector<at::Tensor> sums;
+  const std::vector<nn::Param*> parameters = loaded.model->parameters();
+  for (const nn::Param* p : parameters) sums.push_back(p->value.to(at::kDouble));
+  const auto other = build_model(loaded.manifest.experiment);
+  const std::vector<nn::Param*> others = other->parameters();
+  for (auto at = before.end() - (count - 1); at != before.end(); ++at) {
+    checked_step(*at, loaded.manifest);
+    load_model(*at, *other);
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += others[i]->value;
+  }
+  for (std::size_t i = 0; i < sums.size(); ++i)
+    parameters[i]->value.copy_(sums[i] / static_cast<double>(count));
+}
+
 }  // namespace
 
-LoadedRun load_run(const std::filesystem::path& run, std::optional<std::int64_t> step) {
+LoadedRun load_run(const std::filesystem::path& run, std::optional<std::int64_t> step, std::int64_t average) {
   LoadedRun loaded;
   loaded.manifest = runs::read_manifest(run);
   if (loaded.manifest.imported) {
@@ -45,14 +81,10 @@ LoadedRun load_run(const std::filesystem::path& run, std::optional<std::int64_t>
                                  loaded.manifest.imported->source));
   }
   loaded.checkpoint = find_checkpoint(run, step, loaded.warnings);
-  const runs::CheckpointState state = runs::read_checkpoint_state(loaded.checkpoint);
-  if (state.config_hash != loaded.manifest.config_hash) {
-    throw InputError(fmt::format("{} belongs to configuration {}, the manifest says {}",
-                                 loaded.checkpoint.string(), state.config_hash, loaded.manifest.config_hash));
-  }
-  loaded.step = state.step;
+  loaded.step = checked_step(loaded.checkpoint, loaded.manifest);
   loaded.model = build_model(loaded.manifest.experiment);
   load_model(loaded.checkpoint, *loaded.model);
+  if (average > 1) average_parameters(run, loaded, average);
   return loaded;
 }
 

@@ -19,14 +19,18 @@ namespace evenkeel::train {
 struct LoadedRun {
   runs::Manifest manifest;
   std::filesystem::path checkpoint;  ///< its folder
-  std::int64_t step = 0;             ///< optimiser steps done
+  std::int64_t step = 0;             ///< optimiser steps done; of several checkpoints the last one's
   std::unique_ptr<models::Model> model;
   std::vector<std::string> warnings;  ///< sentences about newer checkpoints that are damaged
 };
 
 /// From the checkpoint of `step`, or the newest whole one. Throws InputError when there is no such run or
 /// checkpoint (naming those there are), when it is damaged, or when the run was imported as numbers only.
-LoadedRun load_run(const std::filesystem::path& run, std::optional<std::int64_t> step);
+///
+/// With `average` > 1 every parameter is the mean over that checkpoint and the average - 1 before it (Vaswani
+/// et al. 2017, arXiv 1706.03762, section 6.1); buffers are the last one's.
+LoadedRun load_run(const std::filesystem::path& run, std::optional<std::int64_t> step,
+                   std::int64_t average = 1);
 
 /// The optimiser as the same checkpoint holds it, over the parameters of `loaded.model`, which must outlive
 /// it; epsilon is that of the last update. Throws InputError when the file is damaged.

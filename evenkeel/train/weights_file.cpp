@@ -127,9 +127,9 @@ std::map<std::string, at::Tensor> folded_weights(models::Model& model, const nn:
   return weights;
 }
 
-Exported export_weights(const std::filesystem::path& run, std::optional<std::int64_t> step, bool fold,
-                        const std::filesystem::path& file) {
-  const LoadedRun loaded = load_run(run, step);
+Exported export_weights(const std::filesystem::path& run, std::optional<std::int64_t> step,
+                        std::int64_t average, bool fold, const std::filesystem::path& file) {
+  const LoadedRun loaded = load_run(run, step, average);
   ArchSpec arch = loaded.manifest.experiment.arch;
   std::map<std::string, at::Tensor> folded;  // owns what the bytes are of
   std::vector<runs::TensorBytes> tensors;

@@ -40,8 +40,9 @@ struct Exported {
 
 /// Writes the weights of a checkpoint of `run` (the newest without `step`) to `file`: folded, or everything
 /// under the model's own names. Throws InputError as load_run does, EnvironmentError when the disk refuses.
-Exported export_weights(const std::filesystem::path& run, std::optional<std::int64_t> step, bool fold,
-                        const std::filesystem::path& file);
+/// With `average` > 1 they are means as load_run makes them.
+Exported export_weights(const std::filesystem::path& run, std::optional<std::int64_t> step,
+                        std::int64_t average, bool fold, const std::filesystem::path& file);
 
 /// Puts the plain weights of `file` into `model`; embedding scales that it lacks are 1. Throws InputError
 /// naming the tensor when one is missing, left over, not finite, or of another shape or type (fp32 and bf16

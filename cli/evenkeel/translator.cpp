@@ -1,0 +1,146 @@
+#include "cli/evenkeel/translator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/evenkeel/terminal.h"
+#include "evenkeel/base/error.h"
+#include "evenkeel/base/hash.h"
+#include "evenkeel/data/source.h"
+#include "evenkeel/sweep/process.h"
+
+namespace evenkeel::cli {
+namespace {
+
+constexpr std::size_t kRequest = 16;  // sentences; progress moves by so many
+
+/// What the trainer said when it ended, as this program's own sentence.
+[[noreturn]] void fail(const bench::ContestantError& error) {
+  std::string sentence = error.what();
+  const std::string name = "evenkeel-train: ";
+  if (sentence.starts_with(name)) sentence.erase(0, name.size());
+  throw InputError(sentence);
+}
+
+}  // namespace
+
+void TranslatorOptions::add_to(CLI::App& command) {
+  command.add_option("RUN", run, "Folder of a run of seq2seq")->required();
+  command.add_option("--step", step, "Step of the checkpoint (the newest)")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1'000'000'000));
+  command.add_option("--average", average, "Mean over so many checkpoints up to that one (1)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000));
+  command.add_option("--beam", beam, "Sentences kept in the search; 1 is greedy (5)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000));
+  command
+      .add_option("--length-penalty", length_penalty,
+                  "alpha: log-probabilities are divided by length^alpha (1)")
+      ->type_name("X")
+      ->check(CLI::Range(-10.0, 10.0));
+  command.add_option("--data", data, "Folder of sentence pairs, where it is not at the run's data.path")
+      ->type_name("DIR");
+  command.add_option("--threads", threads, "Threads (those of the run)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+}
+
+Translator::Translator(const TranslatorOptions& options)
+    : manifest_(runs::read_manifest(options.run)), run_(options.run) {
+  Experiment& e = manifest_.experiment;
+  if (e.arch.family != Family::kSeq2Seq)
+    throw InputError(fmt::format("{} holds a {}, which does not translate; give a run of seq2seq", run_,
+                                 enum_name(e.arch.family)));
+  if (!options.data.empty()) {
+    if (!has_text())
+      throw InputError(
+          fmt::format("--data is for runs on text, and {} learnt the built-in pair task; leave "
+                      "it out",
+                      run_));
+    e.data.path = options.data;
+  }
+  const std::string threads = std::to_string(options.threads > 0 ? options.threads : e.train.threads);
+  bench::Command command;
+  command.words = {sweep::find_trainer().string(),
+                   "translate",
+                   run_,
+                   "--average",
+                   std::to_string(options.average),
+                   "--beam",
+                   std::to_string(options.beam),
+                   "--length-penalty",
+                   fmt::format("{}", options.length_penalty),
+                   "--threads",
+                   threads};
+  if (options.step >= 0) command.words.insert(command.words.end(), {"--step", std::to_string(options.step)});
+  for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}) command.environment[name] = threads;
+  process_ = std::make_unique<bench::Contestant>(command);
+  try {
+    const Json begun = process_->receive();
+    step_ = begun.at("step");
+    for (const std::string sentence : begun.at("warnings")) fmt::print(stderr, "evenkeel: {}\n", sentence);
+  } catch (const bench::ContestantError& error) {
+    fail(error);
+  }
+}
+
+std::vector<Sentence> Translator::translate(const std::vector<Sentence>& sources) {
+  const auto longest = static_cast<std::size_t>(manifest_.experiment.arch.context);
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    if (sources[i].size() <= longest) continue;
+    throw InputError(
+        fmt::format("sentence {} has {} tokens, expected at most [arch.context] = {} of {}; cut it in two",
+                    i + 1, sources[i].size(), longest, run_));
+  }
+  Progress progress;
+  std::vector<Sentence> targets;
+  while (targets.size() < sources.size()) {
+    const std::size_t asked = std::min(kRequest, sources.size() - targets.size());
+    const auto from = sources.begin() + std::ssize(targets), to = from + static_cast<std::ptrdiff_t>(asked);
+    try {
+      const Json answer = process_->ask({{"sources", std::vector<Sentence>(from, to)}});
+      if (answer.at("targets").size() != asked)
+        throw std::logic_error(
+            fmt::format("{} translations of {} sentences", answer.at("targets").size(), asked));
+      for (const Json& target : answer.at("targets")) targets.push_back(target.get<Sentence>());
+    } catch (const bench::ContestantError& error) {
+      fail(error);
+    }
+    const std::string line = fmt::format("translated {} of {} sentences", targets.size(), sources.size());
+    progress.show({line}, line);
+  }
+  progress.clear();
+  return targets;
+}
+
+bool Translator::has_text() const {
+  return manifest_.experiment.data.kind == DataKind::kPairs;
+}
+
+std::filesystem::path Translator::folder() const {
+  return *manifest_.experiment.data.path;
+}
+
+tokenize::Tokenizer Translator::tokenizer() const {
+  const Experiment& e = manifest_.experiment;
+  const std::string fingerprint = data::open_source(e.data, e.arch.context)->fingerprint();
+  if (fingerprint != e.data.fingerprint) {
+    throw InputError(
+        fmt::format("the sentence pairs in {} are not those of {}: fingerprint {}, expected {}; "
+                    "name the right folder with --data",
+                    folder().string(), run_, fingerprint, *e.data.fingerprint));
+  }
+  tokenize::Tokenizer tokenizer = tokenize::Tokenizer::load(folder() / "tokenizer.model");
+  if (content_hash(tokenizer.model()) != data::read_pairs_file(folder()).model_hash) {
+    throw InputError(
+        fmt::format("{} is not the model that pairs.json beside it was made with; make the "
+                    "folder again with `evenkeel data tokenize --pairs`",
+                    (folder() / "tokenizer.model").string()));
+  }
+  return tokenizer;
+}
+
+}  // namespace evenkeel::cli
