@@ -16,6 +16,11 @@ def percent(share):
     return f"{100 * share:.0f}"
 
 
+def change(values):
+    mean, half = stats.t_interval(values)
+    return f"{mean:+.3f}" + ("" if half is None else f" ± {half:.3f}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("what", nargs="+")
@@ -49,20 +54,17 @@ def main():
     print()
     for lr in sorted({r["lr"] for r in rows}, reverse=True):
         of = {(r["scheme"], r["depth"], r["seed"]): r for r in rows if r["lr"] == lr}
-        per_seed, depths = {}, set()
+        pairs = {}
         for (scheme, depth, seed), row in of.items():
             other = of.get(("pre_ln", depth, seed))
             if scheme == "admin" and other and row["converged"] and other["converged"]:
-                per_seed.setdefault(seed, []).append(row["loss"] - other["loss"])
-                depths.add(depth)
-        if per_seed:
-            mean, half = stats.t_interval([statistics.fmean(d) for d in per_seed.values()])
-            print(f"lr {lr:g}: admin minus pre_ln, final loss, {len(per_seed)} seeds, depths {sorted(depths)}: {mean:+.3f}"
-                  + ("" if half is None else f" ± {half:.3f} nat"))
-            for depth in sorted(depths):
-                m, h = stats.t_interval([of["admin", depth, s]["loss"] - of["pre_ln", depth, s]["loss"] for s in per_seed
-                                         if of["admin", depth, s]["converged"] and of["pre_ln", depth, s]["converged"]])
-                print(f"  {depth}-{depth}: {m:+.3f}" + ("" if h is None else f" ± {h:.3f}"))
+                pairs.setdefault(depth, {})[seed] = row["loss"] - other["loss"]
+        seeds = sorted({seed for found in pairs.values() for seed in found})
+        if seeds:
+            per_seed = [statistics.fmean(found[seed] for found in pairs.values() if seed in found) for seed in seeds]
+            print(f"lr {lr:g}: admin minus pre_ln, final loss, {len(seeds)} seeds: {change(per_seed)} nat")
+            for depth, found in pairs.items():
+                print(f"  {depth}-{depth}: {change(list(found.values()))}")
 
 
 if __name__ == "__main__":

@@ -55,8 +55,7 @@ Sums sums_of(const EncoderStack& stack) {
   return sums;
 }
 
-// Check 1: (2r / (1 + r)) (1 / (1 + r)) / (1 - p) on inputs of unit variance. The models have no dropout
-// inside the branch, so of the sheet's 0.395 with 0.1 twice only the factor of the outer one is here.
+// Check 1: (2r / (1 + r)) (1 / (1 + r)) / (1 - p) on inputs of unit variance.
 TEST(Admin, VarianceOfTheMlpBranch) {
   for (const auto& [ratio, dropout, expected] :
        {std::tuple{4, 0.0, 0.320}, std::tuple{2, 0.0, 0.444}, std::tuple{4, 0.1, 0.320 / 0.9}}) {
@@ -74,6 +73,29 @@ TEST(Admin, VarianceOfTheMlpBranch) {
     }
     EXPECT_NEAR(sum / 12, expected, 0.015);
   }
+}
+
+// Check 1 with dropout inside the branch and at its end: 0.32 / (0.9 * 0.9).
+TEST(Admin, VarianceOfTheMlpBranchWithDropoutInside) {
+  const c10::AutoGradMode no_grad(false);
+  double sum = 0;
+  int count = 0;
+  for (std::int64_t seed = 1; seed <= 6; ++seed) {
+    Experiment e = test::small_pair_experiment(128, 3, 1, 4);
+    e.arch.dropout = e.arch.activation_dropout = 0.1;
+    e.train.seed = seed;
+    Sums sums;
+    nn::Context context{.training = true, .seed = static_cast<std::uint64_t>(seed)};
+    context.residuals = &sums;
+    build_model(e)->forward(
+        test::random_pairs(e, std::vector<std::int64_t>(8, 12), std::vector<std::int64_t>(8, 12), seed),
+        context);
+    for (const std::size_t mlp : {1u, 3u, 5u}) {
+      sum += sums.branch[mlp];
+      ++count;
+    }
+  }
+  EXPECT_NEAR(sum / count, 0.395, 0.015);
 }
 
 // Checks 2 and 3.
