@@ -2,9 +2,12 @@
 
 #include <iostream>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "commands.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/report/probe_answers.h"
 #include "evenkeel/report/report.h"
 
 namespace evenkeel::cli {
@@ -12,6 +15,7 @@ namespace {
 
 struct Arguments {
   std::string folder, out, baseline;
+  std::vector<std::string> probes;
 };
 
 }  // namespace
@@ -20,17 +24,34 @@ void add_report(CLI::App& app, int& exit_code) {
   auto args = std::make_shared<Arguments>();
   CLI::App* command =
       app.add_subcommand("report", "Write the report of a sweep: one HTML file, readable offline");
-  command->add_option("DIR", args->folder, "Folder of a sweep, or of runs")->required();
-  command->add_option("--out", args->out, "File to write (default: DIR/report.html)");
+  command->add_option("DIR", args->folder, "Folder of a sweep, or of runs; not needed with --probe");
+  command->add_option("-o,--out", args->out, "File to write (default: DIR/report.html)");
   command->add_option("--baseline", args->baseline,
                       "Arm that the others are compared with (default: interventions off)");
-  command->footer("Examples:\n  evenkeel report runs/demo\n  evenkeel report runs/demo --out qk_norm.html");
+  command
+      ->add_option(
+          "--probe", args->probes,
+          "What `evenkeel probe dependency`, output-change or gradients said with --json, to be drawn too")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  command->footer(
+      "Examples:\n  evenkeel report runs/demo\n  evenkeel report runs/demo --out qk_norm.html\n"
+      "  evenkeel report runs/demo --probe dependency.json --probe output.json\n"
+      "  evenkeel report --probe gradients.json --out gradients.html");
   command->callback([args, &exit_code] {
     namespace fs = std::filesystem;
+    if (args->folder.empty() && args->probes.empty())
+      throw InputError("report needs DIR, a folder of a sweep or of runs, or --probe FILE");
+    if (args->folder.empty() && args->out.empty())
+      throw InputError("report of --probe alone has no folder to write to; add --out FILE");
     const fs::path html = args->out.empty() ? fs::path(args->folder) / "report.html" : fs::path(args->out);
     analysis::Options options;
     options.baseline = args->baseline;
-    report::write_report(args->folder, html, options);
+    Json probes = report::read_probe_answers({args->probes.begin(), args->probes.end()});
+    report::write_report(args->folder.empty()
+                             ? report::probes_document(std::move(probes))
+                             : report::report_document(args->folder, options, std::move(probes)),
+                         html);
     std::cout << html.string() << '\n';
     exit_code = kExitFinished;
   });

@@ -41,15 +41,9 @@ nn::Stream Block::forward(const nn::Stream& in, std::int64_t batch, const nn::Co
   return out;
 }
 
-void Block::add_folds(std::vector<const nn::Param*>& producers, std::vector<OmegaFold>& folds) const {
-  const auto add = [&](const nn::Residual& sublayer, std::vector<const nn::Linear*> readers) {
-    if (sublayer.omega_name().empty()) return;
-    folds.push_back({&sublayer, producers, std::move(readers)});
-    producers = {&sublayer.norm()->gain};
-    if (sublayer.norm()->bias != nullptr) producers.push_back(sublayer.norm()->bias);
-  };
-  add(attn_residual_, {&attn_.q, &attn_.k, &attn_.v});
-  add(mlp_residual_, {&mlp_.fc1});
+void Block::add_to(OmegaFolds& folds) const {
+  folds.add(attn_residual_, {&attn_.q, &attn_.k, &attn_.v});
+  folds.add(mlp_residual_, {&mlp_.fc1});
 }
 
 DecoderLm::DecoderLm(const ArchSpec& arch, std::int64_t vocab)
@@ -81,10 +75,9 @@ at::Tensor DecoderLm::forward(const Batch& in, const nn::Context& context) const
 }
 
 std::vector<OmegaFold> DecoderLm::omega_folds() const {
-  std::vector<OmegaFold> folds;
-  std::vector<const nn::Param*> producers{&embed_.weight};
-  for (const Block* block : blocks_) block->add_folds(producers, folds);
-  return folds;
+  OmegaFolds folds(embed_.weight.name);
+  for (const Block* block : blocks_) block->add_to(folds);
+  return folds.all();
 }
 
 std::vector<nn::OpUse> DecoderLm::op_uses(const nn::Context&) const {

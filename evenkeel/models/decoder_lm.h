@@ -33,8 +33,7 @@ class Block : public nn::Module {
   Block(const ArchSpec& arch, const std::vector<SubLayer>& plan, std::int64_t layer);
   /// Of [B*T, D] values; what comes out may still have the MLP's branch to add.
   nn::Stream forward(const nn::Stream& in, std::int64_t batch, const nn::Context& context) const;
-  /// Adds this block's; `producers` are those of what it reads, and become those of what it gives.
-  void add_folds(std::vector<const nn::Param*>& producers, std::vector<OmegaFold>& folds) const;
+  void add_to(OmegaFolds& folds) const;
 
  private:
   std::string site_;  ///< "layer00"

@@ -3,23 +3,16 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <map>
+#include <string>
 #include <vector>
 
+#include "evenkeel/models/omega_fold.h"
 #include "evenkeel/nn/context.h"
 #include "evenkeel/nn/module.h"
 #include "evenkeel/nn/objective.h"
-#include "evenkeel/nn/residual.h"
 
 namespace evenkeel::models {
-
-/// Where a sub-layer's omega can go when it is to be gone: omega x + f(x), with x = N(...) or an embedding,
-/// is x' + f'(x') with omega in the gain and bias (or table) that x comes from, and the columns of the
-/// matrices that read x divided by it. Exact; the model then has its scheme without omega.
-struct OmegaFold {
-  const nn::Residual* sublayer = nullptr;
-  std::vector<const nn::Param*> producers;  ///< [..., D]
-  std::vector<const nn::Linear*> readers;   ///< [out, D]
-};
 
 /// What a model reads and is to predict; ids are int64.
 struct Batch {
@@ -42,6 +35,9 @@ class Model : public nn::Module {
 
   /// Of every sub-layer that has an omega of its own.
   virtual std::vector<OmegaFold> omega_folds() const { return {}; }
+  /// Where the table is used elsewhere too: by name, what each stack's embedded tokens are multiplied by,
+  /// [D]. Ones where the model has no such parameter (arch.embedding_scale).
+  virtual std::map<std::string, at::Tensor> embedding_scales() const { return {}; }
 
   nn::Objective objective;  ///< what is minimised; interventions may add to it
 };

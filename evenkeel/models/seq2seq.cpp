@@ -1,5 +1,7 @@
 #include "evenkeel/models/seq2seq.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/ones.h>
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
@@ -13,6 +15,12 @@
 
 namespace evenkeel::models {
 namespace {
+
+constexpr const char *kSourceScale = "encoder.embed_scale", *kTargetScale = "decoder.embed_scale";
+
+std::string scale_name(const char* module) {
+  return std::string(module) + ".gain";
+}
 
 nn::NormShape norm_shape(const ArchSpec& arch) {
   return {arch.D(), arch.norm, arch.norm_eps, arch.bias};
@@ -66,6 +74,11 @@ nn::Stream EncoderLayer::forward(const nn::Stream& in, const at::Tensor& lengths
                   site_, context);
 }
 
+void EncoderLayer::add_to(OmegaFolds& folds) const {
+  folds.add(attn_residual_, {&attn_.q, &attn_.k, &attn_.v});
+  folds.add(mlp_residual_, {&mlp_.fc1});
+}
+
 DecoderLayer::DecoderLayer(const ArchSpec& arch, const std::vector<SubLayer>& plan, std::int64_t layer)
     : site_(fmt::format("decoder_layer{:02}", layer)),
       attn_residual_(add_child("", residual(arch, plan[0], "attn"))),
@@ -88,6 +101,13 @@ nn::Stream DecoderLayer::forward(const nn::Stream& in, const at::Tensor& lengths
                   site_, context);
 }
 
+void DecoderLayer::add_to(OmegaFolds& folds) const {
+  folds.add(attn_residual_, {&attn_.q, &attn_.k, &attn_.v});
+  // Its keys and values are of the memory, which has no omega of this stack.
+  folds.add(cross_residual_, {&cross_.q});
+  folds.add(mlp_residual_, {&mlp_.fc1});
+}
+
 // Children are named in the order in which they act, whatever is missing.
 Seq2Seq::Seq2Seq(const ArchSpec& arch, std::int64_t vocab)
     : context_(arch.context),
@@ -102,6 +122,10 @@ Seq2Seq::Seq2Seq(const ArchSpec& arch, std::int64_t vocab)
                   decoder =
                       plan_stack(arch.decoder_scheme(), StackShape::decoder(n, m), arch.init, arch.admin);
   embed_.weight.init_std *= encoder.embedding_gain;
+  if (arch.embedding_scale) {
+    source_scale_ = &add_child(kSourceScale, std::make_unique<nn::EmbeddingScale>(arch.D()));
+    target_scale_ = &add_child(kTargetScale, std::make_unique<nn::EmbeddingScale>(arch.D()));
+  }
   for (std::int64_t i = 0; i < n; ++i)
     encoder_.push_back(
         &add_child(fmt::format("encoder.layers.{}", i),
@@ -126,7 +150,7 @@ at::Tensor Seq2Seq::forward(const Batch& batch, const nn::Context& context) cons
 
 Memory Seq2Seq::encode(const at::Tensor& sources, const at::Tensor& lengths,
                        const nn::Context& context) const {
-  nn::Stream stream = embed(sources, source_dropout_, context);
+  nn::Stream stream = embed(sources, source_scale_, source_dropout_, context);
   for (const EncoderLayer* layer : encoder_)
     stream = layer->forward(stream, lengths, sources.size(0), context);
   return {nn::read(stream, encoder_norm_, context), lengths};
@@ -134,7 +158,7 @@ Memory Seq2Seq::encode(const at::Tensor& sources, const at::Tensor& lengths,
 
 at::Tensor Seq2Seq::decode(const at::Tensor& inputs, const at::Tensor& lengths, const Memory& memory,
                            const nn::Context& context) const {
-  nn::Stream stream = embed(inputs, target_dropout_, context);
+  nn::Stream stream = embed(inputs, target_scale_, target_dropout_, context);
   for (const DecoderLayer* layer : decoder_)
     stream = layer->forward(stream, lengths, memory, inputs.size(0), context);
   const at::Tensor y = nn::read(stream, decoder_norm_, context);
@@ -142,7 +166,7 @@ at::Tensor Seq2Seq::decode(const at::Tensor& inputs, const at::Tensor& lengths, 
                          : ops::linear(y, embed_.weight.value, {}, context.rounding());
 }
 
-nn::Stream Seq2Seq::embed(const at::Tensor& ids, const nn::Dropout& dropout,
+nn::Stream Seq2Seq::embed(const at::Tensor& ids, const nn::EmbeddingScale* scale, const nn::Dropout& dropout,
                           const nn::Context& context) const {
   const std::int64_t batch = ids.size(0), time = ids.size(1);
   if (time > context_)
@@ -150,24 +174,28 @@ nn::Stream Seq2Seq::embed(const at::Tensor& ids, const nn::Dropout& dropout,
         fmt::format("[arch.context] must be at least the length of a sentence, got {} for one of {}; raise "
                     "arch.context",
                     context_, time));
-  const at::Tensor x = positions_.forward(embed_.forward(ids.reshape({batch * time}), context), batch);
+  at::Tensor x = positions_.forward(embed_.forward(ids.reshape({batch * time}), context), batch);
+  if (scale != nullptr) x = scale->forward(x);
   nn::Stream stream;
   stream.x = dropout.forward(x, context);
   return stream;
 }
 
 std::vector<OmegaFold> Seq2Seq::omega_folds() const {
-  bool has_omega = false;
-  // Visiting is not const; nothing is changed.
-  const_cast<Seq2Seq*>(this)->visit([&](nn::Module& module) {
-    if (const auto* sublayer = dynamic_cast<const nn::Residual*>(&module))
-      has_omega = has_omega || !sublayer->omega_name().empty();
-  });
-  if (!has_omega) return {};
-  throw InputError(
-      "[arch.residual] = \"admin\" cannot be folded in seq2seq: the first omega of each stack scales a table "
-      "that "
-      "the output uses too; export without --fold");
+  OmegaFolds encoder(scale_name(kSourceScale)), decoder(scale_name(kTargetScale));
+  for (const EncoderLayer* layer : encoder_) layer->add_to(encoder);
+  for (const DecoderLayer* layer : decoder_) layer->add_to(decoder);
+  std::vector<OmegaFold> all = encoder.all();
+  all.insert(all.end(), decoder.all().begin(), decoder.all().end());
+  return all;
+}
+
+std::map<std::string, at::Tensor> Seq2Seq::embedding_scales() const {
+  const auto value = [&](const nn::EmbeddingScale* scale) {
+    return scale != nullptr ? scale->gain.value.detach()
+                            : at::ones({embed_.weight.value.size(1)}, embed_.weight.value.scalar_type());
+  };
+  return {{scale_name(kSourceScale), value(source_scale_)}, {scale_name(kTargetScale), value(target_scale_)}};
 }
 
 std::vector<nn::OpUse> Seq2Seq::op_uses(const nn::Context& context) const {

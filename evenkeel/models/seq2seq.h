@@ -5,15 +5,18 @@
 //             encoder's output, MLP;  logits = y E^T
 //
 // One table E for sources, targets and output, normal with std 1 / sqrt(D), its row of padding zero at the
-// start. How branches are added is arch.residual's, in the decoder
-// arch.decoder_residual's, for each stack as a stack of two (spec/residual.h);
-// schemes with a final norm have one at the end of both stacks. Where nothing else is said the family has
-// post_ln, biases, ReLU, Xavier start, eps 1e-5 and no z-loss. Dropout (all off by default) of embeddings and
-// branches, of attention weights, and after the activation. Nothing looks at padding, and the loss and
-// statistics leave it out.
+// start. How branches are added is arch.residual's, in the decoder arch.decoder_residual's, for each stack as
+// a stack of two (spec/residual.h); schemes with a final norm have one at the end of their stack. With
+// arch.embedding_scale each stack multiplies its x_0, positions included, by a trained [D] of its own: what
+// an Admin that was folded into post_ln needs, as the table, which the output uses too, cannot take its first
+// omega. Where nothing else is said the family has post_ln, biases, ReLU, Xavier start, eps 1e-5 and no
+// z-loss. Dropout (all off by default) of embeddings and branches, of attention weights, and after the
+// activation. Nothing looks at padding, and the loss and statistics leave it out.
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "evenkeel/models/model.h"
@@ -40,6 +43,7 @@ class EncoderLayer : public nn::Module {
   EncoderLayer(const ArchSpec& arch, const std::vector<SubLayer>& plan, std::int64_t layer);
   nn::Stream forward(const nn::Stream& in, const at::Tensor& lengths, std::int64_t batch,
                      const nn::Context& context) const;
+  void add_to(OmegaFolds& folds) const;
 
  private:
   std::string site_;
@@ -55,6 +59,7 @@ class DecoderLayer : public nn::Module {
   DecoderLayer(const ArchSpec& arch, const std::vector<SubLayer>& plan, std::int64_t layer);
   nn::Stream forward(const nn::Stream& in, const at::Tensor& lengths, const Memory& memory,
                      std::int64_t batch, const nn::Context& context) const;
+  void add_to(OmegaFolds& folds) const;
 
  private:
   std::string site_;
@@ -83,15 +88,18 @@ class Seq2Seq : public Model {
   std::int64_t longest() const { return context_; }
 
   std::vector<OmegaFold> omega_folds() const override;
+  std::map<std::string, at::Tensor> embedding_scales() const override;
   std::vector<nn::OpUse> op_uses(const nn::Context& context) const override;
   void parameters_drawn(std::uint64_t seed) override;
 
  private:
-  nn::Stream embed(const at::Tensor& ids, const nn::Dropout& dropout, const nn::Context& context) const;
+  nn::Stream embed(const at::Tensor& ids, const nn::EmbeddingScale* scale, const nn::Dropout& dropout,
+                   const nn::Context& context) const;
 
   std::int64_t context_;
   nn::Embedding& embed_;
   nn::SinusoidalPositions& positions_;
+  nn::EmbeddingScale *source_scale_ = nullptr, *target_scale_ = nullptr;  ///< null without
   nn::Dropout &source_dropout_, &target_dropout_;
   std::vector<EncoderLayer*> encoder_;
   nn::Norm* encoder_norm_ = nullptr;  ///< null where the scheme has none

@@ -69,7 +69,7 @@ at::Tensor Attention::forward(const at::Tensor& x, std::int64_t batch, const Con
   if (context.stats != nullptr) report(ops::attention_stats(query, key, result), site_, *context.stats);
   if (context.query_key != nullptr) {
     context.query_key->query_key(site_, query.flatten(0, 1).to(at::kDouble),
-                                 key.flatten(0, 1).to(at::kDouble), scale(context));
+                                 key.flatten(0, 1).to(at::kDouble), scale(context), true);
   }
   return out(result.out.transpose(1, 2).reshape({batch * time, shape_.width}), context);
 }
@@ -135,12 +135,12 @@ at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& memory, con
     in.x = cross ? new_query : at::cat({new_query, new_key, value}, 1);
     if (cross) in.memory = at::cat({new_key, value}, 1);
   }
-  if (context.query_key != nullptr && !cross && sight.causal && !sight.key_lengths.defined()) {
+  if (context.query_key != nullptr) {
     ops::FusedAttentionInputs wide = in;
-    for (at::Tensor* t : {&wide.x, &wide.query_gain, &wide.key_gain})
+    for (at::Tensor* t : {&wide.x, &wide.memory, &wide.query_gain, &wide.key_gain})
       if (t->defined()) *t = t->to(at::kDouble);
     const auto [query_in, key_in] = ops::query_key_plain(wide, options);
-    context.query_key->query_key(site_, query_in, key_in, options.scale);
+    context.query_key->query_key(site_, query_in, key_in, options.scale, sight.causal);
   }
   std::vector<kernels::AttentionStats> stats;
   const bool measures = context.stats != nullptr;

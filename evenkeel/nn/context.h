@@ -28,8 +28,10 @@ class StatSink {
 class QueryKeySink {
  public:
   virtual ~QueryKeySink() = default;
-  /// q, k [B H, T, K] double, after every transform and the rotation; causal logits are scale <q_i, k_j>.
-  virtual void query_key(std::string_view site, const at::Tensor& q, const at::Tensor& k, double scale) = 0;
+  /// q [B H, T, K], k [B H, S, K] double, after every transform and the rotation; logits are scale <q_i, k_j>
+  /// for every j, padding included, or for j <= i when `causal`.
+  virtual void query_key(std::string_view site, const at::Tensor& q, const at::Tensor& k, double scale,
+                         bool causal) = 0;
 };
 
 class Residual;

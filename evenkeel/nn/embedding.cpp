@@ -1,5 +1,6 @@
 #include "evenkeel/nn/embedding.h"
 
+#include <ATen/TensorOperators.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -30,6 +31,18 @@ at::Tensor Embedding::forward(const at::Tensor& ids, const Context& context) con
                     *bad, vocab));
   return context.fused() ? ops::embedding(weight.value, flat, scale_)
                          : ops::embedding_plain(weight.value, flat, scale_);
+}
+
+EmbeddingScale::EmbeddingScale(std::int64_t width)
+    : gain(add_param("gain", {width}, Role::kGain, Init::kOnes)) {}
+
+at::Tensor EmbeddingScale::forward(const at::Tensor& x) const {
+  return x * gain.value;
+}
+
+std::vector<OpUse> EmbeddingScale::op_uses(const Context&) const {
+  // The gradient of the gain is a sum over tokens, whose order is LibTorch's.
+  return {{"embedding_scale", OpPath::kPlain, "one product per value", false}};
 }
 
 std::vector<OpUse> Embedding::op_uses(const Context& context) const {

@@ -1,4 +1,4 @@
-// Token embedding: row ids[n] of W [V, D], times a constant.
+// Token embedding: row ids[n] of W [V, D], times a constant; and one number per channel for what comes of it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,6 +20,16 @@ class Embedding : public Module {
 
  private:
   double scale_;
+};
+
+/// x [N, D] -> gain x, gain [D] from 1.
+class EmbeddingScale : public Module {
+ public:
+  explicit EmbeddingScale(std::int64_t width);
+  at::Tensor forward(const at::Tensor& x) const;
+  std::vector<OpUse> op_uses(const Context& context) const override;
+
+  Param& gain;
 };
 
 }  // namespace evenkeel::nn

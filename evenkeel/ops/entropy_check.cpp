@@ -10,24 +10,30 @@
 namespace evenkeel::ops {
 namespace {
 
-EntropyCheck of_head(const double* q, const double* transposed_k, std::int64_t time, std::int64_t width,
-                     double scale) {
+struct Shape {
+  std::int64_t queries, keys, width;
+  bool causal;
+};
+
+EntropyCheck of_head(const double* q, const double* transposed_k, const Shape& shape, double scale) {
+  const auto [queries, keys, width, causal] = shape;
+  const std::int64_t first = causal ? 1 : 0;
   EntropyCheck check{std::numeric_limits<double>::infinity(), 0, false};
-  std::vector<double> z(static_cast<std::size_t>(time));
-  for (std::int64_t i = 1; i < time; ++i) {
-    const std::int64_t n = i + 1;
+  std::vector<double> z(static_cast<std::size_t>(keys));
+  for (std::int64_t i = first; i < queries; ++i) {
+    const std::int64_t n = causal ? i + 1 : keys;
     std::fill_n(z.begin(), n, 0.0);
     for (std::int64_t c = 0; c < width; ++c) {
       const double x = scale * q[i * width + c];
-      const double* row = transposed_k + c * time;
+      const double* row = transposed_k + c * keys;
       for (std::int64_t j = 0; j < n; ++j) z[static_cast<std::size_t>(j)] += x * row[j];
     }
     const auto [entropy, norm] = telemetry::row_entropy({z.data(), static_cast<std::size_t>(n)});
     const double bound = telemetry::entropy_bound(n, norm), slack = entropy - bound;
-    check.bound += bound / static_cast<double>(time - 1);
+    check.bound += bound / static_cast<double>(queries - first);
     const bool violated = !(slack >= -telemetry::entropy_bound_slack(n));
     check.violated = check.violated || violated;
-    if (n == 2 && time > 2 && !violated) continue;
+    if (n == 2 && keys > 2 && !violated) continue;
     if (slack < check.slack || std::isnan(slack)) check.slack = slack;  // nothing is below a NaN
   }
   return check;
@@ -35,14 +41,15 @@ EntropyCheck of_head(const double* q, const double* transposed_k, std::int64_t t
 
 }  // namespace
 
-std::vector<EntropyCheck> entropy_check(const at::Tensor& q, const at::Tensor& k, double scale) {
-  const std::int64_t heads = q.size(0), time = q.size(1), width = q.size(2);
+std::vector<EntropyCheck> entropy_check(const at::Tensor& q, const at::Tensor& k, double scale, bool causal) {
+  const std::int64_t heads = q.size(0);
+  const Shape shape{q.size(1), k.size(1), q.size(2), causal};
   const at::Tensor queries = q.detach().contiguous(), keys = k.detach().transpose(1, 2).contiguous();
   std::vector<EntropyCheck> checks(static_cast<std::size_t>(heads));
   kernels::parallel_for(heads, [&](std::int64_t h) {
     checks[static_cast<std::size_t>(h)] =
-        of_head(queries.data_ptr<double>() + h * time * width, keys.data_ptr<double>() + h * time * width,
-                time, width, scale);
+        of_head(queries.data_ptr<double>() + h * shape.queries * shape.width,
+                keys.data_ptr<double>() + h * shape.keys * shape.width, shape, scale);
   });
   return checks;
 }

@@ -36,17 +36,21 @@ Json matrices_json(const train::Spectrum& spectrum, const std::map<std::string, 
   return all;
 }
 
-/// Of all sequences of the batch: least slack, mean bound, violated anywhere.
+/// Of all sequences of the batch that have rows to check: least slack, mean bound, violated anywhere.
 std::vector<train::EntropyChecks> check_batch(const Subject& subject) {
   const std::int64_t sequences = subject.batch.inputs.size(0);
   std::vector<train::EntropyChecks> all;
+  std::vector<double> checked;
   for (std::int64_t b = 0; b < sequences; ++b) {
-    auto checks = train::check_entropy(*subject.model, subject.batch.inputs.narrow(0, b, 1), subject.context);
-    if (all.empty()) {
-      all = std::move(checks);
-      continue;
-    }
+    auto checks = train::check_entropy(*subject.model, subject.batch, b, subject.context);
+    all.resize(checks.size());
+    checked.resize(checks.size());
     for (std::size_t layer = 0; layer < all.size(); ++layer) {
+      if (checks[layer].heads.empty()) continue;
+      if (++checked[layer] == 1) {
+        all[layer] = std::move(checks[layer]);
+        continue;
+      }
       for (std::size_t h = 0; h < all[layer].heads.size(); ++h) {
         ops::EntropyCheck& sum = all[layer].heads[h];
         const ops::EntropyCheck& one = checks[layer].heads[h];
@@ -56,8 +60,8 @@ std::vector<train::EntropyChecks> check_batch(const Subject& subject) {
       }
     }
   }
-  for (train::EntropyChecks& layer : all)
-    for (ops::EntropyCheck& head : layer.heads) head.bound /= static_cast<double>(sequences);
+  for (std::size_t layer = 0; layer < all.size(); ++layer)
+    for (ops::EntropyCheck& head : all[layer].heads) head.bound /= checked[layer];
   return all;
 }
 
@@ -70,12 +74,20 @@ Json measure_spectra(const Subject& subject, const Options& options) {
     Json heads = Json::array();
     for (std::size_t h = 0; h < spectrum.products[layer].heads.size(); ++h) {
       const kernels::TopSingular& top = spectrum.products[layer].heads[h];
-      const ops::EntropyCheck& check = checks[layer].heads[h];
-      heads.push_back({{"qk_sigma", json_number(top.sigma)},
-                       {"qk_residual", json_number(top.residual)},
-                       {"entropy_slack", json_number(check.slack)},
-                       {"entropy_bound", json_number(check.bound)},
-                       {"bound_violated", check.violated}});
+      Json head{{"qk_sigma", json_number(top.sigma)},
+                {"qk_residual", json_number(top.residual)},
+                {"entropy_slack", nullptr},
+                {"entropy_bound", nullptr},
+                {"bound_violated", false}};
+      if (checks[layer].heads.empty()) {
+        head["why"] = "no row of the batch sees three keys";
+      } else {
+        const ops::EntropyCheck& check = checks[layer].heads[h];
+        head["entropy_slack"] = json_number(check.slack);
+        head["entropy_bound"] = json_number(check.bound);
+        head["bound_violated"] = check.violated;
+      }
+      heads.push_back(std::move(head));
     }
     attention.push_back({{"site", spectrum.products[layer].site}, {"heads", heads}});
   }

@@ -13,6 +13,7 @@
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/version.h"
 #include "evenkeel/report/page.h"
+#include "evenkeel/report/rounded.h"
 #include "evenkeel/report/signals.h"
 #include "evenkeel/spec/experiment.h"
 
@@ -21,15 +22,6 @@ namespace {
 
 // Points per curve: loss curves can be zoomed, the small multiples cannot.
 constexpr std::size_t kLossPoints = 1200, kSmallPoints = 160;
-
-/// Five digits are more than a chart can show, and keep the file small.
-Json rounded(double value) {
-  if (!std::isfinite(value)) return json_number(value);
-  const std::string text = fmt::format("{:.5g}", value);
-  double back = 0;
-  std::from_chars(text.data(), text.data() + text.size(), back);
-  return back;
-}
 
 Json number_or_null(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
@@ -52,15 +44,34 @@ Json grid_json(const std::vector<std::vector<double>>& grid) {
   return rows;
 }
 
-double last_value(const runs::Series& s) {
-  return s.values.empty() ? analysis::kUnknown : s.values.back();
-}
-
 /// Largest (or smallest) of a series; NaN only when it is empty or holds nothing finite.
 double peak(const runs::Series& s, bool largest) {
   double best = analysis::kUnknown;
   for (const double v : s.values) {
     if (std::isfinite(v) && (std::isnan(best) || (largest ? v > best : v < best))) best = v;
+  }
+  return best;
+}
+
+Json attention_json(const AttentionSignals& a) {
+  return {{"kind", a.kind},
+          {"logit", series_json(a.logit_max, kSmallPoints)},
+          {"entropy", series_json(a.entropy_min, kSmallPoints)},
+          {"qk_sigma", series_json(a.qk_sigma_max, kSmallPoints)},
+          {"logit_peak", number_or_null(peak(a.logit_max, true))},
+          {"entropy_low", number_or_null(peak(a.entropy_min, false))},
+          {"qk_sigma_peak", number_or_null(peak(a.qk_sigma_max, true))},
+          {"end_entropy", grid_json(a.end_entropy)},
+          {"end_logit", grid_json(a.end_logit_max)}};
+}
+
+/// Largest of one number over the kinds of attention; smallest with sign -1; null when none is known.
+Json largest_of(const Json& attention, const char* name, double sign) {
+  Json best = nullptr;
+  for (const Json& kind : attention) {
+    const Json& value = kind.at(name);
+    if (value.is_null()) continue;
+    if (best.is_null() || sign * value.get<double>() > sign * best.get<double>()) best = value;
   }
   return best;
 }
@@ -97,15 +108,11 @@ Json cell_json(const analysis::LoadedCell& cell, const analysis::Analysis& resul
   const Signals s = read_signals(cell.cell.run);
   json["train"] = series_json(s.train_loss, kLossPoints);
   json["valid"] = series_json(s.valid_loss, kLossPoints);
-  json["logit"] = series_json(s.logit_max, kSmallPoints);
-  json["entropy"] = series_json(s.entropy_min, kSmallPoints);
-  json["qk_sigma"] = series_json(s.qk_sigma_max, kSmallPoints);
-  json["logit_peak"] = number_or_null(peak(s.logit_max, true));
-  json["entropy_low"] = number_or_null(peak(s.entropy_min, false));
-  json["qk_sigma_peak"] = number_or_null(peak(s.qk_sigma_max, true));
-  json["entropy_end"] = number_or_null(last_value(s.entropy_min));
-  json["heads"] = {
-      {"step", s.end_step}, {"entropy", grid_json(s.end_entropy)}, {"logit", grid_json(s.end_logit_max)}};
+  json["attention"] = Json::array();
+  for (const AttentionSignals& a : s.attention) json["attention"].push_back(attention_json(a));
+  json["logit_peak"] = largest_of(json["attention"], "logit_peak", 1);
+  json["entropy_low"] = largest_of(json["attention"], "entropy_low", -1);
+  json["heads_step"] = s.end_step;
   json["spikes"] = s.spikes;
   json["collapses"] = s.collapses;
   return json;
@@ -192,7 +199,15 @@ std::string escaped(const std::string& text) {
 
 }  // namespace
 
-Json report_document(const fs::path& folder, const analysis::Options& options) {
+Json rounded(double value) {
+  if (!std::isfinite(value)) return json_number(value);
+  const std::string text = fmt::format("{:.5g}", value);
+  double back = 0;
+  std::from_chars(text.data(), text.data() + text.size(), back);
+  return back;
+}
+
+Json report_document(const fs::path& folder, const analysis::Options& options, Json probes) {
   const analysis::LoadedSweep sweep = analysis::load_sweep(folder);
   const analysis::Analysis result = analysis::analyze(analysis::points_of(sweep), options);
   Json document{{"format", 1},
@@ -203,9 +218,14 @@ Json report_document(const fs::path& folder, const analysis::Options& options) {
                 {"analysis", analysis::analysis_json(result)},
                 {"config", config_json(sweep)},
                 {"facts", facts_json(sweep)},
+                {"probes", std::move(probes)},
                 {"cells", Json::array()}};
   for (const auto& cell : sweep.cells) document["cells"].push_back(cell_json(cell, result));
   return document;
+}
+
+Json probes_document(Json probes) {
+  return {{"format", 1}, {"evenkeel", kVersion}, {"title", "Probes"}, {"probes", std::move(probes)}};
 }
 
 std::string report_page(const Json& document) {
@@ -229,8 +249,8 @@ std::string report_page(const Json& document) {
   return page;
 }
 
-void write_report(const fs::path& folder, const fs::path& html, const analysis::Options& options) {
-  const std::string page = report_page(report_document(folder, options));
+void write_report(const Json& document, const fs::path& html) {
+  const std::string page = report_page(document);
   if (html.has_parent_path()) make_folder(html.parent_path());
   write_file(html, page);
 }

@@ -24,8 +24,8 @@ double mean_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-std::string layer_key(int layer, const char* quantity) {
-  return fmt::format("attn/layer{:02d}/{}", layer, quantity);
+std::string layer_key(const std::string& kind, int layer, const char* quantity) {
+  return fmt::format("attn/{}{}layer{:02d}/{}", kind, kind.empty() ? "" : "_", layer, quantity);
 }
 
 /// Combines one number per layer and step into one per step.
@@ -45,10 +45,11 @@ runs::Series over_layers(const std::vector<runs::HeadSeries>& layers, bool large
   return series;
 }
 
-std::vector<runs::HeadSeries> all_layers(const std::vector<Json>& records, const char* quantity) {
+std::vector<runs::HeadSeries> all_layers(const std::vector<Json>& records, const std::string& kind,
+                                         const char* quantity) {
   std::vector<runs::HeadSeries> layers;
   for (int layer = 0;; ++layer) {
-    runs::HeadSeries series = runs::head_series(records, layer_key(layer, quantity));
+    runs::HeadSeries series = runs::head_series(records, layer_key(kind, layer, quantity));
     if (series.steps.empty()) return layers;
     layers.push_back(std::move(series));
   }
@@ -68,13 +69,18 @@ Signals read_signals(const fs::path& run) {
   s.train_loss = runs::scalar_series(metrics, "loss/train/ce");
   s.valid_loss = runs::scalar_series(metrics, "loss/valid/ce");
   const auto heads = runs::read_records(run / "heads.jsonl");
-  const auto logits = all_layers(heads, "logit_max");
-  s.logit_max = over_layers(logits, true);
-  s.entropy_min = over_layers(all_layers(heads, "entropy"), false);
-  s.qk_sigma_max = over_layers(all_layers(heads, "qk_sigma"), true);
-  s.end_logit_max = last_of(logits);
-  s.end_entropy = last_of(all_layers(heads, "entropy_norm"));
-  if (!s.logit_max.steps.empty()) s.end_step = s.logit_max.steps.back();
+  for (const char* kind : {"", "encoder", "decoder", "cross"}) {
+    const auto logits = all_layers(heads, kind, "logit_max");
+    if (logits.empty()) continue;
+    AttentionSignals a{kind,
+                       over_layers(logits, true),
+                       over_layers(all_layers(heads, kind, "entropy"), false),
+                       over_layers(all_layers(heads, kind, "qk_sigma"), true),
+                       last_of(all_layers(heads, kind, "entropy_norm")),
+                       last_of(logits)};
+    s.end_step = std::max(s.end_step, a.logit_max.steps.back());
+    s.attention.push_back(std::move(a));
+  }
   for (const Json& event : runs::read_records(run / "events.jsonl")) {
     const std::string kind = event.value("kind", "");
     s.spikes += kind == "spike";

@@ -13,13 +13,20 @@ namespace evenkeel::report {
 
 namespace fs = std::filesystem;
 
-struct Signals {
-  runs::Series train_loss, valid_loss;  ///< nats
-  runs::Series logit_max;               ///< largest attention logit of all layers and heads
-  runs::Series entropy_min;             ///< nats: smallest over layers of the mean over heads
-  runs::Series qk_sigma_max;            ///< largest sigma(W_Q W_K^T) of all layers and heads
-  /// Of the last record: [layer][head]; empty when the run recorded no heads.
+/// Attentions of one kind: all of a stack of its own, or those of "encoder", "decoder", or "cross", the
+/// decoder's to the memory.
+struct AttentionSignals {
+  std::string kind;           ///< "" for a stack of its own
+  runs::Series logit_max;     ///< largest attention logit of all layers and heads
+  runs::Series entropy_min;   ///< nats: smallest over layers of the mean over heads
+  runs::Series qk_sigma_max;  ///< largest sigma(W_Q W_K^T) of all layers and heads
+  /// Of the last record: [layer][head].
   std::vector<std::vector<double>> end_entropy, end_logit_max;  ///< H / ln n (0 to 1); logits
+};
+
+struct Signals {
+  runs::Series train_loss, valid_loss;      ///< nats
+  std::vector<AttentionSignals> attention;  ///< empty when the run recorded no heads
   std::int64_t end_step = 0;
   int spikes = 0, collapses = 0;  ///< events
 };

@@ -48,6 +48,7 @@ struct ArchSpec {
   ResidualScheme residual = ResidualScheme::kPreLn;
   std::optional<ResidualScheme> decoder_residual;  ///< of seq2seq; after resolve: set
   AdminSpec admin;
+  bool embedding_scale = false;
   NormType norm = NormType::kLayerNorm;
   MatrixInit init = MatrixInit::kFanIn;
   ActivationKind activation = ActivationKind::kGeluTanh;
@@ -87,6 +88,9 @@ struct ArchSpec {
           {.doc = "Of seq2seq: the decoder's scheme, where it is not the encoder's. auto: residual.",
            .source = "arXiv 2004.08249, Table 1"});
     visit("admin", self.admin);
+    visit("embedding_scale", self.embedding_scale,
+          {.doc = "Of seq2seq: one trained number per channel and stack, from 1, that embedded tokens and "
+                  "positions are multiplied by; models that Admin is folded into have it."});
     visit("norm", self.norm,
           {.doc = "Of the residual stream: layer_norm or rms_norm.", .source = "arXiv 1910.07467"});
     visit("init", self.init,

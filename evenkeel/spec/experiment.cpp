@@ -89,6 +89,7 @@ void fill_family(Experiment& e, const Settings& settings) {
   if (a.family != Family::kSeq2Seq) {
     for (const auto& [name, given] : {std::pair{"decoder_depth", a.decoder_depth.has_value()},
                                       std::pair{"decoder_residual", a.decoder_residual.has_value()},
+                                      std::pair{"embedding_scale", a.embedding_scale},
                                       std::pair{"attention_dropout", a.attention_dropout > 0},
                                       std::pair{"activation_dropout", a.activation_dropout > 0}}) {
       if (!given) continue;

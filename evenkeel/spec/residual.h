@@ -122,7 +122,7 @@ struct EnumNames<AdminOmega> {
 struct AdminSpec {
   AdminStart start = AdminStart::kProfile;
   AdminOmega omega = AdminOmega::kVector;
-  bool profile_dropout = true;
+  bool profile_dropout = true, profile_padding = true;
 
   /// Whether omega is measured on the first training batch.
   bool profiles() const { return start == AdminStart::kProfile || start == AdminStart::kPaperProfile; }
@@ -138,6 +138,9 @@ struct AdminSpec {
                   "trained number)."});
     visit("profile_dropout", self.profile_dropout,
           {.doc = "Whether dropout is on while the profile is measured."});
+    visit("profile_padding", self.profile_padding,
+          {.doc = "Of seq2seq: whether positions of padding count in the profile's variances, as in the "
+                  "released code."});
   }
 };
 

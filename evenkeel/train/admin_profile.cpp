@@ -1,9 +1,13 @@
 #include "evenkeel/train/admin_profile.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/nonzero.h>
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
 #include <cmath>
+#include <utility>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/moments.h"
@@ -38,7 +42,17 @@ Json to_json(const AdminProfile& profile) {
   return {{"start", enum_name(profile.start)}, {"sublayers", sublayers}};
 }
 
-AdminProfiler::AdminProfiler(const std::vector<nn::Residual*>& sublayers, AdminStart start) {
+CountedRows rows_without_padding(const models::Batch& batch) {
+  const auto rows = [](const at::Tensor& ids, const at::Tensor& lengths) {
+    if (!lengths.defined()) return at::Tensor();
+    const at::Tensor holds_token = at::arange(ids.size(1), at::kLong) < lengths.unsqueeze(1);
+    return holds_token.flatten().nonzero().squeeze(1);
+  };
+  return {rows(batch.sources, batch.source_lengths), rows(batch.inputs, batch.lengths)};
+}
+
+AdminProfiler::AdminProfiler(const std::vector<nn::Residual*>& sublayers, AdminStart start, CountedRows rows)
+    : rows_(std::move(rows)) {
   profile_.start = start;
   for (nn::Residual* sublayer : sublayers) sublayers_[sublayer] = sublayer;
 }
@@ -49,7 +63,11 @@ void AdminProfiler::residual(const nn::Residual& at, const at::Tensor& x, const 
   const std::string site = at.site(), stack = stack_of(site);
   const bool first = squares_.find(stack) == squares_.end();
   double& square = squares_[stack];
-  AdminProfile::SubLayer s{site, first ? 1 : std::sqrt(square), variance(x), variance(f)};
+  const at::Tensor& rows = site.starts_with("encoder.") ? rows_.sources : rows_.targets;
+  const auto counted = [&](const at::Tensor& values) {
+    return variance(rows.defined() ? values.index_select(0, rows) : values);
+  };
+  AdminProfile::SubLayer s{site, first ? 1 : std::sqrt(square), counted(x), counted(f)};
   if (profile_.start == AdminStart::kProfile) {
     found->second->set_omega(s.omega);
     s.shortcut_variance *= s.omega * s.omega;
@@ -95,11 +113,11 @@ void set_omegas(const AdminProfile& profile, const std::vector<nn::Residual*>& s
 }
 
 AdminProfile profile_admin(models::Model& model, AdminStart start, const models::Batch& batch,
-                           nn::Context context) {
+                           nn::Context context, bool padding) {
   const c10::AutoGradMode no_grad(false);
   const std::vector<nn::Residual*> sublayers = sublayers_with_omega(model);
   for (nn::Residual* sublayer : sublayers) sublayer->set_omega(1);
-  AdminProfiler profiler(sublayers, start);
+  AdminProfiler profiler(sublayers, start, padding ? CountedRows() : rows_without_padding(batch));
   context.residuals = &profiler;
   model.forward(batch, context);
   set_omegas(profiler.profile(), sublayers);
@@ -113,7 +131,7 @@ std::optional<AdminProfile> profile_if_asked(const Experiment& experiment, model
   nn::Context context = pass_context(experiment, 1);
   context.training = admin.profile_dropout;
   context.seed = static_cast<std::uint64_t>(experiment.train.seed);
-  return profile_admin(model, admin.start, first, context);
+  return profile_admin(model, admin.start, first, context, admin.profile_padding);
 }
 
 }  // namespace evenkeel::train

@@ -87,7 +87,7 @@ class Session {
       nn::Context context = pass_context(e_.train);
       context.step = steps_;
       spectrum = spectra_.measure(context);
-      if (!batch.sources.defined()) entropy = check_entropy(*model_, batch.inputs.narrow(0, 0, 1), context);
+      entropy = check_entropy(*model_, batch, 0, context);
     }
     const StepResult result = step_.make(++steps_, batch, telemetry ? Detail::kFull : Detail::kNone);
     if (spectrum) {

@@ -17,11 +17,20 @@ namespace {
 
 class Checker : public nn::QueryKeySink {
  public:
-  void query_key(std::string_view site, const at::Tensor& q, const at::Tensor& k, double scale) override {
-    checks.push_back({std::string(site), ops::entropy_check(q, k, scale)});
+  void query_key(std::string_view site, const at::Tensor& q, const at::Tensor& k, double scale,
+                 bool causal) override {
+    checks.push_back({std::string(site), {}});
+    if (k.size(1) > 2) checks.back().heads = ops::entropy_check(q, k, scale, causal);
   }
   std::vector<EntropyChecks> checks;
 };
+
+/// One row of ids without its padding.
+at::Tensor tokens_of(const at::Tensor& ids, const at::Tensor& lengths, std::int64_t row) {
+  if (!ids.defined()) return {};
+  return ids.narrow(0, row, 1).narrow(1, 0,
+                                      lengths.defined() ? lengths[row].item<std::int64_t>() : ids.size(1));
+}
 
 template <class Head>
 void record_heads(const std::string& site, const char* quantity, const std::vector<Head>& heads,
@@ -152,6 +161,7 @@ std::vector<Json> record(const std::vector<EntropyChecks>& checks, std::int64_t 
   std::vector<Json> events;
   for (std::size_t layer = 0; layer < checks.size(); ++layer) {
     const EntropyChecks& check = checks[layer];
+    if (check.heads.empty()) continue;
     record_heads(check.site, "entropy_slack", check.heads, &ops::EntropyCheck::slack, recorder);
     record_heads(check.site, "entropy_bound", check.heads, &ops::EntropyCheck::bound, recorder);
     for (std::size_t head = 0; head < check.heads.size(); ++head) {
@@ -166,12 +176,15 @@ std::vector<Json> record(const std::vector<EntropyChecks>& checks, std::int64_t 
   return events;
 }
 
-std::vector<EntropyChecks> check_entropy(const models::Model& model, const at::Tensor& inputs,
-                                         nn::Context context) {
+std::vector<EntropyChecks> check_entropy(const models::Model& model, const models::Batch& batch,
+                                         std::int64_t sequence, nn::Context context) {
   const c10::AutoGradMode no_grad(false);
   Checker checker;
   context.query_key = &checker;
-  model.forward(inputs, context);
+  models::Batch one;
+  one.inputs = tokens_of(batch.inputs, batch.lengths, sequence);
+  one.sources = tokens_of(batch.sources, batch.source_lengths, sequence);
+  model.forward(one, context);
   return std::move(checker.checks);
 }
 

@@ -47,7 +47,7 @@ struct UpdateSpectrum {
 };
 struct EntropyChecks {
   std::string site;
-  std::vector<ops::EntropyCheck> heads;
+  std::vector<ops::EntropyCheck> heads;  ///< none where no row sees three keys
 };
 
 class Spectra {
@@ -84,8 +84,9 @@ void record(const std::vector<UpdateSpectrum>& updates, telemetry::Recorder& rec
 std::vector<Json> record(const std::vector<EntropyChecks>& checks, std::int64_t step,
                          telemetry::Recorder& recorder);
 
-/// Theorem 3.1 on every head and row of `inputs` [1, T], from a forward pass of its own in `context`.
-std::vector<EntropyChecks> check_entropy(const models::Model& model, const at::Tensor& inputs,
-                                         nn::Context context);
+/// Theorem 3.1 on every head and row of one sequence of `batch` (of a pair, in all three kinds of attention),
+/// from a forward pass of its own in `context`. Padding, which gets no weight, is cut off before.
+std::vector<EntropyChecks> check_entropy(const models::Model& model, const models::Batch& batch,
+                                         std::int64_t sequence, nn::Context context);
 
 }  // namespace evenkeel::train

@@ -218,9 +218,7 @@ class Trainer {
   WeightSpectra weight_spectra(const DeviceBatch& batch) {
     nn::Context context = pass_context(e_, step_ + 1);
     context.step = step_;
-    return {spectra_.measure(context), batch.sources.defined()
-                                           ? std::vector<EntropyChecks>()
-                                           : check_entropy(*model_, batch.inputs.narrow(0, 0, 1), context)};
+    return {spectra_.measure(context), check_entropy(*model_, batch, 0, context)};
   }
 
   /// The events of [change], with the first update it holds for and the first it no longer does.

@@ -8,6 +8,7 @@
 #include <c10/core/GradMode.h>
 
 #include <ATen/ops/isfinite.h>
+#include <algorithm>
 #include <cstring>
 #include <set>
 #include <vector>
@@ -105,15 +106,24 @@ std::map<std::string, at::Tensor> treated_weights(nn::Module& model, const nn::C
 std::map<std::string, at::Tensor> folded_weights(models::Model& model, const nn::Context& context) {
   const c10::AutoGradMode no_grad(false);
   std::map<std::string, at::Tensor> weights = treated_weights(model, context);
+  std::map<std::string, at::Tensor> scales = model.embedding_scales();
+  std::erase_if(scales, [&](const auto& scale) { return weights.count(scale.first) > 0; });
+  weights.insert(scales.begin(), scales.end());
   for (const models::OmegaFold& fold : model.omega_folds()) {
     const at::Tensor omega = foldable_omega(*fold.sublayer);
     weights.erase(fold.sublayer->omega_name());
-    for (const nn::Param* p : fold.producers) weights[p->name] = weights.at(p->name) * omega;
+    for (const std::string& name : fold.producers) weights[name] = weights.at(name) * omega;
     for (const nn::Linear* layer : fold.readers) {
       at::Tensor& w = weights.at(layer->weight.name);
       w = w / omega;
     }
   }
+  // An omega that never left 1 leaves the model as plain as any.
+  const bool needed = std::any_of(scales.begin(), scales.end(), [&](const auto& scale) {
+    return weights.at(scale.first).ne(1).any().template item<bool>();
+  });
+  for (const auto& [name, ones] : scales)
+    if (!needed) weights.erase(name);
   return weights;
 }
 
@@ -128,6 +138,8 @@ Exported export_weights(const std::filesystem::path& run, std::optional<std::int
     for (const auto& [name, tensor] : folded) tensors.push_back(bytes_of(name, tensor));
     if (arch.residual == ResidualScheme::kAdmin) arch.residual = ResidualScheme::kPostLn;
     if (arch.decoder_residual == ResidualScheme::kAdmin) arch.decoder_residual = ResidualScheme::kPostLn;
+    for (const auto& [name, scale] : loaded.model->embedding_scales())
+      arch.embedding_scale = arch.embedding_scale || folded.count(name) > 0;
   } else {
     tensors = model_bytes(*loaded.model);
   }
@@ -149,8 +161,13 @@ void import_weights(const std::filesystem::path& file, models::Model& model) {
   const runs::Safetensors given = runs::read_safetensors(file);
   std::set<std::string> left;
   for (const auto& [name, bytes] : given.tensors) left.insert(name);
+  const auto scales = model.embedding_scales();
   for (const nn::Param* p : plain_parameters(model)) {
     const auto it = given.tensors.find(p->name);
+    if (it == given.tensors.end() && scales.count(p->name) > 0) {
+      p->value.fill_(1);
+      continue;
+    }
     if (it == given.tensors.end())
       throw InputError(fmt::format("{} lacks tensor {}, which this model has", file.string(), p->name));
     if (it->second.shape != p->value.sizes().vec()) {
@@ -160,6 +177,12 @@ void import_weights(const std::filesystem::path& file, models::Model& model) {
     }
     p->value.copy_(tensor_of(it->second, file));
     left.erase(p->name);
+  }
+  if (!left.empty() && scales.count(*left.begin()) > 0) {
+    throw InputError(
+        fmt::format("{} holds {}, by which embedded tokens are multiplied, and this model has no "
+                    "such tensor; add --set arch.embedding_scale=true",
+                    file.string(), *left.begin()));
   }
   if (!left.empty()) {
     throw InputError(

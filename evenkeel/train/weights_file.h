@@ -3,8 +3,10 @@
 // Folded weights are those of a plain model: what treatments of the weights compute (gamma / sigma W) stands
 // in the place of W, Admin's omegas are in the norms, matrices and embedding around them (exactly: Liu et al.
 // 2020, arXiv 2004.08249, Appendix C), which makes the model one of post_ln, and the own parameters and state
-// of both are gone. Putting plain weights into a treated model makes the treatment start over from them, so
-// that the function is that of the plain weights (gamma = sigma(W), omega = 1).
+// of both are gone. Where the output uses the embedding's table too, as in seq2seq, the first omega of a
+// stack becomes its embedding scale (arch.embedding_scale), and the table stays one; scales that are all 1
+// are left out. Putting plain weights into a treated model makes the treatment start over from them, so that
+// the function is that of the plain weights (gamma = sigma(W), omega = 1).
 #pragma once
 
 #include <cstdint>
@@ -42,8 +44,9 @@ struct Exported {
 Exported export_weights(const std::filesystem::path& run, std::optional<std::int64_t> step,
                         std::int64_t average, bool fold, const std::filesystem::path& file);
 
-/// Puts the plain weights of `file` into `model`. Throws InputError naming the tensor when one is missing,
-/// left over, not finite, or of another shape or type (fp32 and bf16 are read).
+/// Puts the plain weights of `file` into `model`; embedding scales that it lacks are 1. Throws InputError
+/// naming the tensor when one is missing, left over, not finite, or of another shape or type (fp32 and bf16
+/// are read).
 void import_weights(const std::filesystem::path& file, models::Model& model);
 
 }  // namespace evenkeel::train

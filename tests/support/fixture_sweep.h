@@ -23,6 +23,7 @@ struct FixtureOptions {
   std::string title = "Does qk-norm move the boundary?";
   bool leave_one_out = false;  ///< the last cell is planned but never began
   bool sweep_file = true;      ///< false: a plain folder of runs
+  bool pairs = false;          ///< of an encoder-decoder
 };
 
 class FixtureSweep {
@@ -57,12 +58,13 @@ class FixtureSweep {
   static constexpr std::int64_t kSteps = 300;
 
   void write_cell(const std::string& size, QkNorm norm, std::size_t lr, std::int64_t seed) {
-    const Json settings{{"arch", {{"size", size}}},
+    const Json settings{{"arch", {{"size", size}, {"family", options_.pairs ? "seq2seq" : "decoder_lm"}}},
                         {"optim", {{"lr", kLrs[lr]}}},
                         {"train", {{"seed", seed}}},
                         {"interventions", {{"qk_norm", std::string(enum_name(norm))}}}};
     Experiment e = experiment_from(settings_from_json(settings, "fixture"));
-    resolve(e, {DataKind::kSynthetic, 256, "0011223344556677"}, false);
+    resolve(e, {options_.pairs ? DataKind::kSyntheticPairs : DataKind::kSynthetic, 256, "0011223344556677"},
+            false);
     const std::string hash = config_hash(e), arm = "qk_norm=" + std::string(enum_name(norm));
     const bool leave_out = options_.leave_one_out && size == options_.sizes.back() &&
                            norm == QkNorm::kPerHead && lr == 3 && seed == options_.seeds.back();
@@ -131,18 +133,21 @@ class FixtureSweep {
   static Json head_record(const Experiment& e, std::int64_t step, double t, double logit, double entropy,
                           Rng& rng) {
     Json record{{"step", step}};
-    for (std::int64_t layer = 0; layer < e.arch.L(); ++layer) {
-      const std::string site = fmt::format("attn/layer{:02d}/", layer);
-      for (std::int64_t head = 0; head < e.arch.H(); ++head) {
-        const double grow = std::pow(logit, std::sqrt(t)) * std::exp(0.15 * rng.normal());
-        const double h = 3.9 + (entropy - 3.9) * std::sqrt(t) * (layer == 0 ? 1 : 0.7);
-        record[site + "logit_max"].push_back(json_number(grow));
-        record[site + "qk_sigma"].push_back(json_number(grow / 2));
-        record[site + "entropy"].push_back(json_number(std::max(0.0, h)));
-        record[site + "entropy_norm"].push_back(
-            json_number(std::clamp(h / 4.0 * (1 + 0.1 * rng.normal()), 0.0, 1.0)));
+    const bool pairs = e.arch.family == Family::kSeq2Seq;
+    for (const char* kind :
+         pairs ? std::vector<const char*>{"encoder_", "decoder_", "cross_"} : std::vector<const char*>{""})
+      for (std::int64_t layer = 0; layer < e.arch.L(); ++layer) {
+        const std::string site = fmt::format("attn/{}layer{:02d}/", kind, layer);
+        for (std::int64_t head = 0; head < e.arch.H(); ++head) {
+          const double grow = std::pow(logit, std::sqrt(t)) * std::exp(0.15 * rng.normal());
+          const double h = 3.9 + (entropy - 3.9) * std::sqrt(t) * (layer == 0 ? 1 : 0.7);
+          record[site + "logit_max"].push_back(json_number(grow));
+          record[site + "qk_sigma"].push_back(json_number(grow / 2));
+          record[site + "entropy"].push_back(json_number(std::max(0.0, h)));
+          record[site + "entropy_norm"].push_back(
+              json_number(std::clamp(h / 4.0 * (1 + 0.1 * rng.normal()), 0.0, 1.0)));
+        }
       }
-    }
     return record;
   }
 

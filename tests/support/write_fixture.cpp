@@ -1,5 +1,5 @@
 // Writes the fixture sweep into a folder, for tests in other languages: write_fixture FOLDER
-// [plain|two_sizes|hostile].
+// [plain|two_sizes|hostile|pairs].
 #include <cstdio>
 #include <string>
 
@@ -7,12 +7,13 @@
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fputs("usage: write_fixture FOLDER [plain|two_sizes|hostile]\n", stderr);
+    std::fputs("usage: write_fixture FOLDER [plain|two_sizes|hostile|pairs]\n", stderr);
     return 2;
   }
   const std::string kind = argc > 2 ? argv[2] : "";
   evenkeel::test::FixtureOptions options;
   if (kind == "plain") options.sweep_file = false;
+  if (kind == "pairs") options.pairs = true;
   if (kind == "two_sizes") {
     options.sizes = {"d64", "d128"};
     options.seeds = {1, 2, 3};

@@ -130,6 +130,64 @@ class Browser(unittest.TestCase):
         self.assertGreater(inked, 5000)
         self.assert_silent()
 
+    def test_an_encoder_decoder_shows_its_three_kinds_of_attention(self):
+        self.open("pairs")
+        # Three quantities of three kinds, a panel per learning rate.
+        self.assertEqual(self.js("document.querySelectorAll('#attention .panel svg').length"), 36)
+        text = self.js("document.getElementById('attention').innerText")
+        for words in ("Encoder", "Decoder, to the encoder's output", "Largest attention logit, cross-attention over training"):
+            self.assertIn(words, text)
+        layers = self.js("[...document.querySelectorAll('#heads svg [aria-label=\"y-axis tick label\"] text')].map(t => t.textContent)")
+        self.assertEqual(layers, [f"{kind} {layer}" for kind in ("encoder", "decoder", "cross") for layer in (0, 1)])
+        self.assert_silent()
+
+    def probe_files(self):
+        """Answers with known numbers: an encoder-decoder of 4 and 6 sub-layers, after two schemes."""
+        files = []
+        for probe, of in (("dependency", lambda i: {"beta": [round(1 / (j + 1), 3) for j in range(i + 2)], "dependency": 0.2}),
+                          ("output-change", lambda i: {"change": 1e-7 * (i + 1), "std": 1e-8, "why": ""}),
+                          ("gradients", lambda i: {"at_sum": 1e-3 / (i + 1), "at_input": None})):
+            answers = []
+            for scheme in ("post_ln", "admin"):
+                stacks = [{"stack": f"{name}.layers", "sublayers": [{"site": f"{name}.layers.{i}.attn", **of(i)} for i in range(n)]}
+                          for name, n in (("encoder", 4), ("decoder", 6))]
+                said = {"scheme": scheme, "change": "random", "size": 1e-4, "seeds": 3, "stacks": stacks}
+                answers.append({"run": None, "step": 0, "config_hash": "00112233", probe: said})
+            files.append(pathlib.Path(self.folder.name) / f"{probe}.json")
+            files[-1].write_text(json.dumps(answers))
+        return files
+
+    def test_draws_what_probes_said_with_and_without_a_sweep(self):
+        options = [word for file in self.probe_files() for word in ("--probe", file)]
+        self.report("one")
+        for kind, where in (("with_probes", [pathlib.Path(self.folder.name) / "one"]), ("probes_alone", [])):
+            folder = pathlib.Path(self.folder.name) / kind
+            folder.mkdir(exist_ok=True)
+            subprocess.run([BIN / "evenkeel", "report", *where, *options, "-o", folder / "report.html"], check=True,
+                           stdout=subprocess.DEVNULL)
+            for width, dark in ((1280, False), (390, True)):
+                self.open(kind, width, dark)
+                marks = lambda section, what: self.js(f"document.querySelectorAll('#{section} svg {what}').length")
+                # Grey below, coloured above, of rows 2 to 5 and 2 to 7.
+                self.assertEqual(marks("dependency", "g[aria-label=cell] rect"), 2 * 2 * (14 + 27))
+                for section in ("output-change", "gradients"):
+                    self.assertEqual(marks(section, "g[aria-label=line] path"), 4)
+                self.assertEqual(marks("output-change", "g[aria-label=area] path"), 4)
+                names = self.js("[...document.querySelectorAll('#gradients .legend li')].map(l => l.innerText)")
+                self.assertEqual([n[1:].strip() for n in names],
+                                 ["post_ln, encoder", "post_ln, decoder", "admin, encoder", "admin, decoder"])
+                self.assertLessEqual(self.js("document.documentElement.scrollWidth"),
+                                     self.js("document.documentElement.clientWidth"))
+                self.assertEqual(self.js("[...document.querySelectorAll('main svg, figure, section')].filter("
+                                         "e => e.getBoundingClientRect().right > innerWidth + 1).length"), 0)
+                self.assert_silent()
+            self.assertEqual(self.js("document.querySelectorAll('#loss').length"), 1 if where else 0)
+        for words, sentence in (([], "or --probe FILE"), (options, "add --out FILE"),
+                                (["--probe", pathlib.Path(self.folder.name) / "one/sweep.json", "-o", "x.html"], "no answer")):
+            done = subprocess.run([BIN / "evenkeel", "report", *words], capture_output=True, text=True, cwd=self.folder.name)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(sentence, done.stderr)
+
     def test_says_what_it_found_and_what_not(self):
         self.open("one")
         sections = self.js("[...document.querySelectorAll('main > section')].map(s => s.id)")

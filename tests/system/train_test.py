@@ -263,6 +263,44 @@ class TrainTest(unittest.TestCase):
         loss = json.loads((run / "result.json").read_text())["final_loss"]
         self.assertAlmostEqual(records(out / "metrics.jsonl")[0]["loss/valid/ce"], loss, delta=1e-5)
 
+    def test_an_encoder_decoder_of_admin_folds_with_its_table_tied(self):
+        pairs = ["--set", "arch.family=seq2seq", "--set", "arch.context=12", "--set", "data.batch_tokens=300",
+                 "--set", "data.pairs.length_max=9", "--set", "optim.lr=0.003", "--set", "data.valid_tokens=500"]
+        run, folded, raw, out = (self.folder / name for name in ("a", "folded.safetensors", "raw.safetensors", "post"))
+        train(run, *pairs, "--set", "arch.residual=admin")
+        for file, more in ((folded, ["--fold"]), (raw, [])):
+            subprocess.run([EVENKEEL, "export", str(run), "-o", str(file), *more], check=True, stdout=subprocess.DEVNULL)
+        plain, whole = (json.loads(subprocess.run([sys.executable, str(READER), str(file)], check=True, capture_output=True)
+                                   .stdout) for file in (folded, raw))
+        self.assertFalse([name for name in plain if "omega" in name])
+        self.assertEqual(plain["embed.weight"], whole["embed.weight"])
+        # omega_1 moved in training; it scales what the stack reads, and the next omega the norm after.
+        for stack in ("encoder", "decoder"):
+            omega = whole[f"{stack}.layers.0.attn_omega"]
+            self.assertEqual(plain[f"{stack}.embed_scale.gain"], omega)
+            self.assertNotEqual(set(omega["values"]), {1.0})
+        site, width = "decoder.layers.1.cross", 32
+        omega = whole[site + "_omega"]["values"]
+        for folded_value, value, channel in zip(plain[site + ".q.weight"]["values"], whole[site + ".q.weight"]["values"],
+                                                list(range(width)) * width):
+            self.assertAlmostEqual(folded_value, value / omega[channel], delta=1e-6)
+        self.assertEqual(plain[site + ".k.weight"], whole[site + ".k.weight"])
+        for gain, value, w in zip(plain["decoder.layers.1.attn_norm.gain"]["values"],
+                                  whole["decoder.layers.1.attn_norm.gain"]["values"], omega):
+            self.assertAlmostEqual(gain, value * w, delta=1e-6)
+        bare = [*pairs, "--set", "arch.residual=post_ln"]
+        refused = subprocess.run([EVENKEEL, "import", str(folded), *SMALL, *bare, "--out", str(out)], capture_output=True,
+                                 text=True)
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("arch.embedding_scale=true", refused.stderr)
+        shutil.rmtree(out, ignore_errors=True)
+        bare += ["--set", "arch.embedding_scale=true"]
+        subprocess.run([EVENKEEL, "import", str(folded), *SMALL, *bare, "--out", str(out)], check=True,
+                       stdout=subprocess.DEVNULL)
+        train(out, *bare)
+        loss = json.loads((run / "result.json").read_text())["final_loss"]
+        self.assertAlmostEqual(records(out / "metrics.jsonl")[0]["loss/valid/ce"], loss, delta=1e-5)
+
     def test_every_optimiser_resumes_and_trains_alike_with_any_threads_and_telemetry(self):
         for algorithm, lr in (("adam", "0.01"), ("radam", "0.01"), ("sgd", "0.3"), ("lars", "3.0"), ("adagrad", "0.03")):
             with self.subTest(algorithm=algorithm):
@@ -306,6 +344,8 @@ class TrainTest(unittest.TestCase):
         heads = records(whole / "heads.jsonl")[-1]
         for site in ("encoder_layer01", "decoder_layer00", "cross_layer01"):
             self.assertEqual(len(heads[f"attn/{site}/entropy_norm"]), 2)
+            self.assertEqual(len(heads[f"attn/{site}/entropy_slack"]), 2)
+        self.assertFalse([e for e in records(whole / "events.jsonl") if e["kind"] == "bound_violated"])
         loss = [r["loss/valid/ce"] for r in records(whole / "metrics.jsonl") if "loss/valid/ce" in r]
         self.assertLess(loss[-1], loss[0] - 0.1)
         other = self.folder / "other"

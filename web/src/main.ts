@@ -1,4 +1,5 @@
-// The report: reads the document inside the page and builds it from top to bottom.
+// The report: reads the document inside the page, a sweep's with or without probes or probes alone, and builds it from top
+// to bottom.
 import { heatMap } from "./charts/heatmap";
 import { lossOverSteps } from "./charts/loss_steps";
 import { lossVsLr } from "./charts/loss_vs_lr";
@@ -10,48 +11,58 @@ import { Palette } from "./palette";
 import { cellTable } from "./sections/cells";
 import { configuration } from "./sections/config";
 import { definitions } from "./sections/definitions";
-import { colophon, limits } from "./sections/limits";
+import { colophon, limits, origin } from "./sections/limits";
 import { keyNumbers, lossChanges } from "./sections/numbers";
+import { probes } from "./sections/probes";
 import { verdict } from "./sections/verdict";
-import type { Report } from "./types";
+import type { Attention, Cell, Probes, Report } from "./types";
 
-const report = JSON.parse(document.getElementById("data")!.textContent!) as Report;
-const page = document.getElementById("report")!;
-const palette = new Palette(report.analysis.arms);
+const kinds: Record<string, string> = { encoder: "Encoder", decoder: "Decoder, among its own tokens", cross: "Decoder, to the encoder's output" };
 
-const logits: Quantity = {
-  name: "Largest attention logit",
-  axis: "↑ logit (log axis)",
-  pick: (c) => c.logit,
-  log: true,
-  reference: { y: 1e4, text: "10⁴" },
-  summary: { name: "largest", of: (c) => num(c.logit_peak) },
-};
-const entropy: Quantity = {
-  name: "Smallest layer entropy",
-  axis: "↑ entropy (nat)",
-  pick: (c) => c.entropy,
-  log: false,
-  summary: { name: "smallest (nat)", of: (c) => num(c.entropy_low) },
-};
-const product: Quantity = {
-  name: "Largest σ(W_Q W_Kᵀ) of a head",
-  axis: "↑ spectral norm (log axis)",
-  pick: (c) => c.qk_sigma,
-  log: true,
-  summary: { name: "largest", of: (c) => num(c.qk_sigma_peak) },
-};
+/** What is drawn of the attentions of one kind. */
+function quantities(kind: string): Quantity[] {
+  const of = (c: Cell): Attention | undefined => c.attention?.find((a) => a.kind === kind);
+  const where = kind ? `, ${kind === "cross" ? "cross-attention" : kind}` : "";
+  return [
+    {
+      name: `Largest attention logit${where}`,
+      axis: "↑ logit (log axis)",
+      pick: (c) => of(c)?.logit,
+      log: true,
+      reference: { y: 1e4, text: "10⁴" },
+      summary: { name: "largest", of: (c) => num(of(c)?.logit_peak) },
+    },
+    {
+      name: `Smallest layer entropy${where}`,
+      axis: "↑ entropy (nat)",
+      pick: (c) => of(c)?.entropy,
+      log: false,
+      summary: { name: "smallest (nat)", of: (c) => num(of(c)?.entropy_low) },
+    },
+    {
+      name: `Largest σ(W_Q W_Kᵀ) of a head${where}`,
+      axis: "↑ spectral norm (log axis)",
+      pick: (c) => of(c)?.qk_sigma,
+      log: true,
+      summary: { name: "largest", of: (c) => num(of(c)?.qk_sigma_peak) },
+    },
+  ];
+}
 
-function header(): HTMLElement {
-  const { study } = report;
+function header(report: Report | Probes): HTMLElement {
+  const study = "study" in report ? report.study : {};
   return h("header", {}, h("p", { class: "eyebrow" }, "evenkeel stability report"), h("h1", {}, report.title),
     study.question ? h("p", { class: "question" }, study.question) : null,
     study.expectation ? h("p", { class: "expectation" }, h("strong", {}, "Expected beforehand: "), study.expectation) : null);
 }
 
-function attention(): HTMLElement | null {
+function attention(report: Report, palette: Palette): HTMLElement | null {
+  const found = [...new Set(report.cells.flatMap((c) => (c.attention ?? []).map((a) => a.kind)))];
   const panels = report.analysis.sizes.flatMap((size) =>
-    [logits, entropy, product].map((q) => smallMultiples(report, palette, size, q)).filter((p) => p !== null),
+    found.flatMap((kind) => {
+      const drawn = quantities(kind).map((q) => smallMultiples(report, palette, size, q)).filter((p) => p !== null);
+      return drawn.length > 0 && kind ? [h("h3", {}, kinds[kind] ?? kind), ...drawn] : drawn;
+    }),
   );
   if (panels.length === 0) return null;
   return section("attention", "Inside: attention logits and entropy",
@@ -61,18 +72,25 @@ function attention(): HTMLElement | null {
 
 const absent = (what: string): HTMLElement => h("p", { class: "note" }, `These runs recorded no ${what}.`);
 
-page.replaceChildren(
-  header(),
-  verdict(report),
-  section("numbers", "Key numbers", null, keyNumbers(report)),
-  section("loss", "Final loss against learning rate", null, lossVsLr(report, palette), lossChanges(report)),
-  section("sensitivity", "LR sensitivity", "How much loss is left on the table, on average, when the learning rate is not the best one.", sensitivity(report, palette)),
-  attention() ?? section("attention", "Inside: attention logits and entropy", null, absent("attention statistics")),
-  section("training", "Loss over steps", null, lossOverSteps(report, palette) ?? absent("loss curves")),
-  section("heads", "Heads at the end of a run", null, heatMap(report) ?? absent("heads")),
-  section("cells", "All cells", null, cellTable(report)),
-  section("config", "Configuration", null, configuration(report)),
-  section("definitions", "Definitions", null, definitions(report)),
-  section("limits", "What this cannot tell you", null, limits(report)),
-  colophon(report),
-);
+function sweep(report: Report): HTMLElement[] {
+  const palette = new Palette(report.analysis.arms);
+  return [
+    verdict(report),
+    section("numbers", "Key numbers", null, keyNumbers(report)),
+    section("loss", "Final loss against learning rate", null, lossVsLr(report, palette), lossChanges(report)),
+    section("sensitivity", "LR sensitivity", "How much loss is left on the table, on average, when the learning rate is not the best one.", sensitivity(report, palette)),
+    attention(report, palette) ?? section("attention", "Inside: attention logits and entropy", null, absent("attention statistics")),
+    section("training", "Loss over steps", null, lossOverSteps(report, palette) ?? absent("loss curves")),
+    section("heads", "Heads at the end of a run", null, heatMap(report) ?? absent("heads")),
+    ...probes(report.probes),
+    section("cells", "All cells", null, cellTable(report)),
+    section("config", "Configuration", null, configuration(report)),
+    section("definitions", "Definitions", null, definitions(report)),
+    section("limits", "What this cannot tell you", null, limits(report)),
+    colophon(report),
+  ];
+}
+
+const page = JSON.parse(document.getElementById("data")!.textContent!) as Report | Probes;
+const body = "analysis" in page ? sweep(page) : [...probes(page.probes), origin(page)];
+document.getElementById("report")!.replaceChildren(header(page), ...body);

@@ -78,6 +78,20 @@ export interface Series {
   recorded: number;
 }
 
+/** Attentions of one kind: "" in a stack of its own, else "encoder", "decoder" or "cross". */
+export interface Attention {
+  kind: string;
+  logit: Series;
+  entropy: Series;
+  qk_sigma: Series;
+  logit_peak: number | null;
+  entropy_low: number | null;
+  qk_sigma_peak: number | null;
+  /** Layers by heads, at the last record. */
+  end_entropy: Num[][];
+  end_logit: Num[][];
+}
+
 export interface Cell {
   arm: string;
   size: string;
@@ -96,13 +110,10 @@ export interface Cell {
   nonfinite_step: number | null;
   train?: Series;
   valid?: Series;
-  logit?: Series;
-  entropy?: Series;
-  qk_sigma?: Series;
+  attention?: Attention[];
   logit_peak?: number | null;
   entropy_low?: number | null;
-  qk_sigma_peak?: number | null;
-  heads?: { step: number; entropy: Num[][]; logit: Num[][] };
+  heads_step?: number;
   spikes?: number;
   collapses?: number;
 }
@@ -113,9 +124,30 @@ export interface Setting {
   doc: string;
 }
 
-export interface Report {
+/** What `evenkeel probe dependency`, `output-change` or `gradients` says of one model (docs/formats/probe.md). */
+export interface Answer {
+  run: string | null;
+  step: number;
+  config_hash: string;
+  dependency?: { scheme: string; stacks: Stack<{ beta: Num[]; dependency: Maybe }>[] };
+  "output-change"?: { scheme: string; change: string; size: Num; seeds: number; stacks: Stack<{ change: Num; std: Maybe }>[] };
+  gradients?: { scheme: string; stacks: Stack<{ at_sum: Num; at_input: Maybe }>[] };
+}
+
+/** Sub-layers in the order in which they act. */
+export interface Stack<T> {
+  stack: string;
+  sublayers: (T & { site: string })[];
+}
+
+/** A page of probes alone. */
+export interface Probes {
   evenkeel: string;
   title: string;
+  probes: Answer[];
+}
+
+export interface Report extends Probes {
   study: Partial<Record<"title" | "question" | "expectation" | "criterion" | "cost", string>>;
   notes: string[];
   analysis: {

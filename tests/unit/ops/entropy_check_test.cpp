@@ -40,6 +40,28 @@ TEST(EntropyCheck, EqualsTheRowsOfPlainAttention) {
   }
 }
 
+TEST(EntropyCheck, WithoutCausalityEveryRowSeesAllKeys) {
+  const std::int64_t heads = 2, queries = 7, keys = 11, width = 4;
+  const at::Tensor q = test::random_normal({heads, queries, width}, 1) * 3,
+                   k = test::random_normal({heads, keys, width}, 2);
+  const auto checks = entropy_check(q, k, 0.5, false);
+  const at::Tensor z = q.matmul(k.transpose(1, 2)) * 0.5, a = z.softmax(2);
+  for (std::int64_t h = 0; h < heads; ++h) {
+    double slack = 1e9, bound = 0;
+    for (std::int64_t i = 0; i < queries; ++i) {
+      const double entropy = -(a[h][i] * a[h][i].log()).sum().item<double>();
+      const double at_least =
+          telemetry::entropy_bound(keys, (z[h][i] - z[h][i].mean()).norm().item<double>());
+      slack = std::min(slack, entropy - at_least);
+      bound += at_least / static_cast<double>(queries);
+    }
+    const EntropyCheck& check = checks[static_cast<std::size_t>(h)];
+    EXPECT_NEAR(check.slack, slack, 1e-12);
+    EXPECT_NEAR(check.bound, bound, 1e-12);
+    EXPECT_FALSE(check.violated);
+  }
+}
+
 TEST(EntropyCheck, NaNIsAViolation) {
   at::Tensor q = test::random_normal({2, 9, 4}, 1);
   const at::Tensor k = test::random_normal({2, 9, 4}, 2);

@@ -7,6 +7,7 @@
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/report/page.h"
+#include "evenkeel/report/probe_answers.h"
 #include "evenkeel/runs/cell.h"
 #include "tests/support/fixture_sweep.h"
 #include "tests/support/temp_folder.h"
@@ -29,8 +30,10 @@ TEST(Report, GathersCellsSeriesAndAnalysis) {
   std::size_t lost = 0;
   for (const Json& cell : d["cells"]) {
     EXPECT_GE(cell["train"]["recorded"].get<int>(), 120);
-    EXPECT_EQ(cell["heads"]["entropy"].size(), 2u);     // layers of d64
-    EXPECT_EQ(cell["heads"]["entropy"][0].size(), 4u);  // heads
+    ASSERT_EQ(cell["attention"].size(), 1u);
+    EXPECT_EQ(cell["attention"][0]["end_entropy"].size(), 2u);     // layers of d64
+    EXPECT_EQ(cell["attention"][0]["end_entropy"][0].size(), 4u);  // heads
+    EXPECT_EQ(cell["logit_peak"], cell["attention"][0]["logit_peak"]);
     if (cell["label"] != "nonfinite") continue;
     ++lost;
     EXPECT_EQ(cell["loss"], "nan");
@@ -135,14 +138,38 @@ TEST(Report, IsTheSameForTheSameRuns) {
   const test::TempFolder folder;
   test::FixtureSweep(folder.path(), {}).write();
   const fs::path a = folder.path() / "a.html", b = folder.path() / "deep" / "b.html";
-  write_report(folder.path(), a);
-  write_report(folder.path(), b);
+  write_report(report_document(folder.path()), a);
+  write_report(report_document(folder.path()), b);
   EXPECT_EQ(read_file(a), read_file(b));
 }
 
 TEST(Report, AFolderWithoutRunsIsSaidToBe) {
   const test::TempFolder folder;
-  EXPECT_THROW(write_report(folder.path(), folder.path() / "r.html"), InputError);
+  EXPECT_THROW(report_document(folder.path()), InputError);
+}
+
+TEST(Report, TakesWhatProbesSaidAndNothingElse) {
+  const test::TempFolder folder;
+  const fs::path file = folder.path() / "probe.json";
+  const Json sublayer{
+      {"site", "blocks.0.attn"}, {"beta", {0.1234567, "nan"}}, {"dependency", 0.5}, {"more", 1}};
+  const Json answer{
+      {"run", nullptr},
+      {"step", 0},
+      {"config_hash", "0123"},
+      {"dependency",
+       {{"scheme", "post_ln"}, {"stacks", {{{"stack", "blocks"}, {"sublayers", Json::array({sublayer})}}}}}}};
+  write_json(file, Json::array({answer}));
+  const Json probes = read_probe_answers({file});
+  ASSERT_EQ(probes.size(), 1u);
+  const Json& drawn = probes[0]["dependency"]["stacks"][0]["sublayers"][0];
+  EXPECT_EQ(drawn, (Json{{"site", "blocks.0.attn"}, {"beta", {0.12346, "nan"}}, {"dependency", 0.5}}));
+  EXPECT_EQ(probes_document(probes)["probes"], probes);
+  EXPECT_EQ(document_of({})["probes"], Json::array());
+  for (const Json& other : {Json(3), Json::array(), Json{{"sharpness", 1}}, Json{{"dependency", 1}}}) {
+    write_json(file, other);
+    EXPECT_THROW(read_probe_answers({file}), InputError) << other;
+  }
 }
 
 }  // namespace

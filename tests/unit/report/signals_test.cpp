@@ -62,7 +62,10 @@ TEST(Signals, TakeTheLargestLogitAndTheLowestLayer) {
     heads.write_line(runs::encode_record(
         {{"step", 20}, {"attn/layer00/logit_max", {"nan", 7.0}}, {"attn/layer01/logit_max", {9.0, "inf"}}}));
   }
-  const Signals s = read_signals(folder.path());
+  const Signals all = read_signals(folder.path());
+  ASSERT_EQ(all.attention.size(), 1u);
+  const AttentionSignals& s = all.attention[0];
+  EXPECT_EQ(s.kind, "");
   ASSERT_EQ(s.logit_max.values.size(), 2u);
   EXPECT_EQ(s.logit_max.values[0], 7);
   EXPECT_TRUE(std::isnan(s.logit_max.values[1]));  // not hidden by the larger numbers beside it
@@ -70,7 +73,30 @@ TEST(Signals, TakeTheLargestLogitAndTheLowestLayer) {
   ASSERT_EQ(s.entropy_min.values.size(), 1u);
   EXPECT_EQ(s.entropy_min.values[0], 1.5);  // means 2.0 and 1.5
   EXPECT_EQ(s.end_entropy, (std::vector<std::vector<double>>{{0.5, 0.6}, {0.1, 0.2}}));
-  EXPECT_TRUE(s.train_loss.steps.empty());
+  EXPECT_TRUE(all.train_loss.steps.empty());
+  EXPECT_EQ(all.end_step, 20);
+}
+
+TEST(Signals, KeepTheKindsOfAttentionApart) {
+  const test::TempFolder folder;
+  AppendFile heads(folder.path() / "heads.jsonl", 0);
+  Json record{{"step", 10}};
+  double value = 1;
+  for (const char* site : {"encoder_layer00", "encoder_layer01", "decoder_layer00", "cross_layer00"}) {
+    for (const char* quantity : {"logit_max", "entropy", "entropy_norm", "qk_sigma"})
+      record[std::string("attn/") + site + "/" + quantity] = {value, value};
+    ++value;
+  }
+  heads.write_line(runs::encode_record(record));
+  const Signals s = read_signals(folder.path());
+  ASSERT_EQ(s.attention.size(), 3u);
+  EXPECT_EQ(s.attention[0].kind, "encoder");
+  EXPECT_EQ(s.attention[0].logit_max.values, std::vector<double>{2});
+  EXPECT_EQ(s.attention[0].entropy_min.values, std::vector<double>{1});
+  EXPECT_EQ(s.attention[0].end_entropy, (std::vector<std::vector<double>>{{1, 1}, {2, 2}}));
+  EXPECT_EQ(s.attention[1].kind, "decoder");
+  EXPECT_EQ(s.attention[2].kind, "cross");
+  EXPECT_EQ(s.attention[2].qk_sigma_max.values, std::vector<double>{4});
 }
 
 }  // namespace

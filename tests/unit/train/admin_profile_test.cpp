@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/ops/threads.h"
@@ -261,6 +262,70 @@ TEST(Admin, AProfileOfAnotherDepthIsRefused) {
   EXPECT_NE(complaint().find("omega = 0 for blocks.1.attn"), std::string::npos);
   profile.sublayers.pop_back();
   EXPECT_NE(complaint().find("has 5 sub-layers and this model 6"), std::string::npos);
+}
+
+/// What every sub-layer adds, as it comes.
+struct Added : nn::ResidualSink {
+  std::vector<std::pair<std::string, std::pair<at::Tensor, at::Tensor>>> all;
+  void residual(const nn::Residual& at, const at::Tensor& x, const at::Tensor& f) override {
+    const at::Tensor omega = at.omega();
+    all.push_back({at.site(), {omega.defined() ? omega * x : x, f}});
+  }
+};
+
+/// Of the tokens of each row of [B*T, D] values that its length counts.
+double variance_of_tokens(const at::Tensor& x, const std::vector<std::int64_t>& lengths, std::int64_t cols) {
+  double sum = 0, squares = 0, n = 0;
+  const at::Tensor wide = x.to(at::kDouble).contiguous();
+  const std::int64_t width = x.size(1);
+  for (int pass = 0; pass < 2; ++pass)
+    for (std::size_t row = 0; row < lengths.size(); ++row)
+      for (std::int64_t i = 0; i < lengths[row] * width; ++i) {
+        const double v = wide.data_ptr<double>()[static_cast<std::int64_t>(row) * cols * width + i];
+        if (pass == 0) sum += v, n += 1;
+        else squares += (v - sum / n) * (v - sum / n);
+      }
+  return squares / n;
+}
+
+TEST(Admin, AProfileMayLeavePaddingOut) {
+  const c10::AutoGradMode no_grad(false);
+  const std::vector<std::int64_t> sources{3, 9, 1, 6}, targets{5, 2, 8, 4};
+  Experiment e = test::small_pair_experiment(16, 2, 2);
+  e.arch.residual = ResidualScheme::kAdmin;
+  const models::Batch batch = test::random_pairs(e, sources, targets, 2, 11, 10);
+  for (const AdminStart start : {AdminStart::kProfile, AdminStart::kPaperProfile}) {
+    const auto model = build_model(e);
+    const nn::Context context = pass_context(e.train);
+    const AdminProfile profile = profile_admin(*model, start, batch, context, /*padding=*/false);
+    const auto with_padding = profile_admin(*build_model(e), start, batch, context);
+    ASSERT_EQ(profile.sublayers.size(), 10u);
+    // The paper's form measures with every omega at 1, the code's with those that it has set.
+    if (start == AdminStart::kPaperProfile)
+      for (nn::Residual* sublayer : sublayers_with_omega(*model)) sublayer->set_omega(1);
+    Added added;
+    nn::Context listening = context;
+    listening.residuals = &added;
+    model->forward(batch, listening);
+    std::map<bool, double> squares;  // of the next omega, by stack
+    for (std::size_t i = 0; i < 10; ++i) {
+      const auto& [site, values] = added.all[i];
+      const bool source = i < 4;
+      const auto variance_of = [&](const at::Tensor& x) {
+        return variance_of_tokens(x, source ? sources : targets, source ? 11 : 10);
+      };
+      const double shortcut = variance_of(values.first), branch = variance_of(values.second);
+      const AdminProfile::SubLayer& found = profile.sublayers[i];
+      EXPECT_EQ(found.site, site);
+      // The same fp32 numbers summed in double in another way.
+      EXPECT_NEAR(found.shortcut_variance, shortcut, 1e-6 * shortcut) << site;
+      EXPECT_NEAR(found.branch_variance, branch, 1e-9 * branch) << site;
+      const bool first = i == 0 || i == 4;
+      EXPECT_NEAR(found.omega, first ? 1 : std::sqrt(squares[source]), 1e-6) << site;
+      squares[source] = branch + (start == AdminStart::kProfile || first ? shortcut : squares[source]);
+      EXPECT_GT(std::abs(found.branch_variance / with_padding.sublayers[i].branch_variance - 1), 1e-3);
+    }
+  }
 }
 
 }  // namespace

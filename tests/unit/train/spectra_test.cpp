@@ -10,6 +10,7 @@
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/evaluate.h"
 #include "tests/support/small_model.h"
+#include "tests/support/small_pairs.h"
 
 namespace evenkeel::train {
 namespace {
@@ -106,7 +107,7 @@ TEST(CheckEntropy, SeesWhatEntersTheProductOnBothPaths) {
         nn::Context context = pass_context(e.train);
         context.ops = path;
         context.temperature = temperature;
-        both.push_back(check_entropy(*model, inputs, context));
+        both.push_back(check_entropy(*model, {inputs}, 0, context));
       }
       ASSERT_EQ(both[0].size(), 2u);
       for (std::size_t layer = 0; layer < 2; ++layer)
@@ -118,6 +119,40 @@ TEST(CheckEntropy, SeesWhatEntersTheProductOnBothPaths) {
           EXPECT_NEAR(plain.slack, fused.slack, 1e-5);
         }
     }
+}
+
+// Encoder, decoder and the decoder's attention to the memory, of a pair within a padded batch.
+TEST(CheckEntropy, SeesAllAttentionsOfAPairWithoutItsPadding) {
+  for (const QkNorm norm : {QkNorm::kOff, QkNorm::kPerHead, QkNorm::kWholeDim}) {
+    Experiment e = test::small_pair_experiment();
+    e.interventions.qk_norm = norm;
+    const auto model = build_model(e);
+    const models::Batch batch = test::random_pairs(e, {4, 9, 2}, {6, 5, 8}, 1, 11, 10);
+    std::vector<std::vector<EntropyChecks>> paths;
+    for (const OpPath path : {OpPath::kPlain, OpPath::kFused}) {
+      nn::Context context = pass_context(e.train);
+      context.ops = path;
+      paths.push_back(check_entropy(*model, batch, 1, context));
+      // Two keys attain the bound whatever they are: nothing to check in a source of two.
+      const auto two = check_entropy(*model, batch, 2, context);
+      for (const EntropyChecks& check : two)
+        EXPECT_EQ(check.heads.size(), check.site.starts_with("decoder_") ? 2u : 0u) << check.site;
+    }
+    std::vector<std::string> sites;
+    for (std::size_t i = 0; i < paths[0].size(); ++i) {
+      sites.push_back(paths[0][i].site);
+      ASSERT_EQ(paths[0][i].heads.size(), 2u);
+      for (std::size_t h = 0; h < 2; ++h) {
+        const ops::EntropyCheck &plain = paths[0][i].heads[h], &fused = paths[1][i].heads[h];
+        EXPECT_FALSE(plain.violated || fused.violated);
+        EXPECT_GT(plain.bound, 0);
+        EXPECT_NEAR(plain.bound, fused.bound, 1e-4);
+        EXPECT_NEAR(plain.slack, fused.slack, 1e-5);
+      }
+    }
+    EXPECT_EQ(sites, (std::vector<std::string>{"encoder_layer00", "encoder_layer01", "decoder_layer00",
+                                               "cross_layer00", "decoder_layer01", "cross_layer01"}));
+  }
 }
 
 TEST(CheckEntropy, AViolationIsAnEvent) {

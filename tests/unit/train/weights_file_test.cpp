@@ -10,6 +10,7 @@
 #include "evenkeel/train/evaluate.h"
 #include "evenkeel/train/state.h"
 #include "tests/support/small_model.h"
+#include "tests/support/small_pairs.h"
 #include "tests/support/temp_folder.h"
 
 namespace evenkeel::train {
@@ -48,15 +49,39 @@ std::vector<Experiment> treated() {
     e.arch.bias = omega == AdminOmega::kVector;
     if (omega == AdminOmega::kVector) e.interventions.sigma_reparam = SigmaReparam::kOn;
     all.push_back(e);
+    Experiment pairs = test::small_pair_experiment(32, 3, 3, 4);
+    pairs.arch.residual = ResidualScheme::kAdmin;
+    pairs.arch.admin.omega = omega;
+    all.push_back(pairs);
   }
+  // One stack of Admin beside one without.
+  all.push_back(test::small_pair_experiment(32, 3, 3, 4));
+  all.back().arch.residual = ResidualScheme::kAdmin;
+  all.back().arch.decoder_residual = ResidualScheme::kPreLn;
+  all.push_back(test::small_pair_experiment(32, 3, 3, 4));
+  all.back().arch.decoder_residual = ResidualScheme::kAdmin;
   return all;
+}
+
+/// Of sentence pairs with padding on both sides.
+models::Batch batch_of(const Experiment& e) {
+  if (e.arch.family == Family::kSeq2Seq) return test::random_pairs(e, {4, 9, 1, 6}, {5, 3, 8, 1}, 4, 11, 10);
+  return {test::random_batch(e, 2, 3).first};
 }
 
 Experiment plain(Experiment e) {
   e.interventions.sigma_reparam = SigmaReparam::kOff;
   e.interventions.weight_norm = false;
   if (e.arch.residual == ResidualScheme::kAdmin) e.arch.residual = ResidualScheme::kPostLn;
+  if (e.arch.decoder_residual == ResidualScheme::kAdmin) e.arch.decoder_residual = ResidualScheme::kPostLn;
   return e;
+}
+
+/// What a treated model can be folded into.
+Experiment folded_into(const Experiment& e) {
+  Experiment bare = plain(e);
+  bare.arch.embedding_scale = e.arch.family == Family::kSeq2Seq;
+  return bare;
 }
 
 /// Gains, biases and omegas as after some training: of order one, omegas in [0.5, 2.5].
@@ -79,17 +104,17 @@ TEST(WeightsFile, FoldedWeightsMakeThePlainModelComputeTheSame) {
   const fs::path file = folder.path() / "m.safetensors";
   for (const Experiment& e : treated()) {
     const auto model = build_model(e);
-    if (e.arch.residual == ResidualScheme::kAdmin) perturb(*model);
-    const auto [inputs, targets] = test::random_batch(e, 2, 3);
+    if (e.arch.has_scheme(ResidualScheme::kAdmin)) perturb(*model);
+    const models::Batch batch = batch_of(e);
     const nn::Context context = pass_context(e.train);
     const Weights folded = folded_weights(*model, context);
     write(file, folded);
-    const auto bare = build_model(plain(e));
+    const auto bare = build_model(folded_into(e));
     import_weights(file, *bare);
     // Of logits of order one; Admin's sums are up to six times the size and its matrices divided.
-    const at::Tensor logits = model->forward(inputs, context);
-    EXPECT_LT(((bare->forward(inputs, context) - logits).abs().max() / logits.abs().max()).item<double>(),
-              e.arch.residual == ResidualScheme::kAdmin ? 3e-6 : 1e-6);
+    const at::Tensor logits = model->forward(batch, context);
+    EXPECT_LT(((bare->forward(batch, context) - logits).abs().max() / logits.abs().max()).item<double>(),
+              e.arch.has_scheme(ResidualScheme::kAdmin) ? 3e-6 : 1e-6);
     // Folding what is folded changes nothing.
     for (const auto& [name, weight] : folded_weights(*bare, context))
       EXPECT_TRUE(weight.equal(folded.at(name)));
@@ -117,36 +142,73 @@ TEST(WeightsFile, PlainWeightsInATreatedModelKeepTheirFunction) {
 TEST(WeightsFile, FoldingOmegaIsExact) {
   const c10::AutoGradMode no_grad(false);
   for (const Experiment& e : treated()) {
-    if (e.arch.residual != ResidualScheme::kAdmin || e.interventions.sigma_reparam != SigmaReparam::kOff)
+    if (!e.arch.has_scheme(ResidualScheme::kAdmin) || e.interventions.sigma_reparam != SigmaReparam::kOff)
       continue;
-    const auto model = build_model(e), bare = build_model(plain(e));
+    const auto model = build_model(e), bare = build_model(folded_into(e));
     perturb(*model);
     model->convert(at::kDouble);
     bare->convert(at::kDouble);
     const Weights folded = folded_weights(*model, {});
     EXPECT_EQ(folded.size(), bare->parameters().size()) << "no omega is left";
     for (const nn::Param* p : bare->parameters()) p->value.copy_(folded.at(p->name));
-    const auto [inputs, targets] = test::random_batch(e, 2, 3);
-    EXPECT_LT((bare->forward(inputs, {}) - model->forward(inputs, {})).abs().max().item<double>(), 1e-12);
+    const models::Batch batch = batch_of(e);
+    EXPECT_LT((bare->forward(batch, {}) - model->forward(batch, {})).abs().max().item<double>(), 1e-12);
+  }
+}
+
+at::Tensor value_of(models::Model& model, const std::string& name) {
+  for (const nn::Param* p : model.parameters())
+    if (p->name == name) return p->value.detach();
+  throw std::logic_error(name);
+}
+
+// The table stays tied: what the first omega would do to it is a tensor of its own, and only where needed.
+TEST(WeightsFile, TheFirstOmegaOfAStackBecomesItsEmbeddingScale) {
+  const c10::AutoGradMode no_grad(false);
+  const test::TempFolder folder;
+  const fs::path file = folder.path() / "m.safetensors";
+  Experiment e = test::small_pair_experiment();
+  e.arch.residual = ResidualScheme::kAdmin;
+  const auto model = build_model(e);
+  const at::Tensor table = value_of(*model, "embed.weight");
+  value_of(*model, "decoder.layers.0.mlp_omega").fill_(2);
+  const Weights plain_ones = folded_weights(*model, {});
+  EXPECT_EQ(plain_ones.count("encoder.embed_scale.gain"), 0u) << "every first omega is 1";
+  write(file, plain_ones);
+  import_weights(file, *build_model(plain(e)));
+  import_weights(file, *build_model(folded_into(e)));
+
+  const at::Tensor first = value_of(*model, "encoder.layers.0.attn_omega");
+  first.copy_(1 + test::random_normal({16}, 1, at::kFloat).square());
+  const Weights folded = folded_weights(*model, {});
+  EXPECT_TRUE(folded.at("embed.weight").equal(table));
+  EXPECT_TRUE(folded.at("encoder.embed_scale.gain").equal(first));
+  EXPECT_TRUE(folded.at("decoder.embed_scale.gain").eq(1).all().item<bool>());
+  write(file, folded);
+  try {
+    import_weights(file, *build_model(plain(e)));
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find("arch.embedding_scale=true"), std::string::npos) << error.what();
   }
 }
 
 TEST(WeightsFile, AnOmegaNearZeroIsNotFolded) {
-  Experiment e = test::small_experiment();
-  e.arch.residual = ResidualScheme::kAdmin;
-  const auto model = build_model(e);
-  for (const nn::Param* p : model->parameters())
-    if (p->name == "blocks.1.mlp_omega") {
-      const c10::AutoGradMode no_grad(false);
-      p->value[3] = 1e-7;
+  for (const auto& [experiment, name] :
+       {std::pair{test::small_experiment(), "blocks.1.mlp_omega"},
+        std::pair{test::small_pair_experiment(), "decoder.layers.1.cross_omega"}}) {
+    Experiment e = experiment;
+    e.arch.residual = ResidualScheme::kAdmin;
+    const auto model = build_model(e);
+    value_of(*model, name)[3] = 1e-7;
+    try {
+      folded_weights(*model, {});
+      FAIL();
+    } catch (const InputError& error) {
+      EXPECT_NE(std::string(error.what()).find(std::string(name) + " holds a value of size 1e-07"),
+                std::string::npos)
+          << error.what();
     }
-  try {
-    folded_weights(*model, {});
-    FAIL();
-  } catch (const InputError& error) {
-    EXPECT_NE(std::string(error.what()).find("blocks.1.mlp_omega holds a value of size 1e-07"),
-              std::string::npos)
-        << error.what();
   }
 }
 

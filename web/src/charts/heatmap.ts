@@ -5,7 +5,7 @@ import { lrText, num, short } from "../format";
 import type { Cell, Report } from "../types";
 
 interface Square {
-  layer: number;
+  layer: string;
   head: number;
   value: number;
 }
@@ -16,7 +16,7 @@ const quantities = {
 };
 
 export function heatMap(report: Report): HTMLElement | null {
-  const cells = report.cells.filter((c) => (c.heads?.entropy.length ?? 0) > 0);
+  const cells = report.cells.filter((c) => (c.attention?.length ?? 0) > 0);
   if (cells.length === 0) return null;
   const name = (c: Cell): string => `${report.analysis.sizes.length > 1 ? `${c.size}, ` : ""}${c.arm}, LR ${lrText(c.lr)}, seed ${c.seed}${c.label === "finished" ? "" : ` (${c.label})`}`;
   const parting = cells.findIndex((c) => c.unstable === true && c.label !== "nonfinite");
@@ -25,21 +25,22 @@ export function heatMap(report: Report): HTMLElement | null {
 
   const show = (): void => {
     const cell = cells[state.cell]!;
-    const grid = state.quantity === "entropy" ? cell.heads!.entropy : cell.heads!.logit;
-    const squares: Square[] = grid.flatMap((row, layer) => row.map((v, head) => ({ layer, head, value: num(v) })));
+    const rows = cell.attention!.flatMap((a) => (state.quantity === "entropy" ? a.end_entropy : a.end_logit).map((heads, layer) => ({ layer: `${a.kind} ${layer}`.trim(), heads })));
+    const heads = Math.max(...rows.map((row) => row.heads.length));
+    const squares: Square[] = rows.flatMap(({ layer, heads }) => heads.map((v, head) => ({ layer, head, value: num(v) })));
     const log = state.quantity === "logit";
     const shown = squares.filter((s) => Number.isFinite(s.value) && (!log || s.value > 0));
     const top = Math.max(...shown.map((s) => s.value), 1), bottom = log ? Math.min(...shown.map((s) => s.value), 1) : 0;
     const bright = (s: Square): boolean => (log ? Math.log(s.value / bottom) / Math.log(top / bottom || Math.E) : s.value) > 0.55;
     const draw = (width: number): Element =>
       Plot.plot({
-        width: Math.min(width, 90 + 110 * (grid[0]?.length ?? 1)),
-        height: 70 + 44 * grid.length,
-        marginLeft: 58,
+        width: Math.min(width, 90 + 110 * heads),
+        height: 70 + 44 * rows.length,
+        marginLeft: rows.some((row) => row.layer.length > 3) ? 82 : 58,
         marginBottom: 38,
         style: { background: "none", fontSize: "12px" },
         x: { label: "head", labelOffset: 32, tickFormat: String, type: "band" },
-        y: { label: "layer", tickFormat: String, type: "band" },
+        y: { label: "layer", domain: rows.map((row) => row.layer), type: "band" },
         color: log ? { type: "log", scheme: "viridis", domain: [bottom, top] } : { type: "linear", scheme: "viridis", domain: [0, 1] },
         marks: [
           Plot.cell(squares, { x: "head", y: "layer", fill: "var(--line)" }),
@@ -49,17 +50,17 @@ export function heatMap(report: Report): HTMLElement | null {
       });
     const q = quantities[state.quantity];
     const data = table(
-      `${q.name} per layer and head at step ${cell.heads!.step}: ${name(cell)}`,
+      `${q.name} per layer and head at step ${cell.heads_step}: ${name(cell)}`,
       [
-        { name: "layer", text: (s) => String(s.layer), value: (s) => s.layer },
+        { name: "layer", text: (s) => s.layer },
         { name: "head", text: (s) => String(s.head), value: (s) => s.head },
         { name: q.name, text: (s) => short(s.value, 4), value: (s) => s.value },
       ],
       squares,
     );
     place.replaceChildren(
-      figure(`Heat map of ${q.name}, ${grid.length} layers by ${grid[0]?.length ?? 0} heads, of ${name(cell)}.`,
-        `${q.legend}, at step ${cell.heads!.step}. Low entropy alone is no failure: a good run may have sharp heads.`, responsive(draw), data),
+      figure(`Heat map of ${q.name}, ${rows.length} layers by ${heads} heads, of ${name(cell)}.`,
+        `${q.legend}, at step ${cell.heads_step}. Low entropy alone is no failure: a good run may have sharp heads.`, responsive(draw), data),
     );
   };
   show();

@@ -1,7 +1,7 @@
 // What this report cannot tell, from the facts of the sweep itself.
 import { h } from "../dom";
 import { count, short } from "../format";
-import type { Report } from "../types";
+import type { Probes, Report } from "../types";
 
 export function limits(report: Report): HTMLElement {
   const { curves, sizes } = report.analysis;
@@ -37,7 +37,15 @@ export function limits(report: Report): HTMLElement {
   }));
 }
 
+const footer = (evenkeel: string, from: string): HTMLElement =>
+  h("footer", {}, `Written by evenkeel ${evenkeel} from ${from}. This file holds everything it shows and loads nothing. Charts: Observable Plot and uPlot (licences in the page source).`);
+
 export function colophon(report: Report): HTMLElement {
   const largest = Math.max(...report.cells.map((c) => c.steps));
-  return h("footer", {}, `Written by evenkeel ${report.evenkeel} from ${report.cells.length} cells of up to ${short(largest, 6)} steps. This file holds everything it shows and loads nothing. Charts: Observable Plot and uPlot (licences in the page source).`);
+  return footer(report.evenkeel, `${report.cells.length} cells of up to ${short(largest, 6)} steps`);
+}
+
+/** The same for a page of probes alone. */
+export function origin(page: Probes): HTMLElement {
+  return footer(page.evenkeel, `${page.probes.length} answer${page.probes.length === 1 ? "" : "s"} of probes`);
 }
