@@ -49,9 +49,20 @@ void evaluate(const Arguments& args) {
   const data::PairPart part = part_of(translator, args.part);
   std::vector<Sentence> sources, references;
   for (std::int64_t i = 0; i < part.size(); ++i) {
+    // Nothing can be compared with a blank reference, and the model reads no longer source.
+    if (part.target.length(i) == 1 || part.source.length(i) > translator.longest()) continue;
     sources.push_back(part.source.read(i));
     references.push_back(without_end(part.target.read(i)));
   }
+  const std::int64_t left_out = part.size() - std::ssize(sources);
+  if (sources.empty())
+    throw InputError(
+        fmt::format("the {} part has no pair with a reference and a source of at most "
+                    "[arch.context] = {} tokens; look at it with `evenkeel data inspect`",
+                    args.part, translator.longest()));
+  if (left_out > 0)
+    fmt::print(stderr, "evenkeel: {} of {} pairs left out: no reference, or a source longer than {} tokens\n",
+               left_out, part.size(), translator.longest());
   const std::vector<Sentence> targets = translator.translate(sources);
   std::int64_t exact = 0;
   for (std::size_t i = 0; i < targets.size(); ++i) exact += targets[i] == references[i];
@@ -63,13 +74,18 @@ void evaluate(const Arguments& args) {
          {"length_penalty", args.translator.length_penalty},
          {"part", args.part},
          {"sentences", targets.size()},
+         {"left_out", left_out},
          {"exact", share}};
   std::string text;
   if (words) {
     std::vector<std::string> hypotheses;
     std::vector<std::vector<std::string>> reference_lines(1);
-    for (const Sentence& target : targets) hypotheses.push_back(words->decode(target));
-    for (const Sentence& reference : references) reference_lines[0].push_back(words->decode(reference));
+    for (const Sentence& target : targets) hypotheses.push_back(Translator::line_of(*words, target));
+    for (const Sentence& reference : references)
+      reference_lines[0].push_back(Translator::line_of(*words, reference));
+    std::string lines;
+    for (const std::string& line : hypotheses) lines += line + "\n";
+    if (!args.out.empty()) write_file(args.out, lines);
     const translation::Bleu bleu = translation::bleu(hypotheses, reference_lines);
     const double chrf = translation::chrf(hypotheses, reference_lines);
     j["bleu"] = bleu.score;
@@ -77,9 +93,6 @@ void evaluate(const Arguments& args) {
     j["chrf2"] = chrf;
     text = fmt::format("BLEU = {:.2f} (brevity penalty {:.3f}), chrF2 = {:.2f}; ", bleu.score,
                        bleu.brevity_penalty, chrf);
-    std::string lines;
-    for (const std::string& line : hypotheses) lines += line + "\n";
-    if (!args.out.empty()) write_file(args.out, lines);
   }
   if (args.json) fmt::print("{}\n", json_text(j, 2));
   else

@@ -53,7 +53,7 @@ void score(const Arguments& a) {
     const Lines hypothesis{hypotheses[i]};
     std::vector<Lines> own;
     for (const Lines& list : references) own.push_back({list[i]});
-    const double bleu = translation::bleu(hypothesis, own).score,
+    const double bleu = translation::bleu(hypothesis, own, true).score,
                  sentence_chrf = translation::chrf(hypothesis, own);
     if (a.json) sentences.push_back({{"bleu", bleu}, {"chrf2", sentence_chrf}});
     else fmt::print("{:.2f}\t{:.2f}\n", bleu, sentence_chrf);

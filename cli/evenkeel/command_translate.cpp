@@ -52,7 +52,8 @@ void translate(const Arguments& args) {
     sources.back().push_back(PairIds::kEnd);
   }
   std::string text;
-  for (const Sentence& target : translator.translate(sources)) text += tokenizer.decode(target) + "\n";
+  for (const Sentence& target : translator.translate(sources))
+    text += Translator::line_of(tokenizer, target) + "\n";
   if (args.out.empty()) fmt::print("{}", text);
   else write_file(args.out, text);
 }

@@ -9,6 +9,7 @@
 
 #include "cli/evenkeel/commands.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/files.h"
 #include "evenkeel/base/version.h"
 
 namespace {
@@ -124,7 +125,9 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return run(argc, argv);
+    const int code = run(argc, argv);
+    check_written(stdout);
+    return code;
   } catch (const InputError& error) {
     return complain(error.what(), kExitBadInput);
   } catch (const EnvironmentError& error) {

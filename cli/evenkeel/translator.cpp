@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <stdexcept>
 
 #include "cli/evenkeel/terminal.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/hash.h"
+#include "evenkeel/base/utf8.h"
 #include "evenkeel/data/source.h"
 #include "evenkeel/sweep/process.h"
 
@@ -20,7 +23,9 @@ constexpr std::size_t kRequest = 16;  // sentences; progress moves by so many
   std::string sentence = error.what();
   const std::string name = "evenkeel-train: ";
   if (sentence.starts_with(name)) sentence.erase(0, name.size());
-  throw InputError(sentence);
+  if (error.exit_code == kExitBadInput) throw InputError(sentence);
+  if (error.exit_code == kExitInternal) throw std::runtime_error(sentence);
+  throw EnvironmentError(sentence);
 }
 
 }  // namespace
@@ -49,33 +54,40 @@ void TranslatorOptions::add_to(CLI::App& command) {
 }
 
 Translator::Translator(const TranslatorOptions& options)
-    : manifest_(runs::read_manifest(options.run)), run_(options.run) {
+    : manifest_(runs::read_manifest(options.run)), options_(options) {
   Experiment& e = manifest_.experiment;
   if (e.arch.family != Family::kSeq2Seq)
-    throw InputError(fmt::format("{} holds a {}, which does not translate; give a run of seq2seq", run_,
-                                 enum_name(e.arch.family)));
+    throw InputError(fmt::format("{} holds a {}, which does not translate; give a run of seq2seq",
+                                 options_.run, enum_name(e.arch.family)));
   if (!options.data.empty()) {
     if (!has_text())
       throw InputError(
           fmt::format("--data is for runs on text, and {} learnt the built-in pair task; leave "
                       "it out",
-                      run_));
+                      options_.run));
     e.data.path = options.data;
   }
-  const std::string threads = std::to_string(options.threads > 0 ? options.threads : e.train.threads);
+  if (!std::isfinite(options.length_penalty))
+    throw InputError("--length-penalty must be a number, got one that is not finite");
+}
+
+void Translator::start() {
+  const std::string threads =
+      std::to_string(options_.threads > 0 ? options_.threads : manifest_.experiment.train.threads);
   bench::Command command;
   command.words = {sweep::find_trainer().string(),
                    "translate",
-                   run_,
+                   options_.run,
                    "--average",
-                   std::to_string(options.average),
+                   std::to_string(options_.average),
                    "--beam",
-                   std::to_string(options.beam),
+                   std::to_string(options_.beam),
                    "--length-penalty",
-                   fmt::format("{}", options.length_penalty),
+                   fmt::format("{}", options_.length_penalty),
                    "--threads",
                    threads};
-  if (options.step >= 0) command.words.insert(command.words.end(), {"--step", std::to_string(options.step)});
+  if (options_.step >= 0)
+    command.words.insert(command.words.end(), {"--step", std::to_string(options_.step)});
   for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}) command.environment[name] = threads;
   process_ = std::make_unique<bench::Contestant>(command);
   try {
@@ -88,13 +100,13 @@ Translator::Translator(const TranslatorOptions& options)
 }
 
 std::vector<Sentence> Translator::translate(const std::vector<Sentence>& sources) {
-  const auto longest = static_cast<std::size_t>(manifest_.experiment.arch.context);
   for (std::size_t i = 0; i < sources.size(); ++i) {
-    if (sources[i].size() <= longest) continue;
+    if (std::ssize(sources[i]) <= longest()) continue;
     throw InputError(
         fmt::format("sentence {} has {} tokens, expected at most [arch.context] = {} of {}; cut it in two",
-                    i + 1, sources[i].size(), longest, run_));
+                    i + 1, sources[i].size(), longest(), options_.run));
   }
+  if (process_ == nullptr) start();
   Progress progress;
   std::vector<Sentence> targets;
   while (targets.size() < sources.size()) {
@@ -105,7 +117,11 @@ std::vector<Sentence> Translator::translate(const std::vector<Sentence>& sources
       if (answer.at("targets").size() != asked)
         throw std::logic_error(
             fmt::format("{} translations of {} sentences", answer.at("targets").size(), asked));
-      for (const Json& target : answer.at("targets")) targets.push_back(target.get<Sentence>());
+      // Of a source without words a model makes up some.
+      for (std::size_t i = 0; i < asked; ++i) {
+        const bool blank = from[static_cast<std::ptrdiff_t>(i)].size() == 1;
+        targets.push_back(blank ? Sentence() : answer.at("targets")[i].get<Sentence>());
+      }
     } catch (const bench::ContestantError& error) {
       fail(error);
     }
@@ -114,6 +130,15 @@ std::vector<Sentence> Translator::translate(const std::vector<Sentence>& sources
   }
   progress.clear();
   return targets;
+}
+
+std::string Translator::line_of(const tokenize::Tokenizer& tokenizer, const Sentence& ids) {
+  std::string line = tokenizer.decode(ids);
+  for (std::size_t bad = 0; (bad = first_invalid_utf8(line)) != std::string::npos;)
+    line.replace(bad, 1, "\xef\xbf\xbd");
+  for (char& c : line)
+    if (c == '\n' || c == '\r') c = ' ';
+  return line;
 }
 
 bool Translator::has_text() const {
@@ -131,7 +156,7 @@ tokenize::Tokenizer Translator::tokenizer() const {
     throw InputError(
         fmt::format("the sentence pairs in {} are not those of {}: fingerprint {}, expected {}; "
                     "name the right folder with --data",
-                    folder().string(), run_, fingerprint, *e.data.fingerprint));
+                    folder().string(), options_.run, fingerprint, *e.data.fingerprint));
   }
   tokenize::Tokenizer tokenizer = tokenize::Tokenizer::load(folder() / "tokenizer.model");
   if (content_hash(tokenizer.model()) != data::read_pairs_file(folder()).model_hash) {

@@ -27,11 +27,12 @@ using Sentence = std::vector<std::int32_t>;
 
 class Translator {
  public:
-  /// Throws InputError when the run is none of seq2seq or has not what is asked for.
+  /// Reads the manifest alone. Throws InputError when the run is none of seq2seq.
   explicit Translator(const TranslatorOptions& options);
 
-  /// Sources with their end -> targets without. Shows progress on standard error. Throws InputError, naming
-  /// the line, for a sentence longer than the model reads.
+  /// Sources with their end -> targets without; of one without words, none. Shows progress on standard error.
+  /// Throws InputError, naming the line, for a sentence longer than the model reads, and when the run has not
+  /// the checkpoints that are asked for.
   std::vector<Sentence> translate(const std::vector<Sentence>& sources);
 
   const runs::Manifest& manifest() const { return manifest_; }
@@ -40,11 +41,18 @@ class Translator {
   /// Of runs on text: the folder of sentence pairs, and its tokeniser, which is that of the run's data.
   std::filesystem::path folder() const;
   tokenize::Tokenizer tokenizer() const;
+  /// The words of ids as one line of UTF-8: what is none becomes U+FFFD, and the end of a line a space.
+  static std::string line_of(const tokenize::Tokenizer& tokenizer, const Sentence& ids);
+  /// Tokens of the longest sentence that the model reads.
+  std::int64_t longest() const { return manifest_.experiment.arch.context; }
+  /// Of the checkpoint that translated; known after translate().
   std::int64_t step() const { return step_; }
 
  private:
+  void start();
+
   runs::Manifest manifest_;
-  std::string run_;
+  TranslatorOptions options_;
   std::unique_ptr<bench::Contestant> process_;
   std::int64_t step_ = 0;
 };

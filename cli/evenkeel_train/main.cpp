@@ -16,6 +16,7 @@
 #include "cli/evenkeel_train/serve.h"
 #include "cli/evenkeel_train/translate.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/files.h"
 #include "evenkeel/base/json.h"
 #include "evenkeel/base/version.h"
 #include "evenkeel/train/bench_worker.h"
@@ -89,7 +90,9 @@ int import_weights(const std::string& file, const std::string& run, bool json) {
 
 int exit_code_of(const std::function<int()>& work) {
   try {
-    return work();
+    const int code = work();
+    evenkeel::check_written(stdout);
+    return code;
   } catch (const evenkeel::InputError& e) {
     return complain(e.what(), evenkeel::kExitBadInput);
   } catch (const evenkeel::EnvironmentError& e) {

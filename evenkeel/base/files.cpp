@@ -1,6 +1,7 @@
 #include "evenkeel/base/files.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -81,11 +82,35 @@ std::string read_file(const fs::path& file) {
   return content;
 }
 
+namespace {
+
+/// What renaming over `file` may replace: itself, or where it leads.
+fs::path replaceable(const fs::path& file) {
+  std::error_code none;
+  const fs::file_status status = fs::status(file, none);
+  if (!fs::exists(status)) return file;
+  if (!fs::is_regular_file(status))
+    throw EnvironmentError(fmt::format(
+        "cannot write {}: it is there and is no file, and would be replaced by one; choose another name",
+        file.string()));
+  const fs::path real = fs::canonical(file, none);
+  return none ? file : real;
+}
+
+}  // namespace
+
 void write_file(const fs::path& file, std::string_view content) {
   write_file(file, std::span<const std::string_view>(&content, 1));
 }
 
-void write_file(const fs::path& file, std::span<const std::string_view> parts) {
+void check_written(std::FILE* stream) {
+  if (std::fflush(stream) == 0 && std::ferror(stream) == 0) return;
+  throw EnvironmentError(fmt::format("cannot write to standard output: {}; what was printed is not all there",
+                                     errno == 0 ? "an earlier write failed" : std::strerror(errno)));
+}
+
+void write_file(const fs::path& named, std::span<const std::string_view> parts) {
+  const fs::path file = replaceable(named);
   const fs::path partial = file.string() + ".part";
   const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0) fail("write", file);

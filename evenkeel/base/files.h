@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -16,10 +17,15 @@ namespace fs = std::filesystem;
 std::string read_file(const fs::path& file);
 
 /// Writes beside `file`, flushes to disk, renames over it: readers see the old or the new content, never a
-/// part.
+/// part. A link stays and what it leads to is replaced; anything else that is no file, such as a device, is
+/// refused.
 void write_file(const fs::path& file, std::string_view content);
 /// The same for content that lies in several places.
 void write_file(const fs::path& file, std::span<const std::string_view> parts);
+
+/// Flushes `stream`, which is standard output. Throws EnvironmentError when something that was printed could
+/// not be written.
+void check_written(std::FILE* stream);
 
 /// Flushes a folder's entries to disk, so that files and folders renamed into it stay there after a power
 /// cut.

@@ -88,12 +88,15 @@ void Contestant::ended() {
   int status = 0;
   ::waitpid(std::exchange(process_, -1), &status, 0);
   const std::string said = last_line_of(messages_);
-  if (!said.empty()) throw ContestantError(said);
   if (WIFSIGNALED(status)) {
-    throw ContestantError(fmt::format("{} was killed by signal {}, {}", name_, WTERMSIG(status),
-                                      ::strsignal(WTERMSIG(status))));
+    throw ContestantError(
+        fmt::format("{} was killed by signal {}, {}{}", name_, WTERMSIG(status),
+                    ::strsignal(WTERMSIG(status)), said.empty() ? "" : "; it had said: " + said),
+        128 + WTERMSIG(status));
   }
-  throw ContestantError(fmt::format("{} ended with code {} and said nothing", name_, WEXITSTATUS(status)));
+  throw ContestantError(
+      said.empty() ? fmt::format("{} ended with code {} and said nothing", name_, WEXITSTATUS(status)) : said,
+      WEXITSTATUS(status));
 }
 
 void Contestant::send(const Json& request) {

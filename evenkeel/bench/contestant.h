@@ -16,7 +16,9 @@ namespace evenkeel::bench {
 /// The contestant said that it cannot, or ended: one sentence.
 class ContestantError : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit ContestantError(const std::string& sentence, int code = 0)
+      : std::runtime_error(sentence), exit_code(code) {}
+  int exit_code;  ///< of a process that ended, 128 + signal where it was killed; 0: it goes on
 };
 
 struct Command {

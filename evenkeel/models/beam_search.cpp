@@ -11,6 +11,7 @@
 #include <limits>
 #include <tuple>
 
+#include "evenkeel/base/error.h"
 #include "evenkeel/spec/data.h"
 
 namespace evenkeel::models {
@@ -118,6 +119,9 @@ Ids translate(const Seq2Seq& model, const Ids& source, const BeamSearch& search,
     }
     beam = std::move(longer);
   }
+  if (best.ended == 0)
+    throw InputError(
+        "the model's logits are not finite, so nothing can be translated; choose an earlier --step");
   return best.ids;
 }
 

@@ -112,6 +112,9 @@ void fill_family(Experiment& e, const Settings& settings) {
 
 void check_pairs(const Experiment& e, const Settings& settings) {
   if (e.arch.family != Family::kSeq2Seq) return;
+  if (e.arch.L() < 1)
+    throw InputError(fmt::format("[arch.depth] must be at least 1 for seq2seq, got {} ({})", e.arch.L(),
+                                 origin_of(settings, "arch.depth")));
   if (e.data.batch_tokens < e.arch.context) {
     throw InputError(
         fmt::format("[data.batch_tokens] = {} ({}) must be at least [arch.context] = {} ({}), or the longest "

@@ -92,6 +92,49 @@ class TranslateTest(unittest.TestCase):
         self.assertIn("holds 3 checkpoints up to step 60, fewer than the 4 to average",
                       run("export", text, "-o", self.folder / "x", "--average", 4, code=2).stderr)
 
+    def test_pairs_that_cannot_be_compared_are_left_out_and_said_so(self):
+        # The last test pair has no reference, and one source is longer than the model reads.
+        for name, text in (("c", ["a man", " ".join(["hill"] * 40), "two dogs"]), ("d", ["A MAN", "HILL", ""])):
+            (self.folder / name).write_text("\n".join(text) + "\n")
+        files = [self.folder / "a.gz", self.folder / "b.gz"]
+        run("data", "tokenize", *files, "--pairs", "--test", self.folder / "c", self.folder / "d", "--out", self.folder / "odd",
+            "--vocab", "300")
+        run("train", *SMALL, "--set", "train.steps=1", "--set", f"data.path={self.folder / 'odd'}", "--set",
+            "optim.weight_decay=0", "--out", self.folder / "odd_run")
+        done = run("evaluate", self.folder / "odd_run", "--part", "test", "--json", "-o", self.folder / "odd_out")
+        found = json.loads(done.stdout)
+        self.assertEqual((found["sentences"], found["left_out"]), (1, 2))
+        self.assertIn("2 of 3 pairs left out", done.stderr)
+        # An untrained model writes bytes that are no UTF-8; a line stays a line that other programs read.
+        run("translate", self.folder / "odd_run", self.folder / "a.gz", "-o", self.folder / "noise")
+        self.assertEqual((self.folder / "noise").read_text(encoding="utf-8").count("\n"), 120)
+        run("score", self.folder / "noise", self.folder / "b.gz")
+
+    def test_what_cannot_be_written_is_no_success(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([EVENKEEL, "translate", self.folder / "text", self.folder / "a.gz"], stdout=full,
+                                  stderr=subprocess.PIPE, text=True)
+        self.assertEqual((done.returncode, "standard output" in done.stderr), (5, True), done.stderr)
+        link, pipe = self.folder / "link", self.folder / "pipe"
+        link.symlink_to(self.folder / "behind")
+        (self.folder / "behind").write_text("old")
+        run("translate", self.folder / "text", self.folder / "a.gz", "-o", link)
+        self.assertTrue(link.is_symlink())
+        self.assertEqual((self.folder / "behind").read_text().count("\n"), 120)
+        os.mkfifo(pipe)
+        self.assertIn("is no file", run("translate", self.folder / "text", self.folder / "a.gz", "-o", pipe, code=5).stderr)
+        self.assertTrue(pipe.is_fifo())
+
+    def test_the_trainers_end_decides_the_exit_code(self):
+        fake = self.folder / "fake"
+        for script, code, sentence in (("echo 'evenkeel-train: out of memory' >&2; exit 5", 5, "evenkeel: out of memory"),
+                                       ("echo careful >&2; kill -9 $$", 5, "killed by signal 9")):
+            fake.write_text("#!/bin/sh\n" + script + "\n")
+            fake.chmod(0o755)
+            done = run("translate", self.folder / "text", self.folder / "a.gz", code=code,
+                       env={**os.environ, "EVENKEEL_TRAIN": str(fake)})
+            self.assertIn(sentence, done.stderr)
+
     def test_complaints(self):
         text, symbols = self.folder / "text", self.folder / "symbols"
         run("train", "--set", "arch.width=16", "--set", "arch.depth=1", "--set", "arch.heads=1", "--set", "train.steps=2",
@@ -104,6 +147,7 @@ class TranslateTest(unittest.TestCase):
                 (["translate", text, self.folder / "none"], "none", {}),
                 (["translate", text, "--step", 21], "holds no checkpoint of step 21", {}),
                 (["evaluate", symbols, "--part", "test"], "has a valid part only", {}),
+                (["evaluate", text, "--length-penalty", "nan"], "--length-penalty must be a number", {}),
                 (["evaluate", symbols, "--data", "x"], "--data is for runs on text", {}),
                 (["evaluate", text, "--data", self.folder], "pairs.json", {})):
             done = run(*words, code=2, **{"input": "", **options})

@@ -113,5 +113,12 @@ TEST(BeamSearch, AnEndlessModelStopsAtTheContext) {
   EXPECT_THROW(translate(seq2seq(*model), Ids(13, 4), search, {}), InputError);
 }
 
+TEST(BeamSearch, WhatIsNotANumberIsNoTranslation) {
+  const auto model = model_with_opinions(1);
+  const c10::AutoGradMode no_grad(false);
+  model->parameters()[0]->value.fill_(std::nan(""));
+  EXPECT_THROW(translate(seq2seq(*model), {4, PairIds::kEnd}, {}, {}), InputError);
+}
+
 }  // namespace
 }  // namespace evenkeel::models
