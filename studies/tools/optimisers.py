@@ -8,6 +8,7 @@ Seeds 61 and 62 choose the rate, all others are judged. `spread` runs `evenkeel 
 (or in EVENKEEL).
 """
 import argparse
+import array
 import json
 import math
 import os
@@ -77,9 +78,23 @@ def matrices(*what):
     return [m for m in answer["gradients"]["matrices"] if m["in_block"]]
 
 
+def momenta(folder):
+    """Root mean square of SGD's momentum, which is its direction, by parameter, from the newest checkpoint."""
+    newest = max(folder.glob("checkpoints/step*"))
+    raw = (newest / "optim.safetensors").read_bytes()
+    begin = 8 + int.from_bytes(raw[:8], "little")
+    found = {}
+    for name, at in json.loads(raw[8:begin]).items():
+        if name.startswith("momentum_buffer/"):
+            first, last = at["data_offsets"]
+            values = array.array("f", raw[begin + first:begin + last])
+            found[name.split("/", 1)[1]] = math.sqrt(statistics.fmean(v * v for v in values))
+    return found
+
+
 def spread_of(found, key):
     logs = [math.log(m[key]) for m in found if m[key]]
-    return {"sd": statistics.stdev(logs), "range": max(logs) - min(logs), "matrices": len(logs)}
+    return {"sd": round(statistics.stdev(logs), 4), "range": round(max(logs) - min(logs), 4), "matrices": len(logs)}
 
 
 def kinds(found, key):
@@ -88,7 +103,7 @@ def kinds(found, key):
     for m in found:
         if m[key]:
             groups.setdefault(".".join(m["parameter"].split(".")[-3:-1]), []).append(math.log(m[key]))
-    return {kind: statistics.fmean(logs) for kind, logs in groups.items()}
+    return {kind: round(statistics.fmean(logs), 4) for kind, logs in groups.items()}
 
 
 def spread(folders):
@@ -100,6 +115,10 @@ def spread(folders):
         if row not in chosen or row["loss"] is None:
             continue
         trained = matrices(run.folder)
+        if row["optimiser"] == "sgd":  # whose directions the probe does not give
+            direction = momenta(run.folder)
+            for matrix in trained:
+                matrix["direction"] = direction[matrix["parameter"]]
         out.append({k: row[k] for k in ("scheme", "optimiser", "lr", "seed")} | {
             part: spread_of(trained, part) for part in ("gradient", "direction")} | {
             "kinds": {part: kinds(trained, part) for part in ("gradient", "direction")}})
