@@ -66,8 +66,8 @@ struct Candidate {
   std::int32_t id;
 };
 
-/// The best 2 `wanted` ways to go on by one id, best first: at most half of them are ends. Of equal ones the
-/// first prefix's smallest id comes first, so that the search has one answer.
+/// The best 2 `wanted` ways to go on from every prefix by one id, best first: enough for `wanted` that do not
+/// end here. Of equal ones the first prefix's smallest id comes first.
 std::vector<Candidate> continuations(const std::vector<Prefix>& beam, const at::Tensor& next,
                                      std::int64_t wanted) {
   const std::int64_t each = std::min<std::int64_t>(2 * wanted, next.size(1));

@@ -62,6 +62,9 @@ class Score(ProgramTest):
         self.assertAlmostEqual(answer["sentences"][0]["bleu"], 100, 9)
         stdout, _ = self.evenkeel("score", "hyp", "a", "--sentences")
         self.assertEqual(len(stdout.splitlines()), 3)
+        # Of one sentence only the orders it has words for count, as sacrebleu does by sentence.
+        self.write("two", "a b\n")
+        self.assertEqual(self.evenkeel("score", "two", "two", "--sentences")[0], "100.00\t100.00\n")
 
     def test_files_that_do_not_belong_together(self):
         self.write("short", "One.\n")

@@ -238,6 +238,8 @@ TEST(Experiment, Seq2SeqHasDefaultsOfItsOwn) {
   EXPECT_EQ(hybrid.residual, ResidualScheme::kPostLn);
   EXPECT_EQ(hybrid.decoder_scheme(), ResidualScheme::kPreLn);
   EXPECT_EQ(hybrid.scheme_text(), "post_ln/pre_ln");
+  expect_error("[arch]\nfamily = \"seq2seq\"\nwidth = 32\nheads = 2\ndepth = 0\n",
+               {"[arch.depth] must be at least 1 for seq2seq, got 0"});
   expect_error("[arch]\ndecoder_residual = \"pre_ln\"\n", {"[arch.decoder_residual]", "belongs to seq2seq"});
   expect_error("[arch]\nfamily = \"seq2seq\"\n[data]\nbatch_tokens = 64\n",
                {"[data.batch_tokens] = 64", "[arch.context] = 128"});
