@@ -80,7 +80,7 @@ void add_score(CLI::App& app, int& /*exit_code*/) {
   add_json_flag(*c, a->json);
   c->footer(
       "Case is kept, words are cut as mteval-v13a does, orders without a match are smoothed exponentially:\n"
-      "sacrebleu's defaults, case:mixed|eff:no|tok:13a|smooth:exp (eff:yes with --sentences) and "
+      "sacrebleu's defaults, case:mixed|eff:no|tok:13a|smooth:exp (eff:yes with --sentences) and\n"
       "case:mixed|eff:yes|nc:6|nw:0|space:no.\n"
       "Examples:\n"
       "  evenkeel score out.de test.de\n"
