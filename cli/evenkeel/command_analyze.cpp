@@ -28,7 +28,7 @@ std::string sensitivity(const analysis::Sensitivity& s) {
 std::string loss_text(const analysis::LrSummary& row) {
   if (row.loss.value) return fmt::format("{:.3f}{}", *row.loss.value, row.unstable ? " *" : "");
   return row.missing ? fmt::format("({} missing)", row.missing)
-                     : fmt::format("{} of {} nan", row.nonfinite, row.cells);
+                     : fmt::format("{} of {} not finite", row.nonfinite, row.cells);
 }
 
 void print_loss_table(const analysis::Analysis& a) {
@@ -60,14 +60,13 @@ void print_summary(const analysis::Analysis& a) {
                     number(c.stable_lr_max, 3), analysis::boundary_text(c.boundary), sensitivity(c.paper),
                     sensitivity(c.run_length), sensitivity(c.swept)});
   }
-  std::cout << "\nLR sensitivity S in nat (u: undertrained window), boundary LR with its interval\n";
+  std::cout << "\nLR sensitivity S in nat (u: undertrained window), boundary LR: mean bracket over seeds and "
+               "its interval\n";
   std::cout << table_text(rows, Style(stdout), 2);
   for (const auto& c : a.curves) {
     const std::string who = "  " + c.size + " " + c.arm + ": ";
-    if (c.missing > 0) {
-      std::cout << who << c.boundary.why << ", so its numbers are left out\n";
-      continue;
-    }
+    if (c.missing > 0) std::cout << who << c.missing << " cells have not ended: their seeds are left out\n";
+    if (c.seeds == 0) continue;
     if (!c.paper.value) std::cout << who << "S paper: " << c.paper.why << '\n';
     if (!c.run_length.value) std::cout << who << "S run length: " << c.run_length.why << '\n';
     if (!c.boundary.why.empty()) std::cout << who << c.boundary.why << '\n';
@@ -85,8 +84,10 @@ void add_analyze(CLI::App& app, int& exit_code) {
   auto args = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("analyze", "LR sensitivity, boundary LR and comparison of arms");
   command->add_option("DIR", args->folder, "Folder of a sweep, or of runs")->required();
-  command->add_option("--baseline", args->baseline,
-                      "Arm that the others are compared with (default: interventions off)");
+  command->add_option(
+      "--baseline", args->baseline,
+      "Arm that the others are compared with. Without it: the study's, else the one whose settings "
+      "are the defaults");
   add_json_flag(*command, args->json);
   command->footer(
       "Examples:\n  evenkeel analyze runs/demo\n  evenkeel analyze runs/demo --json > analysis.json");
@@ -94,7 +95,7 @@ void add_analyze(CLI::App& app, int& exit_code) {
     const auto sweep = analysis::load_sweep(args->folder);
     analysis::Options options;
     options.baseline = args->baseline;
-    const auto result = analysis::analyze(analysis::points_of(sweep), options);
+    const auto result = analysis::analyze(sweep, options);
     if (args->json) {
       std::cout << json_text(analysis::analysis_json(result), 2) << '\n';
     } else {

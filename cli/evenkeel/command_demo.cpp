@@ -1,13 +1,16 @@
 // evenkeel demo: the main job on an embedded study, within a few minutes.
 //
-// Cells run in groups: the first seed of the first size, its second seed, then the second size. When the
-// measured time of a cell says that a group does not fit into what is left of the time, that group and those
-// after it are left out, so sizes go first, then seeds; steps never do.
+// Cells of the grid run seed by seed; then rounds of refinement halve each seed's bracket of the boundary LR.
+// When the measured time of a cell says that all of it does not fit into the time given, the last seeds are
+// left out (never the first two), then the last rounds; steps never are.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cmath>
+#include <set>
 
 #include "cli/evenkeel/commands.h"
 #include "cli/evenkeel/sweep_session.h"
@@ -19,16 +22,18 @@ constexpr const char* kStudy = R"([study]
 title = "Does qk-norm move the learning rate at which training breaks?"
 question = "At which peak learning rate does a small decoder Transformer stop training well, without and with LayerNorm of queries and keys?"
 expectation = "With qk-norm the boundary learning rate lies at least half a decade higher (arXiv 2309.14322, section 3.1.1): attention logits stay small, so attention does not collapse."
-criterion = "Boundary learning rate of both arms with its interval, and the seeds that agree. A demonstration: two seeds carry no verdict of a study."
-cost = "Up to 32 cells of 300 steps; three minutes on two cores."
+criterion = "Shift of the boundary learning rate, paired by seed, with its 95 % interval. A demonstration: a few seeds of one size carry no verdict of a study."
+cost = "At most 56 runs of 300 steps; three minutes on two cores."
+refine = 3
+
+[arch]
+size = "d64"
+context = 128
 
 [train]
 steps = 300
 batch = 16
 precision = "fp32"
-
-[arch]
-context = 128
 
 [optim]
 warmup = "40step"
@@ -36,8 +41,7 @@ warmup = "40step"
 [sweep]
 "optim.lr" = [0.03, 0.1, 0.3, 1.0]
 "interventions.qk_norm" = ["off", "per_head"]
-"train.seed" = [11, 12]
-"arch.size" = ["d64", "d32"]
+"train.seed" = [11, 12, 13, 14]
 )";
 
 constexpr const char* kExamples =
@@ -46,99 +50,115 @@ constexpr const char* kExamples =
     "  evenkeel demo --minutes 10 --out runs/demo10\n"
     "The same command again goes on, and adds what time had no room for.";
 
-struct Group {
-  std::string size;
-  std::int64_t seed = 0;
-  bool operator==(const Group&) const = default;
+/// Seeds and rounds of refinement, from the most that can be said to the least.
+struct Extent {
+  int seeds, rounds;
 };
+constexpr std::array kExtents{Extent{4, 3}, Extent{4, 2}, Extent{3, 3}, Extent{3, 2},
+                              Extent{3, 1}, Extent{2, 2}, Extent{2, 1}, Extent{2, 0}};
 
-Group group_of(const sweep::CellEntry& cell) {
-  return {cell.size, cell.seed};
-}
-
-// Leaves out what does not fit, from the last group backwards.
+/// Leaves out what does not fit into the time.
 class TimeKeeper {
  public:
   explicit TimeKeeper(double budget_s) : budget_s_(budget_s) {}
 
-  void arrange(sweep::Plan& plan) {
-    const std::string first = plan.cells.front().experiment.arch.size.value_or("");
-    std::stable_sort(plan.cells.begin(), plan.cells.end(), [&](const sweep::Cell& a, const sweep::Cell& b) {
-      return (a.experiment.arch.size == first) > (b.experiment.arch.size == first);
-    });
-  }
-
+  /// After every cell of the grid: drops seeds that time has no room for.
   void look(sweep::Scheduler& now, sweep::SweepFile& file, Progress& progress) {
     if (now.whole_cells() == measured_ || now.stopping()) return;
     measured_ = now.whole_cells();
-    list_groups(file);
+    cell_s_ = now.whole_cell_s();
+    if (refining_) return;
+    list_seeds(file);
+    std::size_t best = 0;
+    while (best + 1 < kExtents.size() && expected_s(now, file, kExtents[best]) > budget_s_) ++best;
     const std::size_t before = left_out_.size();
-    for (std::size_t last = groups_.size(); last-- > 1 && expected_s(now, file, last + 1) > budget_s_;) {
-      if (!leave_out(groups_[last], now, file)) break;
+    while (std::ssize(seeds_) > kExtents[best].seeds && leave_out(seeds_.back(), now, file)) {
+      left_out_.push_back(seeds_.back());
+      seeds_.pop_back();
     }
     if (left_out_.size() > before) {
       // One note in the end, however often something is left out.
       if (before > 0) file.notes.pop_back();
-      file.notes.push_back(fmt::format(
-          "Left out to end within {} (a cell takes {} here): {}. The same command again adds "
-          "what is missing.",
-          duration_text(budget_s_), duration_text(now.whole_cell_s()), fmt::join(left_out_, ", ")));
+      file.notes.push_back(note("seed " + fmt::format("{}", fmt::join(left_out_, ", "))));
       progress.say(file.notes.back());
     }
-    if (!warned_ && expected_s(now, file, 1) > budget_s_) {
+    if (!warned_ && expected_s(now, file, kExtents.back()) > budget_s_) {
       warned_ = true;
       progress.say(fmt::format("a cell takes {} here, so the smallest demo takes about {}: going on",
-                               duration_text(now.whole_cell_s()), duration_text(expected_s(now, file, 1))));
+                               duration_text(cell_s_),
+                               duration_text(expected_s(now, file, kExtents.back()))));
     }
+  }
+
+  /// Before a round of refinement.
+  bool has_room(std::size_t cells, int jobs, sweep::SweepFile& file) {
+    refining_ = true;
+    measured_ = 0;
+    const double waves = std::ceil(static_cast<double>(cells) / jobs);
+    if (cell_s_ == 0 || elapsed_s() + waves * cell_s_ <= budget_s_) return true;
+    file.notes.push_back(note("the last rounds of refinement"));
+    return false;
   }
 
  private:
-  void list_groups(const sweep::SweepFile& file) {
-    if (!groups_.empty()) return;
+  std::string note(const std::string& what) const {
+    return fmt::format(
+        "Left out to end within {} (a cell takes {} here): {}. The same command again adds "
+        "what is missing.",
+        duration_text(budget_s_), duration_text(cell_s_), what);
+  }
+
+  double elapsed_s() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  }
+
+  void list_seeds(const sweep::SweepFile& file) {
+    if (!seeds_.empty()) return;
     for (const sweep::CellEntry& cell : file.cells) {
-      if (groups_.empty() || !(groups_.back() == group_of(cell))) groups_.push_back(group_of(cell));
+      if (seeds_.empty() || seeds_.back() != cell.seed) seeds_.push_back(cell.seed);
     }
   }
 
-  bool in_first(std::size_t groups, const sweep::CellEntry& cell) const {
-    const auto end = groups_.begin() + static_cast<std::ptrdiff_t>(groups);
-    return std::find(groups_.begin(), end, group_of(cell)) != end;
-  }
-
-  // When the first `groups` groups would be done. A smaller cell is counted as long as the ones measured.
-  double expected_s(const sweep::Scheduler& now, const sweep::SweepFile& file, std::size_t groups) const {
-    double cells = 0;
+  /// When grid and rounds of that extent would be done.
+  double expected_s(const sweep::Scheduler& now, const sweep::SweepFile& file, const Extent& extent) const {
+    const auto kept = std::min(seeds_.size(), static_cast<std::size_t>(extent.seeds));
+    double pending = 0;
+    std::set<std::string> arms;
     for (const sweep::CellEntry& cell : file.cells) {
-      if (cell.state == sweep::CellState::kPending && !cell.dropped && in_first(groups, cell)) ++cells;
+      const auto end = seeds_.begin() + static_cast<std::ptrdiff_t>(kept);
+      arms.insert(cell.arm);
+      if (cell.state == sweep::CellState::kPending && !cell.dropped &&
+          std::find(seeds_.begin(), end, cell.seed) != end)
+        ++pending;
     }
-    const double waves = std::ceil(cells / now.jobs());
-    double longest = 0;
+    double longest = 0;  // share of a cell that the slowest running one still needs
     for (const sweep::Running& child : now.running()) {
       const auto steps = static_cast<double>(now.plan().cells[child.cell].experiment.train.steps);
       longest = std::max(longest, 1 - static_cast<double>(child.step) / steps);
     }
-    return now.elapsed_s() + (waves + longest) * now.whole_cell_s();
+    const auto waves = [&](double cells) { return std::ceil(cells / now.jobs()); };
+    const double round = waves(static_cast<double>(arms.size() * kept));
+    return elapsed_s() + (longest + waves(pending) + extent.rounds * round) * cell_s_;
   }
 
-  // False when the group has begun: then it is finished, and so are those before it.
-  bool leave_out(const Group& group, sweep::Scheduler& now, const sweep::SweepFile& file) {
+  /// False when the seed has begun: then it is finished.
+  bool leave_out(std::int64_t seed, sweep::Scheduler& now, const sweep::SweepFile& file) {
     const auto begun = [&](const sweep::CellEntry& cell) {
-      return group_of(cell) == group && !cell.dropped && cell.state != sweep::CellState::kPending;
+      return cell.seed == seed && !cell.dropped && cell.state != sweep::CellState::kPending;
     };
     if (std::any_of(file.cells.begin(), file.cells.end(), begun)) return false;
     for (std::size_t i = 0; i < file.cells.size(); ++i) {
-      if (group_of(file.cells[i]) == group) now.drop(i);
+      if (file.cells[i].seed == seed) now.drop(i);
     }
-    const std::string name = fmt::format("{} seed {}", group.size, group.seed);
-    if (std::find(left_out_.begin(), left_out_.end(), name) == left_out_.end()) left_out_.push_back(name);
     return true;
   }
 
   double budget_s_;
-  std::vector<Group> groups_;
-  std::vector<std::string> left_out_;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  std::vector<std::int64_t> seeds_, left_out_;
+  double cell_s_ = 0;  // measured; 0: not yet
   int measured_ = 0;
-  bool warned_ = false;
+  bool warned_ = false, refining_ = false;
 };
 
 std::string last_words(const std::string& out) {
@@ -169,7 +189,9 @@ void add_demo(CLI::App& app, int& exit_code) {
   command->add_option("--jobs", given->jobs, "Cells at a time. Without it: one per usable core")
       ->type_name("N")
       ->check(CLI::Range(1, 4096));
-  command->add_option("--minutes", given->minutes, "Time to fit into, by leaving out sizes, then seeds")
+  command
+      ->add_option("--minutes", given->minutes,
+                   "Time to fit into, by leaving out seeds, then rounds of refinement")
       ->type_name("MINUTES")
       ->check(CLI::Range(0.01, 1e5))
       ->capture_default_str();
@@ -181,9 +203,11 @@ void add_demo(CLI::App& app, int& exit_code) {
     request.out = given->out;
     request.jobs = given->jobs;
     request.json = given->json;
-    request.arrange = [&](sweep::Plan& plan) { time.arrange(plan); };
     request.on_tick = [&](sweep::Scheduler& now, sweep::SweepFile& file, Progress& progress) {
       time.look(now, file, progress);
+    };
+    request.has_room = [&](std::size_t cells, int jobs, sweep::SweepFile& file) {
+      return time.has_room(cells, jobs, file);
     };
     request.last_words = last_words(given->out);
     exit_code = run_sweep(request);

@@ -26,8 +26,10 @@ void add_report(CLI::App& app, int& exit_code) {
       app.add_subcommand("report", "Write the report of a sweep: one HTML file, readable offline");
   command->add_option("DIR", args->folder, "Folder of a sweep, or of runs; not needed with --probe");
   command->add_option("-o,--out", args->out, "File to write (default: DIR/report.html)");
-  command->add_option("--baseline", args->baseline,
-                      "Arm that the others are compared with (default: interventions off)");
+  command->add_option(
+      "--baseline", args->baseline,
+      "Arm that the others are compared with. Without it: the study's, else the one whose settings "
+      "are the defaults");
   command
       ->add_option(
           "--probe", args->probes,

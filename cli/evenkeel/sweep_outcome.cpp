@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "evenkeel/analysis/analysis.h"
@@ -35,7 +36,7 @@ Outcome read_outcome(const fs::path& out, const SweepFile& file, int exit_code) 
   }
   if (!any) return outcome;
   try {
-    outcome.analysis = analysis::analyze(analysis::points_of(analysis::load_sweep(out)));
+    outcome.analysis = analysis::analyze(analysis::load_sweep(out));
     outcome.verdict = analysis::verdict(*outcome.analysis);
   } catch (const InputError&) {
     // A cell with a damaged manifest: it counts as crashed, and its sentence has been told.
@@ -52,7 +53,8 @@ std::string point_text(const analysis::Curve& curve, double lr) {
   std::string text = summary->loss.value ? fmt::format("{:.3f}", *summary->loss.value) : "";
   std::map<std::string, int> labels;
   for (const analysis::LabelledPoint& point : curve.points) {
-    if (analysis::same_lr(point.cell.lr, lr) && point.cell.label != "finished") ++labels[point.cell.label];
+    if (!point.cell.refined && analysis::same_lr(point.cell.lr, lr) && point.cell.label != "finished")
+      ++labels[point.cell.label];
   }
   for (const auto& [label, times] : labels) {
     text += fmt::format("{}{}", text.empty() ? "" : " ", label);
@@ -79,17 +81,39 @@ std::string loss_table(const analysis::Analysis& analysis, const Style& style) {
   return table_text(rows, style);
 }
 
+// Where each arm's boundary lies, and what it rests on.
+std::string boundary_table(const analysis::Analysis& analysis, const Style& style) {
+  std::vector<std::vector<std::string>> rows{
+      {"arm", "boundary LR", "interval", "seeds", "bracket, decades", "runs to narrow it"}};
+  for (const analysis::Curve& curve : analysis.curves) {
+    const analysis::Boundary& b = curve.boundary;
+    const auto lr = [](double x) { return std::isinf(x) ? "∞" : fmt::format("{:.2g}", x); };
+    rows.push_back(
+        {analysis.sizes.size() > 1 ? curve.size + " " + curve.arm : curve.arm,
+         b.kind == analysis::Boundary::Kind::kNone ? "unknown" : lr(b.low) + " to " + lr(b.high),
+         b.interval ? lr(b.interval->low) + " to " + lr(b.interval->high) : "-", std::to_string(curve.seeds),
+         std::isfinite(b.width()) ? fmt::format("{:.2f}", b.width()) : "-", std::to_string(curve.refined)});
+  }
+  return table_text(rows, style);
+}
+
 Json outcome_json(const SweepRequest& request, const Outcome& outcome, const SweepFile& file, int exit_code) {
   Json cells = Json::array();
   Json counts{{"done", 0}, {"pending", 0}, {"running", 0}, {"crashed", 0}, {"interrupted", 0}};
   for (const auto& [entry, result] : outcome.cells) {
     const std::string state(sweep::state_name(entry.state));
     counts[state] = counts[state].get<int>() + 1;
-    Json cell{{"config_hash", entry.hash},  {"arm", entry.arm},
-              {"size", entry.size},         {"lr", entry.lr},
-              {"seed", entry.seed},         {"state", state},
-              {"attempts", entry.attempts}, {"run", sweep::cell_folder(request.out, entry.hash).string()},
-              {"label", nullptr},           {"loss", nullptr}};
+    Json cell{{"config_hash", entry.hash},
+              {"arm", entry.arm},
+              {"size", entry.size},
+              {"lr", entry.lr},
+              {"seed", entry.seed},
+              {"state", state},
+              {"attempts", entry.attempts},
+              {"round", entry.round},
+              {"run", sweep::cell_folder(request.out, entry.hash).string()},
+              {"label", nullptr},
+              {"loss", nullptr}};
     if (result) {
       cell["label"] = result->label;
       cell["loss"] = json_number(result->final_loss);
@@ -110,6 +134,7 @@ void print_outcome(const SweepRequest& request, const Outcome& outcome, const Sw
   const Style style(stdout);
   fmt::print("\nFinal validation loss, nats per token, mean over seeds\n{}\n",
              loss_table(*outcome.analysis, style));
+  fmt::print("{}\n", boundary_table(*outcome.analysis, style));
   for (const std::string& sentence : outcome.verdict) fmt::print("{}\n", wrapped(sentence, stdout));
   for (const std::string& note : file.notes) fmt::print("{}\n", wrapped("Note: " + note, stdout));
   fmt::print("\nReport: {}\nRuns:   {}\n", outcome.report, (request.out / "cells").string());

@@ -7,6 +7,8 @@
 #include <limits>
 
 #include "cli/evenkeel/sweep_outcome.h"
+#include "evenkeel/analysis/load.h"
+#include "evenkeel/analysis/refine.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/data/source.h"
@@ -75,8 +77,8 @@ void tell_epochs(const sweep::Plan& plan, Progress& progress) {
 // Tells, once each, of trainers that failed.
 class FailureTeller {
  public:
-  explicit FailureTeller(const SweepFile& file) : told_(file.cells.size(), -1) {}
   void tell(const Scheduler& scheduler, const fs::path& out, Progress& progress) {
+    told_.resize(scheduler.file().cells.size(), -1);  // a round of refinement adds cells
     for (std::size_t i = 0; i < told_.size(); ++i) {
       const CellEntry& cell = scheduler.file().cells[i];
       if (cell.message.empty() || told_[i] == cell.attempts) continue;
@@ -140,33 +142,101 @@ sweep::OpenedData open_data(const DataSpec& spec, std::int64_t context) {
            facts.floor.value_or(kUnknown), facts.train_tokens}};
 }
 
+namespace {
+
+/// The cell of the grid that a run beside it is like.
+const sweep::Cell* grid_cell(const sweep::Plan& plan, const std::string& arm, const std::string& size,
+                             std::int64_t seed) {
+  const auto it = std::find_if(plan.cells.begin(), plan.cells.end(), [&](const sweep::Cell& cell) {
+    return cell.round == 0 && cell.arm == arm && cell.experiment.arch.size.value_or("") == size &&
+           cell.experiment.train.seed == seed;
+  });
+  return it == plan.cells.end() ? nullptr : &*it;
+}
+
+bool is_planned(const sweep::Plan& plan, const std::string& hash) {
+  return std::any_of(plan.cells.begin(), plan.cells.end(),
+                     [&](const sweep::Cell& cell) { return cell.hash == hash; });
+}
+
+/// Adds the runs that an earlier start of this sweep added to its grid: they are part of its answer.
+void keep_refinements(sweep::Plan& plan, const std::optional<SweepFile>& before, std::int64_t rounds) {
+  if (!before) return;
+  for (const CellEntry& entry : before->cells) {
+    if (entry.round == 0 || entry.round > rounds || is_planned(plan, entry.hash)) continue;
+    const sweep::Cell* like = grid_cell(plan, entry.arm, entry.size, entry.seed);
+    if (!like) continue;
+    sweep::Cell cell = sweep::cell_at(*like, entry.lr, entry.round);
+    if (cell.hash == entry.hash) plan.cells.push_back(std::move(cell));
+  }
+}
+
+/// The cells of round `round`: one per seed whose bracket can be narrowed, but for those planned before.
+std::vector<sweep::Cell> refinement(const sweep::Plan& plan, const fs::path& out, int round) {
+  std::vector<sweep::Cell> cells;
+  for (const analysis::NextRun& next : analysis::next_runs(analysis::analyze(analysis::load_sweep(out)))) {
+    const sweep::Cell* like = grid_cell(plan, next.arm, next.size, next.seed);
+    if (!like) continue;
+    sweep::Cell cell = sweep::cell_at(*like, next.lr, round);
+    if (!is_planned(plan, cell.hash)) cells.push_back(std::move(cell));
+  }
+  return cells;
+}
+
+/// Rounds that this start of the sweep is asked for.
+std::int64_t rounds_of(const SweepRequest& request, const std::optional<SweepFile>& before) {
+  if (request.refine) return *request.refine;
+  return std::max(request.spec.study.refine, before ? before->study.refine : 0);
+}
+
+}  // namespace
+
 int run_sweep(const SweepRequest& request) {
   const fs::path& out = request.out;
   const fs::path trainer = sweep::find_trainer();
   sweep::Plan plan = sweep::make_plan(request.spec, open_data, machine_has_fast_bf16());
-  if (request.arrange) request.arrange(plan);
   refuse_run_folder(out);
   make_folder(out);
   const FileLock lock(out / ".lock", "another evenkeel is running in " + out.string());
   const std::optional<SweepFile> before = sweep::read_sweep_file(out);
+  const std::int64_t rounds = plan.study.refine = rounds_of(request, before);
+  keep_refinements(plan, before, rounds);
   SweepFile file = sweep::start_sweep_file(plan, out, before);
 
   Progress progress;
   const int jobs = request.jobs > 0 ? request.jobs : default_jobs(plan);
-  Scheduler scheduler(plan, file, {out, trainer, jobs, request.retries});
-  const std::size_t done = scheduler.count(CellState::kDone);
-  progress.say(fmt::format("{} cells, {} done before, {} to run, {} at a time; folder {}", file.cells.size(),
-                           done, file.cells.size() - done, jobs, out.string()));
+  const auto done = std::count_if(file.cells.begin(), file.cells.end(),
+                                  [](const CellEntry& cell) { return cell.state == CellState::kDone; });
+  progress.say(fmt::format(
+      "{} cells, {} done before, {} to run, {} at a time{}; folder {}", file.cells.size(), done,
+      std::ssize(file.cells) - done, jobs,
+      rounds > 0 ? fmt::format(", then {} round{} of refinement", rounds, rounds == 1 ? "" : "s") : "",
+      out.string()));
   tell_changes(out, file, before, progress);
   tell_epochs(plan, progress);
-  FailureTeller failures(file);
-  const int exit_code = scheduler.run([&](Scheduler& now) {
-    if (request.on_tick) request.on_tick(now, file, progress);
-    failures.tell(now, out, progress);
-    show_progress(now, progress);
-  });
-  progress.clear();
-  return tell_outcome(request, file, scheduler.refusal(), exit_code);
+  FailureTeller failures;
+  for (int round = 0;; ++round) {
+    Scheduler scheduler(plan, file, {out, trainer, jobs, request.retries});
+    const int exit_code = scheduler.run([&](Scheduler& now) {
+      if (request.on_tick) request.on_tick(now, file, progress);
+      failures.tell(now, out, progress);
+      show_progress(now, progress);
+    });
+    progress.clear();
+    const bool ended = exit_code == kExitFinished || exit_code == kExitCellsCrashed;
+    std::vector<sweep::Cell> next;
+    if (ended && round < rounds) next = refinement(plan, out, round + 1);
+    if (next.empty() || (request.has_room && !request.has_room(next.size(), jobs, file))) {
+      sweep::write_sweep_file(out, file);
+      return tell_outcome(request, file, scheduler.refusal(), exit_code);
+    }
+    progress.say(fmt::format("round {} of {}: {} cell{} to narrow the brackets of the boundary LR", round + 1,
+                             rounds, next.size(), next.size() == 1 ? "" : "s"));
+    for (sweep::Cell& cell : next) {
+      sweep::add_entry(file, cell, out);
+      plan.cells.push_back(std::move(cell));
+    }
+  }
 }
 
 }  // namespace evenkeel::cli

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "cli/evenkeel/terminal.h"
 #include "evenkeel/sweep/scheduler.h"
@@ -18,10 +19,14 @@ struct SweepRequest {
   fs::path out;
   int jobs = 0;  ///< 0: one single-threaded cell per usable core
   int retries = 1;
+  std::optional<int>
+      refine;  ///< rounds after the grid; nullopt: the study's, or what the folder was asked for before
   bool json = false;
-  std::function<void(sweep::Plan&)> arrange;  ///< reorders cells before anything runs; may be empty
   std::function<void(sweep::Scheduler&, sweep::SweepFile&, Progress&)>
-      on_tick;             ///< may drop cells; may be empty
+      on_tick;  ///< may drop cells; may be empty
+  /// Asked before each round of refinement with the number of its cells: false ends the sweep there, having
+  /// said why in the notes. May be empty.
+  std::function<bool(std::size_t cells, int jobs, sweep::SweepFile&)> has_room;
   std::string last_words;  ///< printed at the end when all went well
 };
 

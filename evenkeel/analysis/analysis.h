@@ -3,10 +3,12 @@
 // baseline arm.
 //
 //   degraded = LR above the arm's best at that size and loss > best + 0.07 (l0 - best)
-//   unstable = LR above the best and nonfinite, not_learned or degraded
+//   unstable = nonfinite or relapsed at any LR; not_learned or degraded at an LR above the best
 //
-// Cells that are missing block the numbers that would need them; nothing is imputed. All words:
-// docs/guide/definitions.md.
+// The best LR, the limit and everything that compares losses come from the grid alone; cells run afterwards
+// to narrow a seed's bracket (`refined`) move brackets and nothing else. A missing cell of the grid blocks
+// its seed; nothing is imputed. All words: docs/guide/definitions.md; all intervals:
+// docs/design/statistics.md.
 #pragma once
 
 #include <optional>
@@ -16,6 +18,7 @@
 #include "evenkeel/analysis/boundary.h"
 #include "evenkeel/analysis/points.h"
 #include "evenkeel/analysis/sensitivity.h"
+#include "evenkeel/analysis/shift.h"
 #include "evenkeel/analysis/stats.h"
 
 namespace evenkeel::analysis {
@@ -26,21 +29,24 @@ struct LabelledPoint {
   bool unstable = false;
 };
 
-/// All seeds at one learning rate.
+/// All seeds at one learning rate of the grid.
 struct LrSummary {
   double lr = 0;
   Estimate loss;  ///< mean over seeds; missing when a seed is not finite or has not ended
   int cells = 0, nonfinite = 0, unstable = 0, missing = 0;
+  double effective_lr = kUnknown;  ///< median over seeds
 };
 
 struct Curve {
   std::string arm, size;
   std::int64_t params = -1, steps = 0;
   double l0 = kUnknown;               ///< the cap: the baseline arm's l0 at this size, averaged over seeds
-  int missing = 0;                    ///< cells that have not ended
+  int missing = 0;                    ///< cells of the grid that have not ended
+  int seeds = 0;                      ///< seeds with a whole grid: what follows rests on them
+  int refined = 0;                    ///< cells that have ended and were run to narrow brackets
   std::vector<LabelledPoint> points;  ///< by LR, then seed
-  std::vector<LrSummary> lrs;
-  Sensitivity paper, run_length;  ///< over the two windows of the definitions
+  std::vector<LrSummary> lrs;         ///< of the grid
+  Sensitivity paper, run_length;      ///< over the two windows of the definitions
   Sensitivity
       swept;  ///< over the learning rates that were run, whatever they are: compare within a sweep only
   Estimate best_lr;  ///< LR of the smallest mean loss
@@ -50,6 +56,7 @@ struct Curve {
   Estimate stable_lr_min;  ///< smallest swept LR from which to the best one no mean loss is "degraded"
   Boundary boundary;
   Estimate stable_decades;    ///< log10(boundary / stable_lr_min); the interval is the boundary's
+  Estimate headroom_decades;  ///< log10(boundary / best_lr); likewise
   double step_ms = kUnknown;  ///< median over cells
 
   const LrSummary* at(double lr) const;
@@ -58,36 +65,32 @@ struct Curve {
 /// One arm against the baseline at one size. Differences are arm minus baseline, paired by seed.
 struct Comparison {
   std::string arm, baseline, size;
-  Estimate boundary_decades;       ///< log10 of the ratio of boundary LRs
-  Estimate stable_decades_change;  ///< of the width of the stable range; the interval is the boundaries'
-  bool at_least =
-      false;  ///< one boundary lies outside the swept range: the value is a lower bound of the size
-  int agree = 0,
-      seeds = 0;  ///< seeds, each judged alone, whose instability begins at a larger LR; of how many
-  Estimate best_loss_change;  ///< each arm at its own best LR, nats
+  Shift shift;                     ///< of the boundary LR
+  double holm_p = 1;               ///< its p, adjusted for all comparisons of the analysis (Holm 1979)
+  bool stands = false;             ///< up or down, and still so after that correction
+  Estimate stable_decades_change;  ///< of the width of the stable range; the interval is the shift's
+  Estimate
+      best_loss_change;  ///< each arm at its own best LR, nats: best of the grid, on the seeds that chose it
   struct AtLr {
     double lr = 0;
     Estimate change;
   };
-  std::vector<AtLr> loss_change;  ///< at every LR both arms ran
-  Estimate step_time_ratio;       ///< ratio of median step times; from wall clocks, so not reproducible
+  std::vector<AtLr> loss_change;  ///< at every LR of the grid that both arms ran
 };
 
 struct Analysis {
   Options options;                       ///< as used: baseline filled in
-  std::vector<std::string> arms, sizes;  ///< baseline first; sizes from small to large
+  std::vector<std::string> arms, sizes;  ///< the baseline, if any, first; sizes from small to large
   std::vector<Curve> curves;             ///< by size, then arm
   std::vector<Comparison> comparisons;   ///< most seeds first, then the larger model
+  std::string no_baseline;               ///< why nothing is compared though there are several arms
 
   const Curve* find(const std::string& arm, const std::string& size) const;
 };
 
-/// The baseline among arm names: `wanted` when given (InputError when there is no such arm), else the one
-/// with most interventions off (values off, none, false or 0), the first of equals.
-std::string choose_baseline(const std::vector<std::string>& arms, const std::string& wanted);
-
-/// Analyses cells in any order. Throws InputError when a cell has no learning rate, or two cells share arm,
-/// size, LR and seed.
+/// Analyses cells in any order. Throws InputError when a cell has no learning rate, when two cells share arm,
+/// size, LR and seed, or when no arm has the name of the wanted baseline. Without a baseline (and several
+/// arms) nothing is compared, and the cap is the mean l0 of all arms.
 Analysis analyze(const std::vector<CellPoint>& cells, const Options& options = {});
 
 }  // namespace evenkeel::analysis

@@ -3,159 +3,149 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/math/distributions/chi_squared.hpp>
+#include <boost/math/distributions/students_t.hpp>
+#include <boost/math/tools/toms748_solve.hpp>
 #include <cmath>
-#include <limits>
 
 namespace evenkeel::analysis {
 namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
-// Slopes per decade searched, as powers of ten; 10^-3 is flat over any sweep, 10^3 a step.
-constexpr double kLogSlopeLow = -3, kLogSlopeHigh = 3;
-// Midpoints are searched this many decades beyond the swept range; an interval that reaches so far is called
-// open.
-constexpr double kReach = 3;
 
-struct Data {
-  std::vector<double> x;
-  std::vector<bool> unstable;
-  bool penalised = false;
-};
+/// From this many seeds on, numbers that agree on a bracket prove it.
+constexpr int kFew = 5;
 
-double log_likelihood(const Data& data, double slope, double midpoint) {
-  double sum = 0, w0 = 0, w1 = 0, w2 = 0;
-  for (std::size_t i = 0; i < data.x.size(); ++i) {
-    const double d = data.x[i] - midpoint;
-    const double z = slope * d;
-    // log P of what happened, without overflow for large |z|.
-    const double margin = data.unstable[i] ? z : -z;
-    sum -= margin > 0 ? std::log1p(std::exp(-margin)) : -margin + std::log1p(std::exp(margin));
-    const double p = 1 / (1 + std::exp(-std::abs(z)));
-    const double w = p * (1 - p);
-    w0 += w;
-    w1 += w * d;
-    w2 += w * d * d;
+/// Mean width of the finite brackets; NaN without any.
+double finite_width(std::span<const double> low, std::span<const double> high) {
+  std::vector<double> widths;
+  for (std::size_t i = 0; i < low.size(); ++i) {
+    if (std::isfinite(low[i]) && std::isfinite(high[i])) widths.push_back(high[i] - low[i]);
   }
-  if (!data.penalised) return sum;
-  const double determinant = w0 * w2 - w1 * w1;
-  return determinant > 0 ? sum + 0.5 * std::log(determinant) : -kInf;
+  return widths.empty() ? std::numeric_limits<double>::quiet_NaN() : mean(widths);
 }
 
-/// Maximum of a function of one variable: coarse grid, then golden section around the best grid point.
-template <class F>
-std::pair<double, double> maximise(double low, double high, int grid, F&& f) {
-  double best_x = low, best = -kInf;
-  const double step = (high - low) / grid;
-  for (int i = 0; i <= grid; ++i) {
-    const double x = low + step * i, y = f(x);
-    if (y > best) std::tie(best_x, best) = std::pair(x, y);
-  }
-  double a = std::max(low, best_x - step), b = std::min(high, best_x + step);
-  constexpr double kGolden = 0.6180339887498949;
-  double c = b - kGolden * (b - a), d = a + kGolden * (b - a);
-  double fc = f(c), fd = f(d);
-  for (int i = 0; i < 50; ++i) {
-    if (fc > fd) {
-      b = d;
-      d = c, fd = fc;
-      c = b - kGolden * (b - a), fc = f(c);
-    } else {
-      a = c;
-      c = d, fc = fd;
-      d = a + kGolden * (b - a), fd = f(d);
-    }
-  }
-  if (fc > best) std::tie(best_x, best) = std::pair(c, fc);
-  return {best_x, best};
+/// C of the interval: between the one-sided quantile, enough where [A, B] is wide against the spread of its
+/// ends, and the two-sided one, needed where it is a point.
+double critical_value(double scaled_width, int n, double level) {
+  const boost::math::students_t t(n - 1);
+  const double low = quantile(t, level), high = quantile(t, 0.5 + level / 2);
+  if (std::isinf(scaled_width)) return low;
+  const auto excess = [&](double c) { return cdf(t, c + scaled_width) - cdf(t, -c) - level; };
+  if (excess(low) >= 0) return low;
+  if (excess(high) <= 0) return high;
+  std::uintmax_t iterations = 60;
+  const auto root = boost::math::tools::toms748_solve(
+      excess, low, high, boost::math::tools::eps_tolerance<double>(40), iterations);
+  return 0.5 * (root.first + root.second);
 }
 
-/// Largest (penalised) log likelihood for a midpoint, over all slopes > 0.
-double profile(const Data& data, double midpoint) {
-  return maximise(kLogSlopeLow, kLogSlopeHigh, 36,
-                  [&](double log_slope) { return log_likelihood(data, std::pow(10.0, log_slope), midpoint); })
-      .second;
+Interval learning_rates(const Interval& decades) {
+  return {std::pow(10.0, decades.low), std::pow(10.0, decades.high)};
 }
 
-/// Where the profile falls below `threshold`, going from the estimate `inside` towards `outside`.
-double crossing(const Data& data, double inside, double outside, double threshold) {
-  double a = inside, b = inside;
-  // Walk outwards first: the profile need not fall monotonically all the way to the far end.
-  const double step = outside > inside ? 0.05 : -0.05;
-  while (true) {
-    b = a + step;
-    if ((step > 0 && b > outside) || (step < 0 && b < outside)) return step > 0 ? kInf : -kInf;
-    if (profile(data, b) < threshold) break;
-    a = b;
+MeanBounds bounds(const std::vector<Bracket>& brackets, double Bracket::*high_end, double level) {
+  std::vector<double> low, high;
+  for (const Bracket& b : brackets) {
+    low.push_back(b.low);
+    high.push_back(b.*high_end);
   }
-  for (int i = 0; i < 40; ++i) {
-    const double m = 0.5 * (a + b);
-    (profile(data, m) < threshold ? b : a) = m;
-  }
-  return 0.5 * (a + b);
-}
-
-bool slope_is_positive(const std::vector<Outcome>& outcomes) {
-  double stable = 0, unstable = 0, n_stable = 0, n_unstable = 0;
-  for (const auto& o : outcomes) {
-    (o.unstable ? unstable : stable) += std::log10(o.lr);
-    (o.unstable ? n_unstable : n_stable) += 1;
-  }
-  // The sign of a one-variable logistic slope is the sign of the difference of the group means.
-  return unstable / n_unstable > stable / n_stable;
+  return bounds_of_mean(low, high, level);
 }
 
 }  // namespace
 
-Boundary fit_boundary(const std::vector<Outcome>& outcomes, double level) {
-  Boundary boundary;
-  double low = kInf, high = -kInf, last_stable = -kInf, first_unstable = kInf;
-  for (const auto& o : outcomes) {
-    low = std::min(low, o.lr);
-    high = std::max(high, o.lr);
-    if (o.unstable) first_unstable = std::min(first_unstable, o.lr);
-    if (!o.unstable) last_stable = std::max(last_stable, o.lr);
-  }
-  if (outcomes.empty()) {
-    boundary.why = "no cells";
-    return boundary;
-  }
-  if (low == high) {
-    boundary.why = "only one LR was swept";
-    return boundary;
-  }
-  const bool mixed = first_unstable < kInf && last_stable > -kInf;
-  if (mixed && !slope_is_positive(outcomes)) {
-    boundary.why = "cells do not become unstable more often at larger LR";
-    return boundary;
-  }
+bool Bracket::finite() const {
+  return std::isfinite(low) && std::isfinite(high);
+}
 
-  Data data;
-  data.penalised = boundary.penalised = last_stable <= first_unstable;
-  for (const auto& o : outcomes) {
-    data.x.push_back(std::log10(o.lr));
-    data.unstable.push_back(o.unstable);
+bool MeanBounds::bounded() const {
+  return std::isfinite(low) || std::isfinite(high);
+}
+
+MeanBounds bounds_of_mean(std::span<const double> low, std::span<const double> high, double level) {
+  MeanBounds m;
+  m.n = static_cast<int>(low.size());
+  m.low = mean({low.begin(), low.end()});
+  m.high = mean({high.begin(), high.end()});
+  if (!m.bounded()) {
+    m.why = "some seeds lie below every learning rate that was run and others above";
+    return m;
   }
-  const double from = std::log10(low) - kReach, to = std::log10(high) + kReach;
-  const auto [midpoint, best] = maximise(from, to, 240, [&](double m) { return profile(data, m); });
-  const double threshold = best - 0.5 * boost::math::quantile(boost::math::chi_squared(1), level);
-  boundary.interval = {std::pow(10.0, crossing(data, midpoint, from, threshold)),
-                       std::pow(10.0, crossing(data, midpoint, to, threshold))};
-  if (first_unstable == kInf) {
-    boundary.kind = Boundary::Kind::kAboveRange;
-    boundary.bound = high;
-    boundary.interval.high = kInf;
-    boundary.why = fmt::format("no cell is unstable up to LR {:g}: the boundary lies above", high);
-  } else if (last_stable == -kInf) {
-    boundary.kind = Boundary::Kind::kBelowRange;
-    boundary.bound = low;
-    boundary.interval.low = 0;
-    boundary.why = fmt::format("every cell is unstable from LR {:g} on: the boundary lies below", low);
-  } else {
-    boundary.kind = Boundary::Kind::kFitted;
-    boundary.value = std::pow(10.0, midpoint);
-    boundary.extrapolated = boundary.value < low || boundary.value > high;
+  if (m.n == 1) {
+    m.why = "one seed has no spread";
+    return m;
   }
+  const double width = finite_width(low, high);
+  if (std::isnan(width) && m.n < kFew) {
+    m.why = fmt::format("{} seeds without a finite bracket bound nothing at this level; {} would", m.n, kFew);
+    return m;
+  }
+  const double floor = m.n < kFew ? width / std::sqrt(12.0) : 0;
+  const auto spread = [&](std::span<const double> end, double mean_of_end) {
+    return std::isfinite(mean_of_end) ? std::max(standard_deviation({end.begin(), end.end()}), floor) : 0.0;
+  };
+  const double s_low = spread(low, m.low), s_high = spread(high, m.high), root_n = std::sqrt(m.n);
+  const double largest = std::max(s_low, s_high);
+  if (largest > 0) {
+    const double c = critical_value(root_n * (m.high - m.low) / largest, m.n, level);
+    m.end_error_low = c * s_low / root_n;
+    m.end_error_high = c * s_high / root_n;
+  }
+  m.interval = Interval{m.low - m.end_error_low, m.high + m.end_error_high};
+  return m;
+}
+
+Bracket bracket_of(std::int64_t seed, std::vector<Outcome> outcomes) {
+  std::sort(outcomes.begin(), outcomes.end(), [](const auto& a, const auto& b) { return a.lr < b.lr; });
+  Bracket b;
+  b.seed = seed;
+  for (const Outcome& o : outcomes) {
+    const double x = std::log10(o.lr);
+    const bool below = b.high == kInf;
+    if (o.unstable) {
+      if (below) b.high = x;
+      if (b.high_if_last == kInf) b.high_if_last = x;
+    } else {
+      if (below) b.low = x;
+      else ++b.stable_above;
+      b.high_if_last = kInf;
+    }
+  }
+  return b;
+}
+
+double Boundary::middle() const {
+  return std::sqrt(low * high);
+}
+
+double Boundary::width() const {
+  std::vector<double> lows, highs;
+  for (const Bracket& b : brackets) {
+    lows.push_back(b.low);
+    highs.push_back(b.high);
+  }
+  return finite_width(lows, highs);
+}
+
+Boundary boundary_of(std::vector<Bracket> brackets, double level) {
+  Boundary boundary;
+  std::sort(brackets.begin(), brackets.end(), [](const auto& a, const auto& b) { return a.seed < b.seed; });
+  const MeanBounds m = bounds(brackets, &Bracket::high, level);
+  boundary.reentrant = static_cast<int>(
+      std::count_if(brackets.begin(), brackets.end(), [](const Bracket& b) { return b.stable_above > 0; }));
+  if (boundary.reentrant > 0) {
+    if (const auto last = bounds(brackets, &Bracket::high_if_last, level).interval)
+      boundary.interval_if_last = learning_rates(*last);
+  }
+  boundary.brackets = std::move(brackets);
+  boundary.why = m.why;
+  if (!m.bounded()) return boundary;
+  boundary.kind = std::isinf(m.high)  ? Boundary::Kind::kAtLeast
+                  : std::isinf(m.low) ? Boundary::Kind::kAtMost
+                                      : Boundary::Kind::kBracketed;
+  boundary.low = std::pow(10.0, m.low);
+  boundary.high = std::pow(10.0, m.high);
+  if (m.interval) boundary.interval = learning_rates(*m.interval);
   return boundary;
 }
 

@@ -74,17 +74,54 @@ Json sensitivity_json(const Curve& c) {
   return json;
 }
 
+/// 10^x of a bracket's end; null where the bracket is open.
+Json end_json(double x) {
+  return std::isfinite(x) ? Json(std::pow(10.0, x)) : Json(nullptr);
+}
+
 Json boundary_json(const Boundary& b) {
-  static constexpr const char* kNames[] = {"none", "fitted", "above_range", "below_range"};
-  const bool fitted = b.kind == Boundary::Kind::kFitted;
-  const bool censored = b.kind == Boundary::Kind::kAboveRange || b.kind == Boundary::Kind::kBelowRange;
-  Json json{{"value", fitted ? json_number(b.value) : Json(nullptr)},
-            {"interval", fitted || censored ? interval_json(b.interval) : Json(nullptr)},
-            {"kind", kNames[static_cast<int>(b.kind)]},
-            {"bound", censored ? json_number(b.bound) : Json(nullptr)},
-            {"extrapolated", b.extrapolated},
-            {"penalised", b.penalised}};
+  using Kind = Boundary::Kind;
+  static constexpr const char* kNames[] = {"none", "bracketed", "at_least", "at_most"};
+  Json brackets = Json::array();
+  for (const Bracket& seed : b.brackets) {
+    brackets.push_back({{"seed", seed.seed},
+                        {"low", end_json(seed.low)},
+                        {"high", end_json(seed.high)},
+                        {"stable_above", seed.stable_above}});
+  }
+  const bool low = b.kind == Kind::kBracketed || b.kind == Kind::kAtLeast;
+  const bool high = b.kind == Kind::kBracketed || b.kind == Kind::kAtMost;
+  Json json{{"kind", kNames[static_cast<int>(b.kind)]},
+            {"low", low ? Json(b.low) : Json(nullptr)},
+            {"high", high ? Json(b.high) : Json(nullptr)},
+            {"middle", low && high ? Json(b.middle()) : Json(nullptr)},
+            {"interval", interval_json(b.interval)},
+            {"width_decades", number_or_null(b.width())},
+            {"brackets", brackets},
+            {"blocked_seeds", b.blocked},
+            {"reentrant_seeds", b.reentrant},
+            {"interval_if_last", interval_json(b.interval_if_last)}};
   if (!b.why.empty()) json["why"] = b.why;
+  return json;
+}
+
+Json shift_json(const Comparison& c) {
+  const Shift& s = c.shift;
+  const auto end = [&](double x) { return s.known() && std::isfinite(x) ? Json(x) : Json(nullptr); };
+  Json json{{"direction", direction_name(s.direction)},
+            {"low", end(s.low)},
+            {"high", end(s.high)},
+            {"middle", end(s.middle())},
+            {"interval", interval_json(s.interval)},
+            {"paired", s.paired},
+            {"seeds", s.seeds},
+            {"later", s.later},
+            {"earlier", s.earlier},
+            {"undecided", s.seeds - s.later - s.earlier},
+            {"p", s.known() ? Json(s.p) : Json(nullptr)},
+            {"holm_p", s.known() ? Json(c.holm_p) : Json(nullptr)},
+            {"stands", c.stands}};
+  if (!s.why.empty()) json["why"] = s.why;
   return json;
 }
 
@@ -96,6 +133,9 @@ Json points_json(const Curve& curve) {
                {"seed", p.cell.seed},
                {"loss", missing ? Json(nullptr) : json_number(p.cell.loss)},
                {"label", p.cell.label},
+               {"refined", p.cell.refined},
+               {"relapsed", missing ? Json(nullptr) : Json(p.cell.relapsed)},
+               {"effective_lr", number_or_null(p.cell.effective_lr)},
                {"unstable", missing ? Json(nullptr) : Json(p.unstable)}};
     if (missing) point["why"] = "the cell has not ended";
     points.push_back(std::move(point));
@@ -109,9 +149,10 @@ Json curve_json(const Curve& c) {
     Json json = estimate_json(row.loss);
     json["lr"] = row.lr;
     json["cells"] = row.cells;
-    json["nonfinite"] = row.nonfinite;
+    json["nonfinite_cells"] = row.nonfinite;
     json["unstable"] = row.unstable;
     json["missing"] = row.missing;
+    json["effective_lr"] = number_or_null(row.effective_lr);
     lrs.push_back(std::move(json));
   }
   Json json{{"arm", c.arm},
@@ -130,6 +171,9 @@ Json curve_json(const Curve& c) {
             {"stable_lr_min", value_json(c.stable_lr_min)},
             {"boundary_lr", boundary_json(c.boundary)},
             {"stable_decades", estimate_json(c.stable_decades)},
+            {"headroom_decades", estimate_json(c.headroom_decades)},
+            {"seeds", c.seeds},
+            {"refined_cells", c.refined},
             {"missing_cells", c.missing},
             {"step_ms", number_or_null(c.step_ms)}};
   Reasons reasons;
@@ -157,19 +201,15 @@ Json comparison_json(const Analysis& analysis, const Comparison& c) {
     json["lr"] = row.lr;
     changes.push_back(std::move(json));
   }
-  Json decades = estimate_json(c.boundary_decades);
-  decades["at_least"] = c.at_least;
   return {{"arm", c.arm},
           {"headline", f.headline},
           {"details", f.details},
           {"baseline", c.baseline},
           {"size", c.size},
-          {"boundary_decades", decades},
+          {"shift", shift_json(c)},
           {"stable_decades_change", estimate_json(c.stable_decades_change)},
-          {"seeds_agree", {{"k", c.agree}, {"n", c.seeds}}},
           {"best_loss_change", estimate_json(c.best_loss_change)},
-          {"loss_change", changes},
-          {"step_time_ratio", estimate_json(c.step_time_ratio)}};
+          {"loss_change", changes}};
 }
 
 }  // namespace
@@ -182,7 +222,7 @@ Json estimate_json(const Estimate& e) {
 
 Json analysis_json(const Analysis& analysis) {
   const Options& o = analysis.options;
-  Json json{{"baseline", o.baseline},
+  Json json{{"baseline", o.baseline.empty() ? Json(nullptr) : Json(o.baseline)},
             {"arms", analysis.arms},
             {"sizes", analysis.sizes},
             {"curves", Json::array()},
@@ -200,7 +240,9 @@ Json analysis_json(const Analysis& analysis) {
                 {"recovered", SpikeDetector::kRecovered}}},
               {"collapse",
                {{"entropy_norm", CollapseDetector::kThreshold}, {"records", CollapseDetector::kRecords}}},
-              {"bootstrap_from_seeds", o.bootstrap_from_seeds}}}};
+              {"margin_decades", o.margin}}},
+            {"comparisons_made", analysis.comparisons.size()}};
+  if (!analysis.no_baseline.empty()) json["why"] = analysis.no_baseline;
   for (const Curve& c : analysis.curves) json["curves"].push_back(curve_json(c));
   for (const Comparison& c : analysis.comparisons)
     json["comparisons"].push_back(comparison_json(analysis, c));

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
+#include "evenkeel/analysis/effective_lr.h"
 #include "evenkeel/analysis/stats.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/runs/records.h"
@@ -27,6 +29,21 @@ double step_ms(const runs::Cell& cell) {
   return 1e3 * tokens / rate;
 }
 
+/// LoadedSweep::baseline of cells whose arms are named; `paths` are the settings in which they differ.
+std::string baseline_of(const std::vector<LoadedCell>& cells, const std::vector<std::string>& paths) {
+  std::string best;
+  int fewest = std::numeric_limits<int>::max();
+  for (const LoadedCell& c : cells) {
+    if (c.cell.config.empty()) continue;
+    const int changed = changed_settings(c.cell.config, paths);
+    if (changed < fewest) {
+      fewest = changed;
+      best = c.point.arm;
+    }
+  }
+  return best;
+}
+
 LoadedCell loaded(runs::Cell cell) {
   LoadedCell l;
   l.begun = true;
@@ -39,6 +56,7 @@ LoadedCell loaded(runs::Cell cell) {
   p.l0 = cell.l0;
   p.steps = cell.steps;
   p.step_ms = step_ms(cell);
+  p.effective_lr = effective_lr(cell.run);
   p.label = cell.result ? cell.result->label : "missing";
   if (cell.result && p.label != "nonfinite") p.loss = cell.result->final_loss;
   l.cell = std::move(cell);
@@ -63,6 +81,7 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
       p.size = entry.at("size");
       p.lr = number_from_json(entry.at("lr"), "lr");
       p.seed = entry.at("seed");
+      p.refined = entry.value("round", 0) > 0;
       if (!cell.begun) {
         p.params = entry.value("params", std::int64_t{-1});
         p.label = "missing";
@@ -76,6 +95,9 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
                      " is damaged: a key is missing or of the wrong type; the cells are whole: "
                      "remove this file and run the same sweep again");
   }
+  std::vector<std::string> swept;
+  for (const auto& [path, values] : sweep.axes.items()) swept.push_back(path);
+  sweep.baseline = sweep.study.baseline.empty() ? baseline_of(sweep.cells, swept) : sweep.study.baseline;
   // A run that has not begun does not know its length; its siblings do.
   std::int64_t steps = 0;
   for (const auto& c : sweep.cells) steps = std::max(steps, c.begun ? c.point.steps : 0);
@@ -94,7 +116,10 @@ LoadedSweep from_cells(const std::vector<runs::Cell>& cells) {
     sweep.cells.back().point.arm = arms[i];
     if (!cells[i].config.empty()) configs.push_back(cells[i].config);
   }
-  for (const auto& path : differing_settings(configs)) {
+  const std::vector<std::string> differing = differing_settings(configs);
+  const bool all_known = configs.size() == cells.size();
+  if (all_known) sweep.baseline = baseline_of(sweep.cells, differing);
+  for (const auto& path : differing) {
     std::set<Json> values;
     for (const Json& config : configs) values.insert(field_value(config, path));
     sweep.axes[path] = values;
@@ -129,6 +154,12 @@ std::vector<CellPoint> points_of(const LoadedSweep& sweep) {
   std::vector<CellPoint> points;
   for (const auto& c : sweep.cells) points.push_back(c.point);
   return points;
+}
+
+Analysis analyze(const LoadedSweep& sweep, Options options) {
+  if (options.baseline.empty()) options.baseline = sweep.baseline;
+  options.margin = sweep.study.margin_decades;
+  return analyze(points_of(sweep), options);
 }
 
 }  // namespace evenkeel::analysis

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "evenkeel/analysis/points.h"
+#include "evenkeel/analysis/analysis.h"
 #include "evenkeel/base/json.h"
 #include "evenkeel/runs/cell.h"
 #include "evenkeel/spec/sweep.h"
@@ -26,6 +26,10 @@ struct LoadedSweep {
   StudySpec study;                 ///< empty without sweep.json
   Json axes = Json::object();      ///< dotted path -> swept values; found from the runs without sweep.json
   std::vector<std::string> notes;  ///< what the sweep left out and why
+  /// The arm that the others are compared with: the study's own, else the arm with the fewest settings that
+  /// differ from their declared defaults, among equals the one the study lists first. "" when nothing tells:
+  /// a table from elsewhere says no settings.
+  std::string baseline;
   std::vector<LoadedCell> cells;
 };
 
@@ -36,7 +40,10 @@ LoadedSweep load_sweep(const fs::path& folder);
 /// belong to none of them are one more. Throws as load_sweep.
 std::vector<LoadedSweep> load_sweeps(const fs::path& folder);
 
-/// The numbers alone, for analyze().
+/// The numbers alone.
 std::vector<CellPoint> points_of(const LoadedSweep& sweep);
+
+/// analyze() of a sweep. Where `options` name no baseline the sweep's own is taken, and its study's margin.
+Analysis analyze(const LoadedSweep& sweep, Options options = {});
 
 }  // namespace evenkeel::analysis

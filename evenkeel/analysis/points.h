@@ -21,17 +21,22 @@ struct CellPoint {
   double l0 = kUnknown;    ///< validation loss at initialisation
   std::int64_t steps = 0;  ///< optimiser steps of a whole run; 0 unknown
   double step_ms = kUnknown;  ///< median wall time of one step, ms
+  /// Run to narrow a seed's bracket, after the grid: it moves brackets and nothing else.
+  bool refined = false;
+  bool relapsed = false;  ///< its loss rose again for the rest of the run
+  /// RMS of the update over RMS of the weight: median over the tensors of a record, then over records.
+  double effective_lr = kUnknown;
 };
 
 /// The constants of docs/guide/definitions.md; every report prints the ones it used.
 struct Options {
-  std::string baseline;  ///< arm that the others are compared with; "": the one whose interventions are off
+  std::string baseline;  ///< arm that the others are compared with; "": none, unless there is one arm only
   double level = 0.95;   ///< of every interval
   double degraded_share = 0.07;  ///< degraded: loss > best + share (l0 - best)
   double window_low = 3e-4;      ///< the paper's window of learning rates, both ends included
   double window_high = 3e-1;
-  double window_steps = 1e5;     ///< steps of the runs that window was made for
-  int bootstrap_from_seeds = 8;  ///< t interval below this many seeds, bootstrap over seeds from here on
+  double window_steps = 1e5;  ///< steps of the runs that window was made for
+  double margin = 0.25;       ///< decades: "differs by less than" this, and nothing smaller, is said
 };
 
 }  // namespace evenkeel::analysis

@@ -172,7 +172,7 @@ CellKey key_of(const CellPoint& p) {
 class Loader {
  public:
   void load(const LoadedSweep& sweep) {
-    const Analysis analysis = analyze(points_of(sweep));
+    const Analysis analysis = analyze(sweep);
     std::map<CellKey, const LoadedCell*> cells;
     for (const LoadedCell& cell : sweep.cells) cells[key_of(cell.point)] = &cell;
     for (const Curve& curve : analysis.curves)

@@ -12,12 +12,6 @@
 namespace evenkeel::analysis {
 namespace {
 
-/// min(l, l0) with everything that is not finite counted as l0. std::min would keep or drop a NaN by argument
-/// order.
-double capped(double loss, double l0) {
-  return std::isfinite(loss) && loss < l0 ? loss : l0;
-}
-
 struct Split {
   double value = 0, below = 0, above = 0;
 };
@@ -37,6 +31,12 @@ Split split_sensitivity(const std::vector<double>& losses, double l0) {
 }
 
 }  // namespace
+
+double capped_mean(const std::vector<double>& losses, double l0) {
+  double sum = 0;
+  for (const double loss : losses) sum += std::isfinite(loss) ? loss : l0;
+  return std::min(sum / static_cast<double>(losses.size()), l0);
+}
 
 bool same_lr(double a, double b) {
   return std::abs(a - b) <= 1e-6 * std::max(std::abs(a), std::abs(b));
@@ -80,18 +80,19 @@ Sensitivity lr_sensitivity(const std::vector<SeedLosses>& curve, const std::vect
     return s;
   }
 
-  const auto sensitivity_of = [&](const std::vector<int>* seeds) {
+  // Without the seed at `leave_out`; -1 leaves none out.
+  const auto sensitivity_of = [&](int leave_out) {
     std::vector<double> means;
     for (const SeedLosses* row : rows) {
-      double sum = 0;
-      const std::size_t n = seeds ? seeds->size() : row->losses.size();
-      for (std::size_t i = 0; i < n; ++i)
-        sum += capped(row->losses[seeds ? static_cast<std::size_t>((*seeds)[i]) : i], l0);
-      means.push_back(sum / static_cast<double>(n));
+      std::vector<double> kept;
+      for (int i = 0; i < static_cast<int>(row->losses.size()); ++i) {
+        if (i != leave_out) kept.push_back(row->losses[static_cast<std::size_t>(i)]);
+      }
+      means.push_back(capped_mean(kept, l0));
     }
     return split_sensitivity(means, l0);
   };
-  const Split whole = sensitivity_of(nullptr);
+  const Split whole = sensitivity_of(-1);
   s.value = whole.value;
   s.below = whole.below;
   s.above = whole.above;
@@ -108,18 +109,11 @@ Sensitivity lr_sensitivity(const std::vector<SeedLosses>& curve, const std::vect
     s.why = "no interval: one seed has no spread";
     return s;
   }
-  if (n >= options.bootstrap_from_seeds) {
-    s.interval =
-        bootstrap_interval(n, options.level, [&](const auto& drawn) { return sensitivity_of(&drawn).value; });
-    return s;
-  }
-  std::vector<double> per_seed;
-  for (int i = 0; i < n; ++i) {
-    const std::vector<int> one{i};
-    per_seed.push_back(sensitivity_of(&one).value);
-  }
-  const double half = t_half_width(per_seed, options.level);
-  s.interval = Interval{std::max(0.0, whole.value - half), whole.value + half};
+  std::vector<double> leave_one_out;
+  for (int i = 0; i < n; ++i) leave_one_out.push_back(sensitivity_of(i).value);
+  const double half = jackknife_half_width(leave_one_out, options.level);
+  // S lies between 0 and l0, and so does its interval.
+  s.interval = Interval{std::max(0.0, whole.value - half), std::min(l0, whole.value + half)};
   return s;
 }
 

@@ -3,8 +3,9 @@
 //
 //   S = mean over the window's learning rates of [ min(l, l0) - l* ],   l* = min(best l, l0)
 //
-// unweighted, non-finite losses counted as l0, never negative. Losses are averaged over seeds first. It says
-// nothing about the level of the loss: a model at chance everywhere has S = 0.
+// unweighted, non-finite losses counted as l0, never negative. Losses are averaged over seeds first, then
+// capped. It says nothing about the level of the loss: a model at chance everywhere has S = 0. The interval
+// is a jackknife over seeds, because l* is a minimum of noisy means.
 #pragma once
 
 #include <string>
@@ -42,6 +43,10 @@ std::vector<double> run_length_window(const Options& options, std::int64_t steps
 /// was not run: nothing is imputed. Every learning rate must hold the same seeds for the interval.
 Sensitivity lr_sensitivity(const std::vector<SeedLosses>& curve, const std::vector<double>& window, double l0,
                            const Options& options);
+
+/// min(mean over seeds, l0), a loss that is not finite counted as l0: the l of the formula. `losses` is not
+/// empty.
+double capped_mean(const std::vector<double>& losses, double l0);
 
 /// True when two learning rates are the same up to rounding (1e-6 of their size).
 bool same_lr(double a, double b);

@@ -36,7 +36,12 @@ double t_half_width(const std::vector<double>& values, double level) {
   return boost::math::quantile(t, 0.5 + level / 2) * standard_deviation(values) / std::sqrt(n);
 }
 
-Estimate mean_with_interval(const std::vector<double>& values, double level, int bootstrap_from) {
+double jackknife_half_width(const std::vector<double>& leave_one_out, double level) {
+  // The leave-one-out values of a mean are (n - 1) times closer together than the units.
+  return (static_cast<double>(leave_one_out.size()) - 1) * t_half_width(leave_one_out, level);
+}
+
+Estimate mean_with_interval(const std::vector<double>& values, double level) {
   if (values.empty()) return Estimate::missing("no seeds");
   for (const double v : values) {
     if (!std::isfinite(v)) return Estimate::missing("a value is not finite");
@@ -46,14 +51,6 @@ Estimate mean_with_interval(const std::vector<double>& values, double level, int
   e.value = mean(values);
   if (values.size() == 1) {
     e.why = "one seed has no spread";
-    return e;
-  }
-  if (e.n >= bootstrap_from) {
-    e.interval = bootstrap_interval(e.n, level, [&](const std::vector<int>& drawn) {
-      double sum = 0;
-      for (const int i : drawn) sum += values[static_cast<std::size_t>(i)];
-      return sum / static_cast<double>(drawn.size());
-    });
     return e;
   }
   const double half = t_half_width(values, level);

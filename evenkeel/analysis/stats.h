@@ -22,9 +22,13 @@ struct Estimate {
   static Estimate missing(std::string reason) { return {std::nullopt, std::nullopt, std::move(reason), 0}; }
 };
 
-/// Mean and interval of independent values: Student t below `bootstrap_from` values, bootstrap from there on;
-/// one value has no interval. Any value that is not finite makes the estimate missing.
-Estimate mean_with_interval(const std::vector<double>& values, double level, int bootstrap_from);
+/// Mean and Student-t interval of independent values; one value has no interval. Any value that is not finite
+/// makes the estimate missing.
+Estimate mean_with_interval(const std::vector<double>& values, double level);
+
+/// Half-width of the Student-t interval of a statistic of n units from its n leave-one-out values (the
+/// jackknife, Efron & Tibshirani 1993, ch. 11): t(level, n - 1) sqrt((n - 1) / n sum (s_i - mean)^2); n >= 2.
+double jackknife_half_width(const std::vector<double>& leave_one_out, double level);
 
 /// Half-width of the Student-t interval of a mean: t(level, n - 1) sd / sqrt(n); n >= 2.
 double t_half_width(const std::vector<double>& values, double level);

@@ -18,7 +18,11 @@ struct Finding {
 };
 Finding finding(const Analysis& analysis, const Comparison& comparison);
 
-/// "0.17 [0.1, 0.3]", "0.17" (too few cells to bound it), "> 1" (no cell unstable) or "unknown (why)".
+/// How many comparisons were made and which shifts stand after Holm's correction; "" for fewer than two.
+std::string number_of_comparisons(const Analysis& analysis);
+
+/// "0.1–0.3 [0.08, 0.4]": [A, B] and its interval; "≥ 1" (some seeds are never unstable), "≤ 0.01" or
+/// "unknown".
 std::string boundary_text(const Boundary& boundary);
 
 }  // namespace evenkeel::analysis

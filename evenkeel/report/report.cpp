@@ -209,7 +209,7 @@ Json rounded(double value) {
 
 Json report_document(const fs::path& folder, const analysis::Options& options, Json probes) {
   const analysis::LoadedSweep sweep = analysis::load_sweep(folder);
-  const analysis::Analysis result = analysis::analyze(analysis::points_of(sweep), options);
+  const analysis::Analysis result = analysis::analyze(sweep, options);
   Json document{{"format", 1},
                 {"evenkeel", kVersion},
                 {"title", sweep.study.title.empty() ? "Training stability" : sweep.study.title},

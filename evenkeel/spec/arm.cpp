@@ -56,6 +56,16 @@ std::vector<std::string> differing_settings(const std::vector<Json>& configs) {
   return paths;
 }
 
+int changed_settings(const Json& config, const std::vector<std::string>& paths) {
+  // A family fills in what it has where nothing is said, so its own defaults are those of an experiment of
+  // it.
+  const Settings family{{"arch.family", {config.at("arch").at("family"), "defaults"}}};
+  const Json defaults = to_json(experiment_from(family));
+  return static_cast<int>(std::count_if(paths.begin(), paths.end(), [&](const std::string& path) {
+    return is_arm(path) && field_value(config, path) != field_value(defaults, path);
+  }));
+}
+
 const Json& field_value(const Json& config, std::string path) {
   std::replace(path.begin(), path.end(), '.', '/');
   return config.at(Json::json_pointer("/" + path));

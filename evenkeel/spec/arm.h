@@ -27,6 +27,10 @@ std::string arm_name(const Json& config, const std::vector<std::string>& paths);
 /// Settings that decide the result and differ between `configs`, in order of declaration.
 std::vector<std::string> differing_settings(const std::vector<Json>& configs);
 
+/// How many of `paths` that belong to the arm have a value in `config` (resolved, as JSON) other than the one
+/// its family declares as the default. The arm with the fewest is the natural baseline of a study.
+int changed_settings(const Json& config, const std::vector<std::string>& paths);
+
 /// Value of the field at a dotted path of a resolved configuration.
 const Json& field_value(const Json& config, std::string path);
 

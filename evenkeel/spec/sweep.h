@@ -1,7 +1,8 @@
 // A study file: one experiment, the axes that vary, and why it is run.
 //
-//   [study]                                    # words for the report; do not decide anything
+//   [study]                                    # words for the report, and how it is judged
 //   title = "qk-norm on real text"
+//   refine = 2                                 # halve each seed's bracket of the boundary twice
 //   [optim]
 //   warmup = "40step"
 //   [sweep]                                    # each key is any field's dotted path
@@ -19,6 +20,9 @@ namespace evenkeel {
 
 struct StudySpec {
   std::string title, question, expectation, criterion, cost;
+  std::string baseline;          ///< "": spec/arm.h decides
+  double margin_decades = 0.25;  ///< smallest shift of the boundary LR that matters
+  std::int64_t refine = 0;       ///< rounds that narrow the brackets after the grid
 
   static void fields(auto& self, auto&& visit) {
     visit("title", self.title, {.doc = "Heading of the report.", .hashed = false});
@@ -27,6 +31,20 @@ struct StudySpec {
     visit("criterion", self.criterion,
           {.doc = "What decides the verdict, fixed before the run.", .hashed = false});
     visit("cost", self.cost, {.doc = "Time and machine it needs.", .hashed = false});
+    visit("baseline", self.baseline,
+          {.doc = "Arm that the others are compared with; empty: the one whose settings are the defaults.",
+           .hashed = false});
+    visit("margin_decades", self.margin_decades,
+          {.doc = "A boundary LR differs by less than this only when its whole interval does.",
+           .min = 0,
+           .above_min = true,
+           .hashed = false});
+    visit("refine", self.refine,
+          {.doc = "After the grid, how often each seed's bracket of the boundary LR is halved by a run in "
+                  "its middle.",
+           .min = 0,
+           .max = 10,
+           .hashed = false});
   }
 };
 

@@ -56,6 +56,16 @@ double train_flops(const Experiment& e) {
   return tokens * (6 * weights + attention);
 }
 
+Cell cell_at(const Cell& cell, double lr, int round) {
+  Cell other = cell;
+  Json config = to_json(cell.experiment);
+  config["optim"]["lr"] = lr;
+  other.experiment = experiment_from_json(config, "refinement");
+  other.hash = config_hash(other.experiment);
+  other.round = round;
+  return other;
+}
+
 Plan make_plan(const SweepSpec& spec, const OpenData& open, bool fast_bf16) {
   Plan plan{spec.study, spec.axes, {}};
   std::vector<Axis> axes = spec.axes;

@@ -22,7 +22,12 @@ struct Cell {
   /// default
   std::string arm;
   runs::DataRecord data;
+  int round = 0;  ///< 0: of the grid; else the round of refinement that asked for it
 };
+
+/// The same cell at another learning rate, asked for by round `round` of refinement. Throws InputError when
+/// that rate contradicts another field.
+Cell cell_at(const Cell& cell, double lr, int round);
 
 /// What opening the data of a cell tells. This folder knows no data formats, so the caller opens.
 struct OpenedData {

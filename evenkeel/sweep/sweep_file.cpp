@@ -42,6 +42,7 @@ CellEntry entry_from(const Json& json, const fs::path& file) {
   entry.lr = json.at("lr");
   entry.seed = json.at("seed");
   entry.params = json.at("params");
+  entry.round = json.value("round", 0);
   entry.state = state_from(json.at("state"), file);
   entry.label = json.value("label", "");
   entry.attempts = json.at("attempts");
@@ -54,6 +55,7 @@ Json entry_json(const CellEntry& entry) {
             {"size", entry.size},         {"lr", entry.lr},
             {"seed", entry.seed},         {"params", entry.params},
             {"attempts", entry.attempts}, {"state", std::string(state_name(entry.state))}};
+  if (entry.round > 0) json["round"] = entry.round;
   if (!entry.label.empty()) json["label"] = entry.label;
   if (!entry.message.empty()) json["message"] = entry.message;
   return json;
@@ -89,21 +91,26 @@ SweepFile start_sweep_file(const Plan& plan, const fs::path& sweep, const std::o
     for (const CellEntry& entry : before->cells) attempts[entry.hash] = entry.attempts;
   }
   for (const Cell& cell : plan.cells) {
-    CellEntry entry;
-    entry.hash = cell.hash;
-    entry.arm = cell.arm;
-    entry.size = cell.experiment.arch.size.value_or("");
-    entry.lr = cell.experiment.optim.lr;
-    entry.seed = cell.experiment.train.seed;
-    entry.params = cell.experiment.arch.params();
-    entry.attempts = attempts[cell.hash];
-    if (const auto result = runs::read_result(cell_folder(sweep, cell.hash))) {
-      entry.state = CellState::kDone;
-      entry.label = result->label;
-    }
-    file.cells.push_back(std::move(entry));
+    add_entry(file, cell, sweep);
+    file.cells.back().attempts = attempts[cell.hash];
   }
   return file;
+}
+
+void add_entry(SweepFile& file, const Cell& cell, const fs::path& sweep) {
+  CellEntry entry;
+  entry.hash = cell.hash;
+  entry.arm = cell.arm;
+  entry.size = cell.experiment.arch.size.value_or("");
+  entry.lr = cell.experiment.optim.lr;
+  entry.seed = cell.experiment.train.seed;
+  entry.params = cell.experiment.arch.params();
+  entry.round = cell.round;
+  if (const auto result = runs::read_result(cell_folder(sweep, cell.hash))) {
+    entry.state = CellState::kDone;
+    entry.label = result->label;
+  }
+  file.cells.push_back(std::move(entry));
 }
 
 std::optional<SweepFile> read_sweep_file(const fs::path& sweep) {

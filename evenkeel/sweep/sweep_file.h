@@ -21,6 +21,7 @@ struct CellEntry {
   double lr = 0;
   std::int64_t seed = 0;
   std::int64_t params = 0;
+  int round = 0;  ///< of refinement; 0: of the grid
   CellState state = CellState::kPending;
   std::string label;          ///< of its result; "" until done
   std::int64_t attempts = 0;  ///< how often a trainer was started on it
@@ -41,6 +42,9 @@ fs::path cell_folder(const fs::path& sweep, const std::string& hash);
 /// A fresh file for `plan`; cells that already have a result below `sweep` are done, attempts are taken over
 /// from `before`.
 SweepFile start_sweep_file(const Plan& plan, const fs::path& sweep, const std::optional<SweepFile>& before);
+
+/// Appends the entry of `cell`, done when it has a result below `sweep`.
+void add_entry(SweepFile& file, const Cell& cell, const fs::path& sweep);
 
 /// nullopt when the folder holds none. Throws InputError when it is damaged or of a newer format.
 std::optional<SweepFile> read_sweep_file(const fs::path& sweep);

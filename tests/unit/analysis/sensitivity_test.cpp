@@ -84,29 +84,29 @@ TEST(Sensitivity, WindowScalesWithTheRunLength) {
   EXPECT_TRUE(run_length_window({}, 0).empty());
 }
 
-TEST(Sensitivity, AveragesSeedsFirstAndGivesATInterval) {
+TEST(Sensitivity, AveragesSeedsFirstAndJackknivesOverThem) {
   std::vector<SeedLosses> curve{{0.1, {1, 2}, {2.0, 2.2}}, {0.3, {1, 2}, {kNan, 3.0}}};
   const auto s = lr_sensitivity(curve, {0.1, 0.3}, 5, {});
-  // Means 2.1 and (5 + 3) / 2 = 4: S = 0.95. Per seed 1.5 and 0.4: half-width t(0.975, 1) * 1.1 / 2.
+  // Means 2.1 and (5 + 3) / 2 = 4: S = 0.95. Without either seed 1.5 and 0.4: half-width t(0.975, 1) * 1.1
+  // / 2.
   EXPECT_NEAR(*s.value, 0.95, 1e-12);
   ASSERT_TRUE(s.interval);
-  EXPECT_EQ(s.interval->low, 0);  // 0.95 - 6.99 is clipped: S cannot be negative
-  EXPECT_NEAR(s.interval->high, 0.95 + 12.7062047 * 0.55, 1e-6);
+  EXPECT_EQ(s.interval->low, 0);   // 0.95 - 6.99: S cannot be negative
+  EXPECT_EQ(s.interval->high, 5);  // nor above l0
+  std::vector<SeedLosses> calm{{0.1, {1, 2, 3}, {2.0, 2.1, 2.2}}, {0.3, {1, 2, 3}, {3.0, 3.3, 3.3}}};
+  // S without seed 1, 2, 3: 0.575, 0.525, 0.55; its jackknife error is 2 t(0.975, 2) sd / sqrt(3), sd =
+  // 0.025.
+  EXPECT_NEAR(lr_sensitivity(calm, {0.1, 0.3}, 5, {}).interval->high,
+              0.55 + 2 * 4.302653 * 0.025 / std::sqrt(3.0), 1e-6);
 }
 
-TEST(Sensitivity, BootstrapsFromEightSeedsOn) {
-  SeedLosses low{0.1, {}, {}}, high{0.3, {}, {}};
-  for (int seed = 0; seed < 8; ++seed) {
-    for (auto* row : {&low, &high}) row->seeds.push_back(seed);
-    low.losses.push_back(2 + 0.01 * seed);
-    high.losses.push_back(3 + 0.1 * seed);
-  }
-  const auto a = lr_sensitivity({low, high}, {0.1, 0.3}, 5, {}),
-             b = lr_sensitivity({low, high}, {0.1, 0.3}, 5, {});
-  ASSERT_TRUE(a.interval);
-  EXPECT_LT(a.interval->low, *a.value);
-  EXPECT_GT(a.interval->high, *a.value);
-  EXPECT_EQ(a.interval->low, b.interval->low);
+TEST(Sensitivity, CapsTheMeanOverSeedsNotTheSeeds) {
+  const std::vector<SeedLosses> curve{
+      {0.1, {1, 2}, {1.8, 1.8}}, {0.3, {1, 2}, {2, 40}}, {1, {1, 2}, {1.8, 1.8}}};
+  // The mean 21 is capped at 5.5: S = (5.5 - 1.8) / 3. Seeds capped one by one would give 0.65.
+  EXPECT_NEAR(*lr_sensitivity(curve, {0.1, 0.3, 1}, 5.5, {}).value, 3.7 / 3, 1e-12);
+  EXPECT_EQ(capped_mean({2, 40}, 5.5), 5.5);
+  EXPECT_EQ(capped_mean({2, kNan}, 6), 4);
 }
 
 }  // namespace

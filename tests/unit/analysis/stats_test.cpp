@@ -7,28 +7,27 @@
 namespace evenkeel::analysis {
 namespace {
 
-TEST(Stats, StudentTBelowEightValues) {
+TEST(Stats, StudentTAtEveryN) {
   // t(0.975, 2) = 4.302653; sd of 1, 2, 3 is 1.
-  const Estimate e = mean_with_interval({1, 2, 3}, 0.95, 8);
+  const Estimate e = mean_with_interval({1, 2, 3}, 0.95);
   EXPECT_EQ(*e.value, 2);
   EXPECT_NEAR(e.interval->high - 2, 4.302653 / std::sqrt(3.0), 1e-6);
   EXPECT_EQ(e.n, 3);
+  // t(0.975, 9) = 2.262157; sd of 1 ... 10 is 3.02765.
+  const Estimate ten = mean_with_interval({1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 0.95);
+  EXPECT_NEAR(ten.interval->high - 5.5, 2.262157 * 3.02765 / std::sqrt(10.0), 1e-5);
 }
 
-TEST(Stats, BootstrapFromEightOnIsRepeatable) {
-  const std::vector<double> values{1, 2, 3, 4, 5, 6, 7, 8};
-  const Estimate a = mean_with_interval(values, 0.95, 8), b = mean_with_interval(values, 0.95, 8);
-  EXPECT_EQ(a.interval->low, b.interval->low);
-  // The normal approximation with the population sd, 2.29 / sqrt(8) * 1.96 = 1.59; 0.3 is its Monte Carlo
-  // error many times.
-  EXPECT_NEAR(a.interval->high - a.interval->low, 2 * 1.59, 0.3);
+TEST(Stats, TheJackknifeOfAMeanIsStudentsInterval) {
+  // Without 1, 2 or 3 the mean of the rest is 2.5, 2 or 1.5.
+  EXPECT_NEAR(jackknife_half_width({2.5, 2, 1.5}, 0.95), t_half_width({1, 2, 3}, 0.95), 1e-12);
 }
 
 TEST(Stats, NothingNotFiniteSlipsThrough) {
-  EXPECT_FALSE(mean_with_interval({1, NAN, 3}, 0.95, 8).value);
-  EXPECT_FALSE(mean_with_interval({INFINITY}, 0.95, 8).value);
-  EXPECT_FALSE(mean_with_interval({}, 0.95, 8).value);
-  const Estimate one = mean_with_interval({2}, 0.95, 8);
+  EXPECT_FALSE(mean_with_interval({1, NAN, 3}, 0.95).value);
+  EXPECT_FALSE(mean_with_interval({INFINITY}, 0.95).value);
+  EXPECT_FALSE(mean_with_interval({}, 0.95).value);
+  const Estimate one = mean_with_interval({2}, 0.95);
   EXPECT_EQ(*one.value, 2);
   EXPECT_FALSE(one.interval);
   EXPECT_TRUE(std::isnan(median_of_finite({NAN})));
