@@ -21,6 +21,19 @@ def change(values):
     return f"{mean:+.3f}" + ("" if half is None else f" ± {half:.3f}")
 
 
+def show(what, depths):
+    """Differences of pairs, averaged over `depths` within every seed that has all of them."""
+    seeds = [seed for seed in sorted(depths[0]) if all(seed in found for found in depths)]
+    parts = []
+    for key in ("loss", "train_loss", "steps_to_1_nat"):
+        values = [[(a[key], b[key]) for a, b in (found[seed] for found in depths)] for seed in seeds]
+        if values and not any(None in pair for seed in values for pair in seed):
+            parts.append(change([statistics.fmean(a - b for a, b in seed) for seed in values]))
+        else:
+            parts.append("-")
+    print(f"{what}: {'; '.join(parts)} ({len(seeds)} seeds)")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("what", nargs="+")
@@ -51,20 +64,19 @@ def main():
               f"| {'-' if mean is None else f'{mean:.3f}' + ('' if half is None else f' ± {half:.3f}')} "
               f"| {f'{statistics.median(losses):.2f}' if losses else '-'} |")
 
-    print()
+    print("\nAdmin less pre_ln, paired by seed, where both converged: final loss, mean training loss of the last 10 % of steps, "
+          "steps to 1 nat")
     for lr in sorted({r["lr"] for r in rows}, reverse=True):
         of = {(r["scheme"], r["depth"], r["seed"]): r for r in rows if r["lr"] == lr}
         pairs = {}
         for (scheme, depth, seed), row in of.items():
             other = of.get(("pre_ln", depth, seed))
             if scheme == "admin" and other and row["converged"] and other["converged"]:
-                pairs.setdefault(depth, {})[seed] = row["loss"] - other["loss"]
-        seeds = sorted({seed for found in pairs.values() for seed in found})
-        if seeds:
-            per_seed = [statistics.fmean(found[seed] for found in pairs.values() if seed in found) for seed in seeds]
-            print(f"lr {lr:g}: admin minus pre_ln, final loss, {len(seeds)} seeds: {change(per_seed)} nat")
-            for depth, found in pairs.items():
-                print(f"  {depth}-{depth}: {change(list(found.values()))}")
+                pairs.setdefault(depth, {})[seed] = (row, other)
+        for upto in range(2, len(pairs) + 1):
+            show(f"lr {lr:g}, mean of " + ", ".join(f"{d}-{d}" for d in list(pairs)[:upto]), list(pairs.values())[:upto])
+        for depth, found in pairs.items():
+            show(f"lr {lr:g}, {depth}-{depth}", [found])
 
 
 if __name__ == "__main__":

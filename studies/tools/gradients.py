@@ -42,12 +42,12 @@ def main():
                     gains.setdefault(name, {}).setdefault(kind, []).append(math.log(below / above))
         for name, fall in falls.items():
             mean, half = stats.t_interval(fall)
-            half = half or 0
+            interval = None if half is None else [math.exp(mean - half), math.exp(mean + half)]
             per = {kind: math.exp(statistics.fmean(g)) for kind, g in gains[name].items()}
-            print(f"| {encoder}/{decoder} | {name} | {math.exp(mean):.3g} | [{math.exp(mean - half):.2g}, "
-                  f"{math.exp(mean + half):.2g}] | " + ", ".join(f"{k} {g:.3f}" for k, g in per.items()) + " |")
+            print(f"| {encoder}/{decoder} | {name} | {math.exp(mean):.3g} | "
+                  + ("-" if interval is None else f"[{interval[0]:.2g}, {interval[1]:.2g}]") + " | " + ", ".join(f"{k} {g:.3f}" for k, g in per.items()) + " |")
             summary[f"{encoder}/{decoder} {name}"] = {
-                "first_over_last": math.exp(mean), "interval": [math.exp(mean - half), math.exp(mean + half)],
+                "first_over_last": math.exp(mean), "interval": interval,
                 "per_sublayer": per,
                 "at_input": [float(f"{math.exp(statistics.fmean(c)):.4g}") for c in zip(*curves[name])]}
     if given.summary:

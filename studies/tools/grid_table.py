@@ -5,6 +5,7 @@
 """
 import argparse
 import json
+import math
 import pathlib
 import statistics
 
@@ -41,15 +42,31 @@ def main():
         mine = [t for key, t in trains.items() if key[0] == scheme]
         print(f"{scheme}: trains at {sum(mine)} of {len(mine)} settings")
     both = [key[1:] for key, good in trains.items() if key[0] == "admin" and good and trains.get(("pre_ln", *key[1:]))]
-    per_seed = {}
-    for setting in both:
-        pre = {r["seed"]: r["loss"] for r in cells["pre_ln", *setting]}
-        for row in cells["admin", *setting]:
-            if row["loss"] is not None and pre.get(row["seed"]) is not None:
-                per_seed.setdefault(row["seed"], []).append(row["loss"] - pre[row["seed"]])
-    mean, half = stats.t_interval([statistics.fmean(d) for d in per_seed.values()])
-    if half is not None:
-        print(f"admin minus pre_ln over {len(both)} settings: {mean:+.3f} ± {half:.3f} nat")
+    for key, name in (("loss", "final validation loss"), ("train_loss", "mean training loss of the last 10 % of steps")):
+        per_seed = {}
+        for setting in both:
+            pre = {r["seed"]: r[key] for r in cells["pre_ln", *setting]}
+            for row in cells["admin", *setting]:
+                if row[key] is not None and pre.get(row["seed"]) is not None:
+                    per_seed.setdefault(row["seed"], []).append(row[key] - pre[row["seed"]])
+        whole = [statistics.fmean(d) for d in per_seed.values() if len(d) == len(both)]
+        mean, half = stats.t_interval(whole)
+        if half is not None:
+            print(f"admin minus pre_ln over {len(both)} settings, {len(whole)} seeds finite at all of them: {mean:+.3f} "
+                  f"± {half:.3f} nat of {name}")
+        best = {}
+        for scheme in ("admin", "pre_ln"):
+            mean_of = {k: statistics.fmean(math.inf if r[key] is None else r[key] for r in group)
+                       for k, group in cells.items() if k[0] == scheme}
+            best[scheme] = min(mean_of, key=mean_of.get) if mean_of else None
+        if None not in best.values():
+            pre = {r["seed"]: r[key] for r in cells[best["pre_ln"]]}
+            pairs = [r[key] - pre[r["seed"]] for r in cells[best["admin"]]
+                     if r[key] is not None and pre.get(r["seed"]) is not None]
+            mean, half = stats.t_interval(pairs)
+            if half is not None:
+                print(f"each at its best setting of the grid (beta2, lr: admin {best['admin'][1:]}, pre_ln {best['pre_ln'][1:]}), "
+                      f"chosen on these same seeds: {mean:+.3f} ± {half:.3f} nat of {name}")
 
 
 if __name__ == "__main__":

@@ -65,10 +65,12 @@ def loss(rows):
               f"| {f'{statistics.median(steps):g}' if steps else '-'} |")
     print()
     for (scheme,), group in by(chosen, "scheme").items():
-        of = {(r["optimiser"], r["seed"]): r["loss"] for r in group if r["loss"] is not None}
-        pairs = [of["sgd", seed] - value for (optimiser, seed), value in of.items()
-                 if optimiser == "adam" and ("sgd", seed) in of]
-        print(f"{scheme}: sgd less adam, {len(pairs)} seeds: {text(pairs, '+')} nat")
+        for key, name in (("loss", "final validation loss"), ("train_loss", "mean training loss of the last 10 % of steps")):
+            of = {(r["optimiser"], r["seed"]): r[key] for r in group}
+            seeds = sorted({seed for _, seed in of})
+            pairs = [of["sgd", seed] - of["adam", seed] for seed in seeds
+                     if of.get(("sgd", seed)) is not None and of.get(("adam", seed)) is not None]
+            print(f"{scheme}: sgd less adam, {len(pairs)} of {len(seeds)} seeds finite with both: {text(pairs, '+')} nat of {name}")
 
 
 def matrices(*what):

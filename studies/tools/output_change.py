@@ -36,6 +36,10 @@ def fits(curve, last):
     return exponent, stats.line(list(n), y)[1], stats.line([math.log(i) for i in n], y)[1]
 
 
+def between(interval):
+    return "" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("answers")
@@ -56,12 +60,10 @@ def main():
     for scheme, all_seeds in curves.items():
         for last in sorted({min(100, deepest), deepest}):
             exponent, linear, log = fits(mean[scheme], last)
-            low, high = stats.bootstrap(all_seeds, lambda c: fits(mean_of(c), last)[0], rounds=1000)
-            print(f"| {scheme} | {len(all_seeds)} | {last} | {exponent:.2f} [{low:.2f}, {high:.2f}] | {linear:.3f} "
-                  f"| {log:.3f} |")
+            interval = stats.jackknife(all_seeds, lambda c: fits(mean_of(c), last)[0])
+            print(f"| {scheme} | {len(all_seeds)} | {last} | {exponent:.2f}{between(interval)} | {linear:.3f} | {log:.3f} |")
             summary["fits"][f"{scheme} to {last}"] = {
-                "seeds": len(all_seeds), "exponent": exponent, "interval": [low, high], "linear_r2": linear,
-                "log_r2": log}
+                "seeds": len(all_seeds), "exponent": exponent, "interval": interval, "linear_r2": linear, "log_r2": log}
 
     shown = [n for n in (1, 2, 4, 10, 20, 50, 100, 200) if n <= deepest]
     print("\n| mean change at N = | " + " | ".join(map(str, shown)) + " |\n" + "|---" * (len(shown) + 1) + "|")
@@ -69,14 +71,16 @@ def main():
         print(f"| {scheme} | " + " | ".join(f"{mean[scheme][n - 1]:.3g}" for n in shown) + " |")
 
     if {"post_ln", "pre_ln", "admin"} <= set(mean):
-        # Schemes share seeds: pairs are resampled together.
+        # Schemes share seeds: all of one seed is left out together. A ratio's interval is taken of its logarithm.
         trios = list(zip(curves["post_ln"], curves["pre_ln"], curves["admin"]))
         for n in (10, 100, 200):
             if n > deepest:
                 continue
             ratio = mean["post_ln"][n - 1] / mean["admin"][n - 1]
-            interval = stats.bootstrap(trios, lambda t: sum(a[n - 1] for a, _, _ in t) / sum(c[n - 1] for _, _, c in t))
-            print(f"\npost_ln / admin at N = {n}: {ratio:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]")
+            interval = stats.jackknife(
+                trios, lambda t: math.log(sum(a[n - 1] for a, _, _ in t) / sum(c[n - 1] for _, _, c in t)))
+            interval = interval and [math.exp(end) for end in interval]
+            print(f"\npost_ln / admin at N = {n}: {ratio:.2f}{between(interval)}")
             summary["ratios"][f"post_ln / admin at {n}"] = {"value": ratio, "interval": interval}
         for last in sorted({min(100, deepest), deepest}):
             parts = [mean["admin"][n - 1] / mean["pre_ln"][n - 1] for n in range(4, last + 1)]

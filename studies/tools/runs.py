@@ -3,8 +3,14 @@ import json
 import math
 import pathlib
 import statistics
+import sys
 
 WINDOW = 20  # steps that a mean training loss is over
+
+
+def number(value):
+    """A loss of result.json; nan where there is none or it was not finite."""
+    return math.nan if value is None else float(value)
 
 
 class Run:
@@ -15,8 +21,8 @@ class Run:
         manifest = json.loads((folder / "manifest.json").read_text())
         result = json.loads((folder / "result.json").read_text())
         self.config, self.h1 = manifest["config"], float(manifest["data"]["h1"])
-        self.label, self.loss = result["label"], float(result["final_loss"] or "nan")
-        self.train_loss, self.steps = float(result["train_loss"] or "nan"), result["steps"]
+        self.label, self.loss = result["label"], number(result["final_loss"])
+        self.train_loss, self.steps = number(result["train_loss"]), result["steps"]
         lines = (json.loads(line) for line in open(folder / "metrics.jsonl", encoding="utf-8"))
         self.curve = [float(line["loss/train/ce"]) for line in lines if "loss/train/ce" in line]
 
@@ -52,11 +58,26 @@ class Run:
 
 
 def load(folders):
-    """All finished runs of the sweeps in `folders`, by folder name of the run."""
-    found = []
-    for folder in folders:
-        for result in sorted(pathlib.Path(folder).glob("cells/*/result.json")):
-            found.append(Run(result.parent))
+    """All runs of the sweeps in `folders`, by folder name of the run. A cell without a result blocks them all: the program
+    ends with 2, because a share or a mean over the cells that happen to be there would be one of another sample."""
+    found, missing = [], []
+    for folder in map(pathlib.Path, folders):
+        cells = folder / "cells"
+        names = {cell.name for cell in cells.glob("*") if cell.is_dir()}
+        if (folder / "sweep.json").exists():
+            names |= {cell["hash"] for cell in json.loads((folder / "sweep.json").read_text())["cells"]}
+        if not names:
+            print(f"{folder} holds no sweep: expected the folder that `evenkeel sweep --out` wrote", file=sys.stderr)
+            sys.exit(2)
+        lacking = sorted(name for name in names if not (cells / name / "result.json").exists())
+        if lacking:
+            missing.append(f"{len(lacking)} of {len(names)} cells of {folder} have no result, such as {lacking[0]}")
+        else:
+            found += [Run(cells / name) for name in sorted(names)]
+    if missing:
+        print("; ".join(missing) + ": finish the sweep with the command that began it, or remove the folders of cells that "
+              "are not wanted", file=sys.stderr)
+        sys.exit(2)
     return found
 
 

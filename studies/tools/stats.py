@@ -1,11 +1,7 @@
 """What the tables of studies need of statistics: 95 % intervals. Standard library only."""
+import functools
 import math
-import random
 import statistics
-
-# Student's t, 97.5 %, by degrees of freedom.
-_T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228, 11: 2.201,
-      12: 2.179, 13: 2.160, 14: 2.145, 19: 2.093, 24: 2.064, 29: 2.045}
 
 
 def wilson(k, n):
@@ -18,6 +14,44 @@ def wilson(k, n):
     return [max(0.0, centre - half), min(1.0, centre + half)]
 
 
+def incomplete_beta(a, b, x):
+    """Regularised incomplete beta function I_x(a, b), by its continued fraction (Lentz's method)."""
+    if x <= 0 or x >= 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):  # where the fraction of the mirrored one converges faster
+        return 1 - incomplete_beta(b, a, 1 - x)
+    tiny = 1e-300
+    c, d = 1.0, 1 / max(1 - (a + b) * x / (a + 1), tiny)
+    value = d
+    for m in range(1, 500):
+        for numerator in (m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+                          -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))):
+            d = 1 / (1 + numerator * d or tiny)
+            c = 1 + numerator / c or tiny
+            value *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    return math.exp(log_front) * value / a
+
+
+@functools.lru_cache(maxsize=None)
+def t_quantile(freedom, share=0.975):
+    """Quantile of Student's t for shares above a half; degrees of freedom need not be whole."""
+    low, high = 0.0, 1.0
+    while 1 - incomplete_beta(freedom / 2, 0.5, freedom / (freedom + high * high)) / 2 < share:
+        low, high = high, 2 * high
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        if 1 - incomplete_beta(freedom / 2, 0.5, freedom / (freedom + middle * middle)) / 2 < share:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
 def t_interval(values):
     """Mean and half width of its t interval; the half width is None for fewer than two."""
     n = len(values)
@@ -26,15 +60,19 @@ def t_interval(values):
     mean = statistics.fmean(values)
     if n == 1:
         return mean, None
-    t = _T.get(n - 1) or _T[max(d for d in _T if d <= n - 1)]
-    return mean, t * statistics.stdev(values) / math.sqrt(n)
+    return mean, t_quantile(n - 1) * statistics.stdev(values) / math.sqrt(n)
 
 
-def bootstrap(items, statistic, rounds=2000, seed=1):
-    """Percentile interval of statistic(list) over resampled items."""
-    rng = random.Random(seed)
-    values = sorted(statistic([rng.choice(items) for _ in items]) for _ in range(rounds))
-    return [values[int(0.025 * rounds)], values[int(0.975 * rounds) - 1]]
+def jackknife(items, statistic):
+    """Interval of statistic(list) that is no mean: the value plus and minus t times the jackknife's standard error, items left
+    out one by one. None for fewer than two."""
+    n = len(items)
+    if n < 2:
+        return None
+    value = statistic(items)
+    without = [statistic(items[:i] + items[i + 1:]) for i in range(n)]
+    half = t_quantile(n - 1) * math.sqrt((n - 1) / n) * math.sqrt(sum((v - statistics.fmean(without)) ** 2 for v in without))
+    return [value - half, value + half]
 
 
 def line(x, y):

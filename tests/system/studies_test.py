@@ -1,0 +1,116 @@
+"""The scripts that make the tables of studies: their intervals, and what they refuse to count."""
+import contextlib
+import io
+import json
+import math
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "studies" / "tools"))
+
+import runs  # noqa: E402
+import stats  # noqa: E402
+
+
+class Intervals(unittest.TestCase):
+    def test_quantiles_of_t_are_those_of_printed_tables(self):
+        # To the three decimals that tables print; 15 to 18 had been taken for 14.
+        table = {1: 12.706, 2: 4.303, 4: 2.776, 7: 2.365, 14: 2.145, 15: 2.131, 18: 2.101, 29: 2.045, 120: 1.980}
+        for freedom, value in table.items():
+            self.assertAlmostEqual(stats.t_quantile(freedom), value, delta=5.1e-4, msg=freedom)
+        self.assertAlmostEqual(stats.t_quantile(1), math.tan(0.475 * math.pi), places=9)  # Cauchy, in closed form
+        self.assertAlmostEqual(stats.t_quantile(4, 0.95), 2.131847, places=6)
+        self.assertAlmostEqual(stats.t_quantile(1e6), 1.959966, places=5)
+
+    def test_the_jackknife_of_a_mean_is_the_t_interval(self):
+        values = [0.3, 1.1, -0.4, 2.0, 0.7, 0.2]
+        mean, half = stats.t_interval(values)
+        low, high = stats.jackknife(values, lambda v: sum(v) / len(v))
+        self.assertAlmostEqual(low, mean - half, places=12)
+        self.assertAlmostEqual(high, mean + half, places=12)
+
+    def test_one_value_has_no_interval(self):
+        self.assertEqual(stats.t_interval([2.0]), (2.0, None))
+        self.assertIsNone(stats.jackknife([2.0], sum))
+
+
+class Sweeps(unittest.TestCase):
+    def setUp(self):
+        keep = tempfile.TemporaryDirectory()
+        self.addCleanup(keep.cleanup)
+        self.sweep = pathlib.Path(keep.name) / "sweep"
+
+    def write(self, planned, done, final_loss=0.5):
+        for name in done:
+            cell = self.sweep / "cells" / name
+            cell.mkdir(parents=True)
+            config = {"arch": {"residual": "pre_ln", "depth": 6}, "optim": {"lr": 0.1}, "data": {"pairs": {"symbols": 40}}}
+            (cell / "manifest.json").write_text(json.dumps({"config": config, "data": {"h1": 3.6}}))
+            (cell / "result.json").write_text(json.dumps(
+                {"label": "finished", "final_loss": final_loss, "train_loss": final_loss, "steps": 1}))
+            (cell / "metrics.jsonl").write_text('{"step":1,"loss/train/ce":3.5}\n')
+        (self.sweep / "sweep.json").write_text(json.dumps({"cells": [{"hash": name} for name in planned]}))
+
+    def refusal(self):
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said), self.assertRaises(SystemExit) as ended:
+            runs.load([self.sweep])
+        self.assertEqual(ended.exception.code, 2)
+        return said.getvalue()
+
+    def test_a_loss_of_zero_is_a_loss(self):
+        self.write(["aa"], ["aa"], final_loss=0.0)
+        [run] = runs.load([self.sweep])
+        self.assertEqual((run.loss, run.train_loss, run.converged()), (0.0, 0.0, True))
+
+    def test_no_loss_is_none(self):
+        self.write(["aa"], ["aa"], final_loss=None)
+        [run] = runs.load([self.sweep])
+        self.assertTrue(math.isnan(run.loss))
+        self.assertFalse(run.converged())
+
+    def test_cells_without_a_result_block(self):
+        self.write(["aa", "bb", "cc"], ["aa", "bb"])  # cc was never begun
+        self.assertIn("1 of 3 cells", self.refusal())
+        (self.sweep / "cells" / "bb" / "result.json").unlink()  # bb was killed
+        said = self.refusal()
+        self.assertIn("2 of 3 cells", said)
+        self.assertIn("such as bb", said)
+
+    def test_a_cell_that_was_begun_and_belongs_no_more_blocks_too(self):
+        self.write(["aa"], ["aa", "old"])
+        self.assertEqual(len(runs.load([self.sweep])), 2)
+        (self.sweep / "cells" / "old" / "result.json").unlink()
+        self.assertIn("1 of 2 cells", self.refusal())
+
+    def test_a_folder_that_is_no_sweep_is_refused(self):
+        self.assertIn("no sweep", self.refusal())
+
+
+class CommittedRows(unittest.TestCase):
+    """Figures that pages under docs/results quote."""
+
+    def table(self, script, *arguments):
+        return subprocess.run([sys.executable, str(ROOT / "studies" / "tools" / script), *arguments], cwd=ROOT, check=True,
+                              stdout=subprocess.PIPE, universal_newlines=True).stdout
+
+    def test_depth(self):
+        self.assertIn("mean of 6-6, 12-12, 18-18: +0.101 ± 0.142; +0.035 ± 0.009; +8.733 ± 3.443 (5 seeds)",
+                      self.table("depth_table.py", "docs/results/admin_depth/rows.json"))
+
+    def test_grid(self):
+        said = self.table("grid_table.py", "docs/results/no_warmup_grid/rows.json")
+        self.assertIn("+0.020 ± 0.007 nat of final validation loss", said)
+        self.assertIn("+0.011 ± 0.015 nat of final validation loss", said)
+
+    def test_optimisers(self):
+        said = self.table("optimisers.py", "loss", "docs/results/adam_vs_sgd/rows.json")
+        self.assertIn("admin: sgd less adam, 5 of 5 seeds finite with both: +0.196 ± 0.058", said)
+
+
+if __name__ == "__main__":
+    unittest.main()
