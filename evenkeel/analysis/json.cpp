@@ -14,14 +14,14 @@ using telemetry::SpikeDetector;
 
 Json interval_json(const std::optional<Interval>& interval) {
   if (!interval) return nullptr;
-  return Json::array({json_number(interval->low), json_number(interval->high)});
+  return Json::array({interval->low, interval->high});
 }
 
 Json number_or_null(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
 }
 Json value_json(const Estimate& e) {
-  return e.value ? json_number(*e.value) : Json(nullptr);
+  return e.value ? Json(*e.value) : Json(nullptr);
 }
 
 /// Collects the reasons of one object into its "why".
@@ -78,10 +78,10 @@ Json boundary_json(const Boundary& b) {
   static constexpr const char* kNames[] = {"none", "fitted", "above_range", "below_range"};
   const bool fitted = b.kind == Boundary::Kind::kFitted;
   const bool censored = b.kind == Boundary::Kind::kAboveRange || b.kind == Boundary::Kind::kBelowRange;
-  Json json{{"value", fitted ? json_number(b.value) : Json(nullptr)},
+  Json json{{"value", fitted ? Json(b.value) : Json(nullptr)},
             {"interval", fitted || censored ? interval_json(b.interval) : Json(nullptr)},
             {"kind", kNames[static_cast<int>(b.kind)]},
-            {"bound", censored ? json_number(b.bound) : Json(nullptr)},
+            {"bound", censored ? Json(b.bound) : Json(nullptr)},
             {"extrapolated", b.extrapolated},
             {"penalised", b.penalised}};
   if (!b.why.empty()) json["why"] = b.why;
@@ -94,7 +94,7 @@ Json points_json(const Curve& curve) {
     const bool missing = p.cell.label == "missing";
     Json point{{"lr", p.cell.lr},
                {"seed", p.cell.seed},
-               {"loss", missing ? Json(nullptr) : json_number(p.cell.loss)},
+               {"loss", missing ? Json(nullptr) : Json(p.cell.loss)},
                {"label", p.cell.label},
                {"unstable", missing ? Json(nullptr) : Json(p.unstable)}};
     if (missing) point["why"] = "the cell has not ended";
@@ -109,7 +109,7 @@ Json curve_json(const Curve& c) {
     Json json = estimate_json(row.loss);
     json["lr"] = row.lr;
     json["cells"] = row.cells;
-    json["nonfinite"] = row.nonfinite;
+    json["nonfinite_runs"] = row.nonfinite;
     json["unstable"] = row.unstable;
     json["missing"] = row.missing;
     lrs.push_back(std::move(json));
