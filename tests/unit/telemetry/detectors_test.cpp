@@ -136,8 +136,8 @@ TEST(RelapseDetector, SeesARiseOverAHundredStepsAmongUnevenBatches) {
     EXPECT_GT(step, 1370);
     EXPECT_LT(step, 1430);  // half a window after the trend's margin of 0.34 nat is passed, noise included
     EXPECT_EQ(detector.since(), step);
-    // The smallest of a thousand medians of 64 is below the curve by about 3 of their errors, 3 * 4.7 %.
-    EXPECT_NEAR(events[0].at("best").get<double>(), 0.56, 0.08);
+    // A median of 64 has deviation 4.7 %; the smallest of some twenty windows is up to 3 of them below 0.646.
+    EXPECT_NEAR(events[0].at("best").get<double>(), 0.6, 0.06);
     EXPECT_LE(events[0].at("best_step").get<int>(), 1370);
     EXPECT_GT(events[0].at("level").get<double>(), events[0].at("best").get<double>() + 0.07 * (kL0 - 0.64));
   }
