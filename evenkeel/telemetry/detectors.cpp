@@ -161,10 +161,10 @@ Json RelapseDetector::state() const {
 
 RelapseDetector RelapseDetector::from_state(const Json& state) try {
   const auto watched = [](const Json& json) {
-    Watched watched{json.at("best").get<double>(), json.at("best_step").get<std::int64_t>(),
-                    json.at("error").get<double>()};
-    if (json.contains("since")) watched.since = json.at("since").get<std::int64_t>();
-    return watched;
+    Watched read{json.at("best").get<double>(), json.at("best_step").get<std::int64_t>(),
+                 json.at("error").get<double>()};
+    if (json.contains("since")) read.since = json.at("since").get<std::int64_t>();
+    return read;
   };
   RelapseDetector detector(state.at("l0").get<double>());
   detector.window_ = state.at("window").get<std::deque<double>>();

@@ -256,6 +256,8 @@ class Browser(unittest.TestCase):
         rows = ["run,step,loss,lr,params,size,seed,arm,l0"]
         for i, (lr, loss) in enumerate(zip((3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
                                            (3.40, 3.20, 3.10, 3.00, 3.05, 7.0, "nan"))):
+            if loss == 7.0:
+                rows.append(f"r{i},50000,3.2,{lr},98304,d64,1,base,5")
             rows.append(f"r{i},100000,{loss},{lr},98304,d64,1,base,5")
         (folder / "losses.csv").write_text("\n".join(rows) + "\n")
         subprocess.run([BIN / "evenkeel", "import", folder / "losses.csv", "--format", "csv", "--map",
@@ -272,6 +274,8 @@ class Browser(unittest.TestCase):
         self.open("imported")
         text = self.js("document.getElementById('report').innerText")
         self.assertIn("recorded no attention statistics", text)
+        self.assertIn("degraded, relapsed at step 100000", text)
+        self.assertIn("nonfinite at step 100000", text)
         self.assertIn("0.679", text)
         self.assert_silent()
 
