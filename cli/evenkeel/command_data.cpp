@@ -221,14 +221,14 @@ void print_facts(const Json& j) {
 // What is known of any source.
 Json facts_json(const data::Source& source, const DataFacts& facts, std::int64_t context) {
   const data::Facts& f = source.facts();
-  const auto maybe = [](const std::optional<double>& x) { return x ? json_number(*x) : Json(nullptr); };
+  const auto maybe = [](const std::optional<double>& x) { return x ? Json(*x) : Json(nullptr); };
   return {{"name", f.name},
           {"kind", std::string(enum_name(facts.kind))},
           {"fingerprint", facts.fingerprint},
           {"vocab", source.vocab()},
           {"occurring_ids", std::count(f.occurs.begin(), f.occurs.end(), true)},
           {"context", context},
-          {"unigram_entropy", json_number(f.unigram_entropy)},
+          {"unigram_entropy", f.unigram_entropy},
           {"bigram_entropy", maybe(f.bigram_entropy)},
           {"floor", maybe(f.floor)}};
 }

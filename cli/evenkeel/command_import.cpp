@@ -67,8 +67,10 @@ void import_table(const Arguments& args) {
                      " is read as a table; leave them out");
   const auto summary = runs::import_csv(args.file, runs::parse_import_map(args.map), args.out);
   if (args.json) {
-    const Json document = {
-        {"out", args.out}, {"rows", summary.rows}, {"runs", summary.runs}, {"nonfinite", summary.nonfinite}};
+    const Json document = {{"out", args.out},
+                           {"rows", summary.rows},
+                           {"runs", summary.runs},
+                           {"nonfinite_runs", summary.nonfinite}};
     fmt::print("{}\n", json_text(document, 2));
   } else {
     fmt::print("{} runs from {} rows in {} ({} not finite); next: evenkeel analyze {}\n", summary.runs,

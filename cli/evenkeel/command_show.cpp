@@ -67,7 +67,7 @@ Json shown_json(const Shown& s) {
   };
   Json json = runs::summary_json(s.cell, s.progress);
   for (const char* key : {"config", "imported", "data", "versions", "environment"}) json[key] = part(key);
-  json["result"] = s.cell.result ? read_json(s.cell.run / "result.json") : Json(nullptr);
+  json["result"] = s.cell.result ? runs::result_json(*s.cell.result) : Json(nullptr);
   json["last"] = s.last;
   json["events"] = s.events;
   json["checkpoints"] = checkpoints;
@@ -124,8 +124,11 @@ std::string ops_text(const Json& environment) {
 
 std::string standing_text(const Shown& s) {
   const runs::Progress& p = s.progress;
-  if (s.cell.result)
-    return fmt::format("{} after {} steps, validation loss {} nat", p.state, p.step, nat(p.loss));
+  if (s.cell.result) {
+    const auto& relapse = s.cell.result->relapse_step;
+    return fmt::format("{} after {} steps, validation loss {} nat{}", p.state, p.step, nat(p.loss),
+                       relapse ? fmt::format("; relapsed at step {}", *relapse) : "");
+  }
   std::string text = fmt::format("{} at step {} of {}, last training loss {}, last validation loss {} nat",
                                  p.state, p.step, p.steps, nat(p.train_loss), nat(p.loss));
   if (p.state == "interrupted") text += "; the command that started it goes on where it stopped";

@@ -84,8 +84,9 @@ void print_result(const Arguments& given, const sweep::Cell& cell, const runs::R
                       {"config_hash", cell.hash},
                       {"label", result.label},
                       {"steps", result.steps},
-                      {"loss", json_number(result.final_loss)},
-                      {"l0", json_number(result.l0)},
+                      {"loss", result.final_loss},
+                      {"l0", result.l0},
+                      {"relapsed", result.relapsed},
                       {"exit_code", exit_code}};
     fmt::print("{}\n", json_text(answer, 2));
     return;
@@ -96,6 +97,8 @@ void print_result(const Arguments& given, const sweep::Cell& cell, const runs::R
   } else {
     fmt::print("{}: {} after {} steps, validation loss {:.4f} (at initialisation {:.4f})\n", given.out,
                result.label, result.steps, result.final_loss, result.l0);
+    if (result.relapsed)
+      fmt::print("It had been better: relapsed at step {}\n", result.relapse_step.value_or(result.steps));
   }
 }
 

@@ -113,10 +113,12 @@ Json outcome_json(const SweepRequest& request, const Outcome& outcome, const Swe
               {"round", entry.round},
               {"run", sweep::cell_folder(request.out, entry.hash).string()},
               {"label", nullptr},
-              {"loss", nullptr}};
+              {"loss", nullptr},
+              {"relapsed", nullptr}};
     if (result) {
       cell["label"] = result->label;
-      cell["loss"] = json_number(result->final_loss);
+      cell["loss"] = result->final_loss;
+      cell["relapsed"] = result->relapsed;
     }
     if (!entry.message.empty()) cell["message"] = entry.message;
     cells.push_back(std::move(cell));

@@ -14,14 +14,14 @@ using telemetry::SpikeDetector;
 
 Json interval_json(const std::optional<Interval>& interval) {
   if (!interval) return nullptr;
-  return Json::array({json_number(interval->low), json_number(interval->high)});
+  return Json::array({interval->low, interval->high});
 }
 
 Json number_or_null(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
 }
 Json value_json(const Estimate& e) {
-  return e.value ? json_number(*e.value) : Json(nullptr);
+  return e.value ? Json(*e.value) : Json(nullptr);
 }
 
 /// Collects the reasons of one object into its "why".
@@ -131,7 +131,7 @@ Json points_json(const Curve& curve) {
     const bool missing = p.cell.label == "missing";
     Json point{{"lr", p.cell.lr},
                {"seed", p.cell.seed},
-               {"loss", missing ? Json(nullptr) : json_number(p.cell.loss)},
+               {"loss", missing ? Json(nullptr) : Json(p.cell.loss)},
                {"label", p.cell.label},
                {"refined", p.cell.refined},
                {"relapsed", missing ? Json(nullptr) : Json(p.cell.relapsed)},
@@ -149,7 +149,7 @@ Json curve_json(const Curve& c) {
     Json json = estimate_json(row.loss);
     json["lr"] = row.lr;
     json["cells"] = row.cells;
-    json["nonfinite_cells"] = row.nonfinite;
+    json["nonfinite_runs"] = row.nonfinite;
     json["unstable"] = row.unstable;
     json["missing"] = row.missing;
     json["effective_lr"] = number_or_null(row.effective_lr);

@@ -1,6 +1,6 @@
 // The analysis as the JSON document that `evenkeel analyze --json` prints (docs/formats/analyze.md): stable
-// keys; what cannot be computed is null with a sibling "why"; numbers that are not finite are "nan", "inf",
-// "-inf".
+// keys; what cannot be computed is null with a sibling "why"; numbers that are not finite stay so
+// (base/json.h writes them).
 #pragma once
 
 #include "evenkeel/analysis/analysis.h"

@@ -59,6 +59,7 @@ LoadedCell loaded(runs::Cell cell) {
   p.effective_lr = effective_lr(cell.run);
   p.label = cell.result ? cell.result->label : "missing";
   if (cell.result && p.label != "nonfinite") p.loss = cell.result->final_loss;
+  p.relapsed = cell.result && cell.result->relapsed;
   l.cell = std::move(cell);
   return l;
 }

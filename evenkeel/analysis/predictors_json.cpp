@@ -32,14 +32,13 @@ Json lead_json(const Lead& lead) {
             {"false_alarms", estimate_json(lead.false_alarms)},
             {"threshold", nullptr},
             {"late", lead.threshold ? Json(lead.late) : Json(nullptr)}};
-  if (lead.threshold)
-    json["threshold"] = {json_number(lead.threshold->low), json_number(lead.threshold->high)};
+  if (lead.threshold) json["threshold"] = {lead.threshold->low, lead.threshold->high};
   else json["why"] = "threshold, late: " + lead.alarmed.why;
   return json;
 }
 
 Json optional_json(const std::optional<double>& value) {
-  return value ? json_number(*value) : Json(nullptr);
+  return value ? Json(*value) : Json(nullptr);
 }
 
 }  // namespace
@@ -56,7 +55,7 @@ Json predictors_json(const Predictors& result, const PredictorRuns& runs) {
   json["at"] = Json::array();
   for (std::size_t i = 0; i < result.at.size(); ++i) {
     json["at"].push_back(horizon_json(result.options.at[i]));
-    json["at"].back()["nonfinite"] = result.at[i].nonfinite;
+    json["at"].back()["nonfinite_runs"] = result.at[i].nonfinite;
     json["at"].back()["begun"] = result.at[i].begun;
   }
   json["signals"] = Json::array();

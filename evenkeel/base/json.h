@@ -1,6 +1,15 @@
-// JSON as evenkeel writes it: keys sorted, shortest round-trip numbers, and non-finite numbers as the strings
-// "nan", "inf" and "-inf", because the JSON library would write null and a divergence must never look like a
-// missing value.
+// JSON as evenkeel writes it: keys sorted, shortest round-trip numbers.
+//
+// A divergence must never look like a missing value, and JSON has no number for it. In memory a Json holds
+// NaN and the infinities as what they are; in text each is null, and the object that holds it names it in the
+// key "nonfinite":
+//
+//   {"grad/norm": 12.5, "loss": null, "nonfinite": "loss=nan scores[0][2]=-inf", "scores": [[1, 2, null]]}
+//
+// Items are `key=nan|inf|-inf`, separated by spaces, in order of key; elements of arrays have their indices
+// behind the key. The nearest enclosing object holds a number, also through arrays. So null without an entry
+// is only ever "not there", every reader of JSON reads these files, and a column stays a column of numbers.
+// All text of documents goes through the functions below, which translate; nothing else has to know.
 #pragma once
 
 #include <filesystem>
@@ -12,22 +21,34 @@ namespace evenkeel {
 
 using Json = nlohmann::json;
 
-/// A number for a JSON document; non-finite values become "nan", "inf", "-inf".
-Json json_number(double value);
+/// The key that names what is not finite. No object of a document may have it for anything else.
+inline constexpr const char* kNonfinite = "nonfinite";
 
-/// The inverse of json_number. Throws InputError (with `where`) when `value` is neither a number nor one of
-/// the three strings.
+/// `document` with null and "nonfinite" for numbers that are not finite. With `always` the outermost object
+/// gets the key in any case, "" when all is finite. A number that no object holds becomes the word "nan",
+/// "inf" or "-inf". Throws std::logic_error when an object has the key already or would have to name a key
+/// with a space, "=" or "[".
+Json name_nonfinite(Json document, bool always = false);
+
+/// The inverse: numbers in their place, the key removed. A "nonfinite" that is no string is left alone: it is
+/// something else in a foreign document. Throws InputError (with `where`) when the key names what is not
+/// there, is not null, or no such number.
+Json restore_nonfinite(Json document, std::string_view where);
+
+/// A number of a document, possibly not finite; also the words "nan", "inf", "-inf", which stood for it in
+/// files written by earlier versions. Throws InputError (with `where`) for anything else.
 double number_from_json(const Json& value, std::string_view where);
 
-/// Parses `text`; throws InputError naming `where` and the byte offset.
+/// Parses `text` and restores its numbers; throws InputError naming `where` and the byte offset.
 Json parse_json(std::string_view text, std::string_view where);
 
 /// Reads and parses a whole file. Throws EnvironmentError when it cannot be read, InputError when it is no
 /// JSON.
 Json read_json(const std::filesystem::path& file);
 
-/// One line, or indented; for people and pipes: bytes that are not UTF-8 become U+FFFD.
-std::string json_text(const Json& document, int indent = -1);
+/// One line, or indented; for people and pipes: bytes that are not UTF-8 become U+FFFD. With `ascii` all
+/// other characters are escaped.
+std::string json_text(const Json& document, int indent = -1, bool ascii = false);
 
 /// Atomic: either the old file or the whole new one is there, also after a power cut. Indented, with final
 /// newline. Throws InputError for text that is not UTF-8.

@@ -120,9 +120,14 @@ Json Contestant::receive() {
   }
   const std::string line = received_.substr(0, end);
   received_.erase(0, end + 1);
-  const Json answer = Json::parse(line, nullptr, false);
+  Json answer = Json::parse(line, nullptr, false);
   if (!answer.is_object())
     throw ContestantError(fmt::format("{} answered \"{}\", which is no JSON object", name_, line));
+  try {
+    answer = restore_nonfinite(std::move(answer), name_);
+  } catch (const InputError& error) {
+    throw ContestantError(error.what());
+  }
   if (answer.contains("error")) throw ContestantError(answer.value("error", "it gave no reason"));
   return answer;
 }

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/bench/batches.h"
@@ -124,10 +125,10 @@ void check_twin(Contestant& ours, const Experiment& experiment, Peer& peer) {
     const double our_loss =
         number_from_json(ours.ask({{"do", "export"}, {"weights", file}}).at("loss"), "loss");
     const Json answer = peer.process->ask({{"do", "loss"}, {"weights", file}});
-    const double loss = number_from_json(answer.value("loss", Json("nan")), "loss");
+    const double loss = answer.contains("loss") ? number_from_json(answer.at("loss"), "loss")
+                                                : std::numeric_limits<double>::quiet_NaN();
     const double limit = 2 * limits_of(experiment).loss;
-    peer.about["same_weights"] = {
-        {"loss", json_number(loss)}, {"our_loss", json_number(our_loss)}, {"limit", limit}};
+    peer.about["same_weights"] = {{"loss", loss}, {"our_loss", our_loss}, {"limit", limit}};
     // Written so that NaN fails.
     if (std::abs(loss - our_loss) <= limit) return;
     peer.about["why"] = fmt::format(

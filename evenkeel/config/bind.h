@@ -83,7 +83,7 @@ Json write(const T& value) {
   } else if constexpr (std::is_same_v<T, Duration>) {
     return value.text();
   } else if constexpr (std::is_same_v<T, double>) {
-    return json_number(value);
+    return value;
   } else {
     return value;
   }

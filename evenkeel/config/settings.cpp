@@ -4,6 +4,7 @@
 
 #include <toml++/toml.h>
 #include <algorithm>
+#include <cmath>
 #include <sstream>
 
 #include "evenkeel/base/error.h"
@@ -16,7 +17,11 @@ namespace {
 Json to_json_value(const toml::node& node) {
   if (const auto* s = node.as_string()) return s->get();
   if (const auto* i = node.as_integer()) return i->get();
-  if (const auto* f = node.as_floating_point()) return json_number(f->get());
+  if (const auto* f = node.as_floating_point()) {
+    // No setting takes nan or inf; the word is what the refusal repeats.
+    if (!std::isfinite(f->get())) return fmt::format("{}", f->get());
+    return f->get();
+  }
   if (const auto* b = node.as_boolean()) return b->get();
   if (const auto* a = node.as_array()) {
     Json list = Json::array();

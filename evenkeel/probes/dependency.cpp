@@ -96,14 +96,14 @@ Json measure_dependency(const Subject& subject, const Options&) {
     for (const std::size_t i : stack.members) {
       const SubLayerShares& s = sink.sublayers()[i];
       Json beta = Json::array();
-      for (const double b : s.beta) beta.push_back(json_number(b));
+      for (const double b : s.beta) beta.push_back(b);
       sublayers.push_back({{"site", s.site},
-                           {"shortcut_variance", json_number(s.shortcut_variance)},
-                           {"branch_variance", json_number(s.branch_variance)},
-                           {"dependency", json_number(s.dependency)},
+                           {"shortcut_variance", s.shortcut_variance},
+                           {"branch_variance", s.branch_variance},
+                           {"dependency", s.dependency},
                            {"beta", beta},
-                           {"beta_bias", json_number(s.bias)},
-                           {"sum_of_squares", json_number(s.sum_of_squares())}});
+                           {"beta_bias", s.bias},
+                           {"sum_of_squares", s.sum_of_squares()}});
     }
     stacks.push_back({{"stack", stack.name}, {"sublayers", sublayers}});
   }

@@ -68,8 +68,7 @@ void add_relative(Json& matrices, const std::string& key) {
       largest = std::max(largest, number_from_json(m.at(key), "answer"));
   for (Json& m : matrices) {
     Json& relative = m["relative_" + key] = nullptr;
-    if (largest > 0 && !m.at(key).is_null())
-      relative = json_number(number_from_json(m.at(key), "answer") / largest);
+    if (largest > 0 && !m.at(key).is_null()) relative = number_from_json(m.at(key), "answer") / largest;
   }
 }
 
@@ -80,15 +79,15 @@ Json matrices_json(const Subject& subject, const std::vector<const nn::Param*>& 
   for (std::size_t i = 0; i < params.size(); ++i) {
     Json entry{{"parameter", params[i]->name},
                {"in_block", params[i]->role == nn::Role::kMatrix},
-               {"gradient", json_number(ops::rms(gradients[i]))},
-               {"weight", json_number(ops::rms(params[i]->value.detach()))},
+               {"gradient", ops::rms(gradients[i])},
+               {"weight", ops::rms(params[i]->value.detach())},
                {"direction", nullptr}};
     const auto found = std::find(optimised.begin(), optimised.end(), params[i]);
     const at::Tensor direction =
         subject.step > 0 && found != optimised.end()
             ? subject.optimiser->direction(static_cast<std::size_t>(found - optimised.begin()))
             : at::Tensor();
-    if (direction.defined()) entry["direction"] = json_number(ops::rms(direction));
+    if (direction.defined()) entry["direction"] = ops::rms(direction);
     else entry["why"] = why_no_direction(subject);
     matrices.push_back(std::move(entry));
   }
@@ -113,8 +112,8 @@ Json measure_gradients(const Subject& subject, const Options&) {
     Json sublayers = Json::array();
     for (const std::size_t i : stack.members) {
       const SubLayerGradient& s = gradients.sublayers[i];
-      Json entry{{"site", s.site}, {"at_input", nullptr}, {"at_sum", json_number(s.at_sum)}};
-      if (s.input_known) entry["at_input"] = json_number(s.at_input);
+      Json entry{{"site", s.site}, {"at_input", nullptr}, {"at_sum", s.at_sum}};
+      if (s.input_known) entry["at_input"] = s.at_input;
       else entry["why"] = "the layer's input is added too, so the shortcut is not the stream before";
       sublayers.push_back(std::move(entry));
     }

@@ -142,19 +142,15 @@ Json stack_json(const Stack& stack, const Streams& streams,
     for (const std::vector<double>& one : per_seed) sum += one[i] / seeds;
     for (const std::vector<double>& one : per_seed) squares += (one[i] - sum) * (one[i] - sum);
     mean.push_back(sum);
-    Json entry{{"site", streams.sites[i]}, {"change", json_number(sum)}, {"std", nullptr}};
-    if (per_seed.size() > 1) entry["std"] = json_number(std::sqrt(squares / (seeds - 1)));
+    Json entry{{"site", streams.sites[i]}, {"change", sum}, {"std", nullptr}};
+    if (per_seed.size() > 1) entry["std"] = std::sqrt(squares / (seeds - 1));
     else entry["why"] = "one change has no spread";
     sublayers.push_back(std::move(entry));
   }
-  Json answer{{"stack", stack.name},
-              {"sublayers", sublayers},
-              {"output", json_number(mean.back())},
-              {"growth", nullptr}};
+  Json answer{{"stack", stack.name}, {"sublayers", sublayers}, {"output", mean.back()}, {"growth", nullptr}};
   if (const auto growth = growth_of(mean)) {
-    answer["growth"] = {{"exponent", json_number(growth->exponent)},
-                        {"linear_r2", json_number(growth->linear_r2)},
-                        {"log_r2", json_number(growth->log_r2)}};
+    answer["growth"] = {
+        {"exponent", growth->exponent}, {"linear_r2", growth->linear_r2}, {"log_r2", growth->log_r2}};
   } else {
     answer["why"] = fmt::format("growth needs {} sub-layers whose change is positive", kLeast);
   }
@@ -184,7 +180,7 @@ Json measure_output_change(const Subject& subject, const Options& options) {
   for (const Stack& stack : stacks_of(before.sites)) stacks.push_back(stack_json(stack, before, per_seed));
   return {{"scheme", subject.experiment.arch.scheme_text()},
           {"change", random ? "random" : "gradient"},
-          {"size", json_number(size)},
+          {"size", size},
           {"seeds", seeds},
           {"matrices", matrices.values.size()},
           {"stacks", stacks}};

@@ -31,7 +31,7 @@ Json measure(const Probe& probe, const Json& run, const Subject& subject, const 
   return {{"run", run},
           {"config_hash", subject.config_hash},
           {"step", subject.step},
-          {"lr", json_number(subject.lr)},
+          {"lr", subject.lr},
           {"optimiser", enum_name(subject.experiment.optim.algorithm)},
           {"parameters", parameters},
           {"batch", {{"sequences", subject.batch.inputs.size(0)}, {"tokens", subject.batch.inputs.numel()}}},

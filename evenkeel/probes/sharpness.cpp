@@ -43,11 +43,11 @@ at::Tensor inverse_root(const optim::Optimiser& optimiser, at::ScalarType type) 
 
 /// An eigenvalue beside the largest stable one.
 Json beside_edge(const TopEigenvalue& top, double factor, double lr) {
-  return {{"eigenvalue", json_number(top.value)},
-          {"residual", json_number(top.residual)},
+  return {{"eigenvalue", top.value},
+          {"residual", top.residual},
           {"iterations", top.iterations},
-          {"threshold", json_number(factor / lr)},
-          {"ratio", json_number(top.value * lr / factor)}};
+          {"threshold", factor / lr},
+          {"ratio", top.value * lr / factor}};
 }
 
 std::string why_no_preconditioner(const Subject& subject) {
@@ -67,8 +67,8 @@ Json measure_sharpness(const Subject& subject, const Options& options) {
   const TopEigenvalue plain =
       top_eigenvalue([&](const at::Tensor& v) { return hessian.times(v); }, start, lanczos);
   const double own_factor = edge && !edge->preconditioned ? edge->factor : 2;
-  Json answer{{"loss", json_number(hessian.loss())},
-              {"eigenvalue", json_number(plain.value)},
+  Json answer{{"loss", hessian.loss()},
+              {"eigenvalue", plain.value},
               {"ratio", nullptr},
               {"hessian", beside_edge(plain, own_factor, subject.lr)},
               {"preconditioned", nullptr}};
@@ -113,7 +113,7 @@ Description describe_sharpness(const std::vector<Json>& answers) {
                           has ? number_text(scaled.at("eigenvalue")) : "-",
                           has ? number_text(scaled.at("ratio")) : "-", fmt::format("{:.0e}", residual)});
     // Of an optimiser with a preconditioner, or with an edge nobody knows, 2 / lr is not the edge.
-    const bool own = !s.at("ratio").is_null() && s.at("ratio") == plain.at("ratio");
+    const bool own = !s.at("ratio").is_null() && s.at("ratio").dump() == plain.at("ratio").dump();  // NaN too
     add_once(edges, factor_text(answer, "hessian") +
                         (own ? " of the Hessian" : " of the Hessian, which is gradient descent's own"));
     if (has) add_once(edges, factor_text(answer, "preconditioned") + " of the preconditioned one");

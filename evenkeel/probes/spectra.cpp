@@ -23,13 +23,10 @@ Json matrices_json(const train::Spectrum& spectrum, const std::map<std::string, 
   Json all = Json::array();
   for (const train::MatrixSpectrum& matrix : spectrum.matrices) {
     const double squares = ops::sum_squares(in_use.at(matrix.parameter)), sigma = matrix.top.sigma;
-    Json entry{{"parameter", matrix.parameter},
-               {"rows", matrix.rows},
-               {"cols", matrix.cols},
-               {"sigma", json_number(sigma)},
-               {"residual", json_number(matrix.top.residual)},
-               {"stable_rank", nullptr}};
-    if (sigma != 0) entry["stable_rank"] = json_number(squares / (sigma * sigma));
+    Json entry{
+        {"parameter", matrix.parameter},   {"rows", matrix.rows},   {"cols", matrix.cols}, {"sigma", sigma},
+        {"residual", matrix.top.residual}, {"stable_rank", nullptr}};
+    if (sigma != 0) entry["stable_rank"] = squares / (sigma * sigma);
     else entry["why"] = "a zero matrix";
     all.push_back(std::move(entry));
   }
@@ -74,8 +71,8 @@ Json measure_spectra(const Subject& subject, const Options& options) {
     Json heads = Json::array();
     for (std::size_t h = 0; h < spectrum.products[layer].heads.size(); ++h) {
       const kernels::TopSingular& top = spectrum.products[layer].heads[h];
-      Json head{{"qk_sigma", json_number(top.sigma)},
-                {"qk_residual", json_number(top.residual)},
+      Json head{{"qk_sigma", top.sigma},
+                {"qk_residual", top.residual},
                 {"entropy_slack", nullptr},
                 {"entropy_bound", nullptr},
                 {"bound_violated", false}};
@@ -83,8 +80,8 @@ Json measure_spectra(const Subject& subject, const Options& options) {
         head["why"] = "no row of the batch sees three keys";
       } else {
         const ops::EntropyCheck& check = checks[layer].heads[h];
-        head["entropy_slack"] = json_number(check.slack);
-        head["entropy_bound"] = json_number(check.bound);
+        head["entropy_slack"] = check.slack;
+        head["entropy_bound"] = check.bound;
         head["bound_violated"] = check.violated;
       }
       heads.push_back(std::move(head));

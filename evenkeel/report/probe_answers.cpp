@@ -21,7 +21,7 @@ const std::vector<Drawn> kDrawn{
 };
 
 Json rounded_all(const Json& value) {
-  if (value.is_number_float()) return rounded(value.get<double>());
+  if (value.is_number_float() || value.is_string()) return rounded(number_from_json(value, "answer"));
   if (!value.is_array()) return value;
   Json all = Json::array();
   for (const Json& item : value) all.push_back(rounded_all(item));

@@ -88,9 +88,10 @@ Json cell_json(const analysis::LoadedCell& cell, const analysis::Analysis& resul
             {"hash", cell.cell.config_hash},
             {"l0", number_or_null(p.l0)},
             {"params", p.params >= 0 ? Json(p.params) : Json(nullptr)},
-            {"loss", p.label == "missing" ? Json(nullptr) : json_number(p.loss)},
+            {"loss", p.label == "missing" ? Json(nullptr) : Json(p.loss)},
             {"step_ms", number_or_null(p.step_ms)},
-            {"nonfinite_step", nullptr}};
+            {"nonfinite_step", nullptr},
+            {"relapse_step", nullptr}};
   if (const analysis::Curve* curve = result.find(p.arm, p.size)) {
     for (const auto& q : curve->points) {
       if (q.cell.seed != p.seed || !analysis::same_lr(q.cell.lr, p.lr) || q.cell.label == "missing") continue;
@@ -100,6 +101,8 @@ Json cell_json(const analysis::LoadedCell& cell, const analysis::Analysis& resul
   }
   if (cell.cell.result && cell.cell.result->nonfinite_step)
     json["nonfinite_step"] = *cell.cell.result->nonfinite_step;
+  if (cell.cell.result && cell.cell.result->relapse_step)
+    json["relapse_step"] = *cell.cell.result->relapse_step;
   json["gap"] = nullptr;
   if (cell.cell.result)
     json["gap"] = number_or_null(cell.cell.result->final_loss - cell.cell.result->train_loss);
@@ -164,7 +167,7 @@ Json facts_json(const analysis::LoadedSweep& sweep) {
 /// JSON that may stand inside a script element: no "<" is left that could end it.
 std::string inert(const Json& document) {
   std::string text;
-  for (const char c : document.dump(-1, ' ', true, Json::error_handler_t::replace)) {
+  for (const char c : json_text(document, -1, true)) {
     if (c == '<') {
       text += "\\u003c";
     } else {
@@ -200,7 +203,7 @@ std::string escaped(const std::string& text) {
 }  // namespace
 
 Json rounded(double value) {
-  if (!std::isfinite(value)) return json_number(value);
+  if (!std::isfinite(value)) return value;
   const std::string text = fmt::format("{:.5g}", value);
   double back = 0;
   std::from_chars(text.data(), text.data() + text.size(), back);

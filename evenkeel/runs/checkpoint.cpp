@@ -59,7 +59,7 @@ Json state_to_json(const CheckpointState& s, const fs::path& folder) {
       {"trainer", s.trainer},
       {"files", {{kModel, file_hash(folder / kModel)}, {kOptim, file_hash(folder / kOptim)}}}};
   if (fs::exists(folder / kTelemetry)) document["files"][kTelemetry] = file_hash(folder / kTelemetry);
-  document["hash"] = content_hash(document.dump());
+  document["hash"] = content_hash(json_text(document));
   return document;
 }
 
@@ -130,7 +130,7 @@ CheckpointState read_checkpoint_state(const fs::path& checkpoint) {
   const JsonFields fields(document, file.string());
   Json rest = document;
   rest.erase("hash");
-  if (content_hash(rest.dump()) != fields.text("hash")) damaged(file, "its content hash does not match");
+  if (content_hash(json_text(rest)) != fields.text("hash")) damaged(file, "its content hash does not match");
   const JsonFields files(fields.object("files"), file.string());
   for (const char* name : {kModel, kOptim, kTelemetry}) {
     if (name == kTelemetry && !files.has(name)) continue;

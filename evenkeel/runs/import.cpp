@@ -20,6 +20,7 @@
 #include "evenkeel/config/settings.h"
 #include "evenkeel/runs/csv.h"
 #include "evenkeel/runs/run_writer.h"
+#include "evenkeel/telemetry/detectors.h"
 
 namespace evenkeel::runs {
 namespace {
@@ -131,7 +132,7 @@ void check_same(const RowReader& reader, const CsvRow& row, const ImportedRun& r
 }
 
 std::string identity_text(const Imported& facts) {
-  return Json{facts.arm, facts.size, facts.params, json_number(facts.lr), facts.seed}.dump();
+  return json_text({facts.arm, facts.size, facts.params, facts.lr, facts.seed});
 }
 
 std::vector<ImportedRun> gather(const RowReader& reader, const CsvTable& table) {
@@ -210,14 +211,22 @@ void write_run(const fs::path& folder, const ImportedRun& run, const ImportMap& 
   const bool has_steps = map.count("step") > 0;
   for (const auto& [step, point] : run.points) {
     if (!has_steps) break;  // a final loss without its step is in result.json only
-    Json record = {{"step", step}, {"loss/valid/ce", json_number(point.loss)}};
-    if (map.count("train_loss")) record["loss/train/ce"] = json_number(point.train_loss);
+    Json record = {{"step", step}, {"loss/valid/ce", point.loss}};
+    if (map.count("train_loss")) record["loss/train/ce"] = point.train_loss;
     writer.metrics(record);
   }
-  const Result result = result_of(run, has_steps);
-  if (result.nonfinite_step) {
-    writer.event({{"step", *result.nonfinite_step}, {"kind", "nonfinite"}, {"what", "loss"}});
+  Result result = result_of(run, has_steps);
+  // Of the validation loss alone: the training losses of a table need not be those of every step.
+  telemetry::RelapseDetector relapse(result.l0);
+  for (const auto& [step, point] : run.points) {
+    if (!has_steps) break;
+    if (result.nonfinite_step == step)
+      writer.event({{"step", step}, {"kind", "nonfinite"}, {"what", "loss"}});
+    if (step == 0) continue;  // l0
+    if (const auto event = relapse.valid_loss(step, point.loss)) writer.event(*event);
   }
+  result.relapse_step = relapse.since();
+  result.relapsed = result.relapse_step.has_value();
   writer.finish(result);
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <utility>
 
 #include "evenkeel/base/error.h"
@@ -48,6 +49,10 @@ std::int64_t JsonFields::integer(std::string_view key) const {
 
 double JsonFields::number(std::string_view key) const {
   return number_from_json(at(key), fmt::format("{}: {}", where_, key));
+}
+
+double JsonFields::number_or_unknown(std::string_view key) const {
+  return at(key).is_null() ? std::numeric_limits<double>::quiet_NaN() : number(key);
 }
 
 const Json& JsonFields::object(std::string_view key) const {

@@ -19,8 +19,10 @@ class JsonFields {
   const Json& at(std::string_view key) const;
   std::string text(std::string_view key) const;
   std::int64_t integer(std::string_view key) const;
-  /// Accepts "nan", "inf", "-inf".
+  /// Perhaps not finite.
   double number(std::string_view key) const;
+  /// The same; NaN for null, which says that the number is not known.
+  double number_or_unknown(std::string_view key) const;
   const Json& object(std::string_view key) const;
 
  private:

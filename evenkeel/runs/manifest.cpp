@@ -17,11 +17,16 @@
 namespace evenkeel::runs {
 namespace {
 
+// In the structs NaN stands for what is not known.
+Json known(double value) {
+  return std::isnan(value) ? Json(nullptr) : Json(value);
+}
+
 Json data_to_json(const DataRecord& data) {
   return {{"name", data.name},
-          {"h1", json_number(data.h1)},
-          {"bigram_entropy", json_number(data.bigram_entropy)},
-          {"floor", json_number(data.floor)},
+          {"h1", known(data.h1)},
+          {"bigram_entropy", known(data.bigram_entropy)},
+          {"floor", known(data.floor)},
           {"train_tokens", data.train_tokens}};
 }
 
@@ -29,17 +34,16 @@ DataRecord data_from_json(const Json& document, const std::string& where) {
   const JsonFields fields(document, where);
   DataRecord data;
   data.name = fields.text("name");
-  data.h1 = fields.number("h1");
-  data.bigram_entropy = fields.number("bigram_entropy");
-  data.floor = fields.number("floor");
+  data.h1 = fields.number_or_unknown("h1");
+  data.bigram_entropy = fields.number_or_unknown("bigram_entropy");
+  data.floor = fields.number_or_unknown("floor");
   data.train_tokens = fields.integer("train_tokens");
   return data;
 }
 
 Json imported_to_json(const Imported& imported) {
-  return {{"source", imported.source},      {"arm", imported.arm},
-          {"size", imported.size},          {"params", imported.params},
-          {"lr", json_number(imported.lr)}, {"seed", imported.seed}};
+  return {{"source", imported.source}, {"arm", imported.arm},      {"size", imported.size},
+          {"params", imported.params}, {"lr", known(imported.lr)}, {"seed", imported.seed}};
 }
 
 Imported imported_from_json(const Json& document, const std::string& where) {
@@ -49,7 +53,7 @@ Imported imported_from_json(const Json& document, const std::string& where) {
   imported.arm = fields.text("arm");
   imported.size = fields.text("size");
   imported.params = fields.integer("params");
-  imported.lr = fields.number("lr");
+  imported.lr = fields.number_or_unknown("lr");
   imported.seed = fields.integer("seed");
   return imported;
 }
@@ -155,16 +159,22 @@ std::string label_of(std::optional<std::int64_t> nonfinite_step, double final_lo
   return final_loss >= h1 - kNotLearnedMargin ? "not_learned" : "finished";
 }
 
-void write_result(const fs::path& run, const Result& result) {
+Json result_json(const Result& result) {
   Json document = {{"label", result.label},
                    {"steps", result.steps},
                    {"seen_tokens", result.seen_tokens},
-                   {"final_loss", json_number(result.final_loss)},
-                   {"train_loss", json_number(result.train_loss)},
-                   {"l0", json_number(result.l0)},
+                   {"final_loss", result.final_loss},
+                   {"train_loss", known(result.train_loss)},
+                   {"l0", known(result.l0)},
+                   {"relapsed", result.relapsed},
                    {"digest", result.digest}};
   if (result.nonfinite_step) document["nonfinite_step"] = *result.nonfinite_step;
-  write_json(run / "result.json", document);
+  if (result.relapse_step) document["relapse_step"] = *result.relapse_step;
+  return document;
+}
+
+void write_result(const fs::path& run, const Result& result) {
+  write_json(run / "result.json", result_json(result));
 }
 
 std::optional<Result> read_result(const fs::path& run) {
@@ -178,9 +188,12 @@ std::optional<Result> read_result(const fs::path& run) {
   result.steps = fields.integer("steps");
   result.seen_tokens = fields.integer("seen_tokens");
   result.final_loss = fields.number("final_loss");
-  result.train_loss = fields.number("train_loss");
-  result.l0 = fields.number("l0");
+  result.train_loss = fields.number_or_unknown("train_loss");
+  result.l0 = fields.number_or_unknown("l0");
   if (fields.has("nonfinite_step")) result.nonfinite_step = fields.integer("nonfinite_step");
+  // Runs that ended before relapses were watched do not say.
+  result.relapsed = fields.has("relapsed") && fields.at("relapsed") == true;
+  if (fields.has("relapse_step")) result.relapse_step = fields.integer("relapse_step");
   result.digest = fields.at("digest");
   return result;
 }

@@ -59,10 +59,12 @@ struct Result {
   std::int64_t steps = 0;  ///< optimiser steps done
   std::int64_t seen_tokens = 0;
   double final_loss = 0;  ///< validation cross-entropy at the end; NaN when nonfinite
-  double train_loss = 0;  ///< mean training cross-entropy of the last 10 % of the steps
-  double l0 = 0;          ///< validation cross-entropy at initialisation
+  double train_loss = 0;  ///< mean training cross-entropy of the last 10 % of the steps; NaN: not known
+  double l0 = 0;          ///< validation cross-entropy at initialisation; NaN: not known
   std::optional<std::int64_t> nonfinite_step;
-  Json digest;  ///< file name -> content hash of metrics, heads and events
+  bool relapsed = false;  ///< at the end a relapse lasted (telemetry/detectors.h); beside the label
+  std::optional<std::int64_t> relapse_step{};  ///< its first step
+  Json digest;                                 ///< file name -> content hash of metrics, heads and events
 };
 
 /// Final validation loss within this of H1 (nat): nothing was learned.
@@ -73,6 +75,8 @@ inline constexpr double kNotLearnedMargin = 0.05;
 /// never says not_learned.
 std::string label_of(std::optional<std::int64_t> nonfinite_step, double final_loss, double h1);
 
+/// result.json, in memory.
+Json result_json(const Result& result);
 void write_result(const fs::path& run, const Result& result);
 /// nullopt while the run has not ended. Throws InputError when the file is damaged.
 std::optional<Result> read_result(const fs::path& run);

@@ -28,10 +28,8 @@ Progress progress_of(const Cell& cell) {
 }
 
 Json summary_json(const Cell& cell, const Progress& progress) {
-  const auto number = [](const std::optional<double>& value) {
-    return value ? json_number(*value) : Json(nullptr);
-  };
-  const auto known = [](double value) { return std::isnan(value) ? Json(nullptr) : json_number(value); };
+  const auto number = [](const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); };
+  const auto known = [](double value) { return std::isnan(value) ? Json(nullptr) : Json(value); };
   return {{"run", cell.run.string()},
           {"state", progress.state},
           {"steps", progress.step},
@@ -43,6 +41,7 @@ Json summary_json(const Cell& cell, const Progress& progress) {
           {"params", cell.params < 0 ? Json(nullptr) : Json(cell.params)},
           {"lr", known(cell.lr)},
           {"seed", cell.seed},
+          {"relapsed", cell.result ? Json(cell.result->relapsed) : Json(nullptr)},
           {"config_hash", cell.config_hash}};
 }
 

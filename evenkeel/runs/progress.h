@@ -19,7 +19,7 @@ struct Progress {
 
 Progress progress_of(const Cell& cell);
 
-/// What a listing says of a run (docs/formats/json.md). null where nothing was recorded or said: "nan" is a
+/// What a listing says of a run (docs/formats/json.md). null where nothing was recorded or said: NaN is a
 /// loss that diverged.
 Json summary_json(const Cell& cell, const Progress& progress);
 

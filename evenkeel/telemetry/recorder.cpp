@@ -11,7 +11,7 @@ namespace {
 template <class T>
 Json numbers(std::span<const T> values) {
   Json list = Json::array();
-  for (const T value : values) list.push_back(json_number(static_cast<double>(value)));
+  for (const T value : values) list.push_back(static_cast<double>(value));
   return list;
 }
 
@@ -35,7 +35,7 @@ Json& Recorder::record_of(const std::string& key, bool per_head) {
 }
 
 void Recorder::scalar(const std::string& key, double value) {
-  record_of(key, false)[key] = json_number(value);
+  record_of(key, false)[key] = value;
 }
 
 void Recorder::heads(const std::string& key, std::span<const double> values) {

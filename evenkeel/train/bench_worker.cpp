@@ -184,7 +184,7 @@ Json treatment(Session& baseline, const Json& request) {
 /// Writes the weights to a safetensors file, for a peer that is the same model.
 Json export_weights(Session& session, const Json& request) {
   runs::write_safetensors(request.at("weights").get<std::string>(), model_bytes(session.model()));
-  return {{"loss", json_number(session.loss())}};
+  return {{"loss", session.loss()}};
 }
 
 /// Hash of every weight's bits.
@@ -244,11 +244,11 @@ Json check(Experiment experiment, const Batches& batches) {
   const auto judge = [&](const std::string& name, const at::Tensor& ours, const at::Tensor& theirs) {
     const Comparison c = compare(ours, theirs);
     if (!(c.cosine >= answer["min_cosine"].get<double>())) {
-      answer["min_cosine"] = json_number(c.cosine);
+      answer["min_cosine"] = c.cosine;
       answer["min_cosine_at"] = name;
     }
     if (!(c.norm_error <= answer["max_norm_error"].get<double>())) {
-      answer["max_norm_error"] = json_number(c.norm_error);
+      answer["max_norm_error"] = c.norm_error;
       answer["max_norm_error_at"] = name;
     }
     return std::isfinite(c.cosine) && std::isfinite(c.norm_error);
@@ -264,7 +264,8 @@ Json check(Experiment experiment, const Batches& batches) {
       return answer;
     }
   }
-  for (const auto& [name, both] : groups) judge(name, at::cat(both[0]), at::cat(both[1]));
+  for (const auto& [name, both] : groups)
+    if (!judge(name, at::cat(both[0]), at::cat(both[1]))) break;
   return answer;
 }
 

@@ -170,7 +170,7 @@ std::vector<Json> record(const std::vector<EntropyChecks>& checks, std::int64_t 
                         {"kind", "bound_violated"},
                         {"layer", layer},
                         {"head", head},
-                        {"slack", json_number(check.heads[head].slack)}});
+                        {"slack", check.heads[head].slack}});
     }
   }
   return events;

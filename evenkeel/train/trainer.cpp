@@ -126,6 +126,7 @@ class Trainer {
     step_ = found->state.step;
     optimiser_->set_steps(step_);
     spikes_ = telemetry::SpikeDetector::from_state(found->state.detectors.at("spike"));
+    relapse_ = telemetry::RelapseDetector::from_state(found->state.detectors.at("relapse"));
     collapse_ = telemetry::CollapseDetector::from_state(found->state.detectors.at("collapse"));
     const Json& t = found->state.trainer;
     l0_ = number_from_json(t.at("l0"), "state.json trainer.l0");
@@ -156,6 +157,7 @@ class Trainer {
 
   void record_initial_loss() {
     l0_ = validate();
+    relapse_ = telemetry::RelapseDetector(l0_);
     recorder_.begin(0, 0);
     recorder_.scalar("loss/valid/ce", l0_);
     writer_.metrics(recorder_.metrics_record());
@@ -202,6 +204,10 @@ class Trainer {
     record_change(step);
     for (const Json& event : violations) writer_.event(event);
     if (const auto event = spikes_.update(step, result.loss)) writer_.event(*event);
+    if (const auto event = relapse_.train_loss(step, result.loss)) writer_.event(*event);
+    if (recorder_.metrics_record().contains("loss/valid/ce")) {
+      if (const auto event = relapse_.valid_loss(step, last_valid_)) writer_.event(*event);
+    }
     if (record_heads) {
       for (const Json& event : collapse_.update(step, result.entropy_norm)) writer_.event(event);
     }
@@ -257,13 +263,13 @@ class Trainer {
     state.cursor = step_ * e_.train.batch;
     state.config_hash = manifest_.config_hash;
     state.seed = e_.train.seed;
-    state.schedule = {{"lr", json_number(step_ > 0 ? schedule_.rate(step_) : 0)}};
+    state.schedule = {{"lr", step_ > 0 ? schedule_.rate(step_) : 0}};
     state.offsets = writer_.offsets();
-    state.detectors = {{"spike", spikes_.state()}, {"collapse", collapse_.state()}};
+    state.detectors = {
+        {"spike", spikes_.state()}, {"relapse", relapse_.state()}, {"collapse", collapse_.state()}};
     Json tail = Json::array();
-    for (const double x : tail_losses_) tail.push_back(json_number(x));
-    state.trainer = {
-        {"l0", json_number(l0_)}, {"last_valid", json_number(last_valid_)}, {"tail_losses", tail}};
+    for (const double x : tail_losses_) tail.push_back(x);
+    state.trainer = {{"l0", l0_}, {"last_valid", last_valid_}, {"tail_losses", tail}};
     std::vector<runs::TensorBytes> telemetry;
     if (records_spectra()) telemetry = tensor_bytes(spectra_.state());
     runs::write_checkpoint(run_, state, model_bytes(*model_), optim_bytes(*optimiser_), std::move(telemetry));
@@ -299,6 +305,8 @@ class Trainer {
     result.train_loss = tail_losses_.empty() ? kNan : sum / static_cast<double>(tail_losses_.size());
     result.l0 = l0_;
     result.nonfinite_step = nonfinite_step_;
+    result.relapse_step = relapse_.since();
+    result.relapsed = result.relapse_step.has_value();
     timer_.session("end", step_);
     writer_.finish(result);
     return outcome_of(result);
@@ -319,6 +327,7 @@ class Trainer {
   Step make_step_;
   std::int64_t tokens_per_step_;
   telemetry::SpikeDetector spikes_;
+  telemetry::RelapseDetector relapse_;
   telemetry::CollapseDetector collapse_;
   std::int64_t step_ = 0;
   bool begins_ = false;  ///< there was no checkpoint

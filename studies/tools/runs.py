@@ -8,8 +8,20 @@ import sys
 WINDOW = 20  # steps that a mean training loss is over
 
 
+def restored(item):
+    """An object of a run's files with its numbers that are not finite in their place: object_hook of json.loads."""
+    for entry in item.pop("nonfinite", "").split():
+        path, _, word = entry.rpartition("=")
+        key, *indices = path.replace("]", "").split("[")
+        holder, at = item, key
+        for index in indices:
+            holder, at = holder[at], int(index)
+        holder[at] = float(word)
+    return item
+
+
 def number(value):
-    """A loss of result.json; nan where there is none or it was not finite."""
+    """As a float; nan where it is not known. Words such as "nan" are of files of earlier versions."""
     return math.nan if value is None else float(value)
 
 
@@ -18,13 +30,14 @@ class Run:
 
     def __init__(self, folder):
         self.folder = folder
-        manifest = json.loads((folder / "manifest.json").read_text())
-        result = json.loads((folder / "result.json").read_text())
-        self.config, self.h1 = manifest["config"], float(manifest["data"]["h1"])
+        manifest = json.loads((folder / "manifest.json").read_text(), object_hook=restored)
+        result = json.loads((folder / "result.json").read_text(), object_hook=restored)
+        self.config, self.h1 = manifest["config"], number(manifest["data"]["h1"])
         self.label, self.loss = result["label"], number(result["final_loss"])
         self.train_loss, self.steps = number(result["train_loss"]), result["steps"]
-        lines = (json.loads(line) for line in open(folder / "metrics.jsonl", encoding="utf-8"))
-        self.curve = [float(line["loss/train/ce"]) for line in lines if "loss/train/ce" in line]
+        with open(folder / "metrics.jsonl", encoding="utf-8") as source:
+            lines = [json.loads(line, object_hook=restored) for line in source]
+        self.curve = [number(line["loss/train/ce"]) for line in lines if "loss/train/ce" in line]
 
     def __getitem__(self, path):
         value = self.config

@@ -29,14 +29,24 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
+def named(record, always=False):
+    """None and the key "nonfinite" for numbers that are not finite, as evenkeel/base/json.h has it."""
+    items = ["%s=%s" % (key, value) for key, value in sorted(record.items())
+             if isinstance(value, float) and not math.isfinite(value)]
+    whole = {key: None if isinstance(value, float) and not math.isfinite(value) else value
+             for key, value in record.items()}
+    return dict(whole, nonfinite=" ".join(items)) if items or always else whole
+
+
 def line(record):
+    record = named(record, always=True)
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return '%s,"crc":"%08x"}\n' % (text[:-1], crc32c(text.encode()))
 
 
 def write(path, document):
     with open(path + ".part", "w") as out:
-        json.dump(document, out)
+        json.dump(named(document), out, allow_nan=False)
     os.rename(path + ".part", path)
 
 
@@ -92,12 +102,13 @@ def main():
     nan = asked("nan")
     distance = math.log10(lr / (0.3 if normed else 0.1))
     loss = 2.0 + 0.001 * seed + (distance ** 2 if distance > 0 else 0.2 * distance ** 2)
+    if nan:
+        loss = math.nan
     with open(path("metrics.jsonl"), "w") as metrics:
         metrics.write(line({"step": 0, "tokens": 0, "loss/valid/ce": 5.5}))
-        metrics.write(line({"step": steps, "tokens": steps * 2048, "loss/valid/ce": "nan" if nan else loss,
-                            "loss/train/ce": "nan" if nan else loss}))
+        metrics.write(line({"step": steps, "tokens": steps * 2048, "loss/valid/ce": loss, "loss/train/ce": loss}))
     result = {"label": "nonfinite" if nan else "finished", "steps": steps, "seen_tokens": steps * 2048, "l0": 5.5,
-              "final_loss": "nan" if nan else loss, "train_loss": "nan" if nan else loss, "digest": {}}
+              "final_loss": loss, "train_loss": None if nan else loss, "relapsed": False, "digest": {}}
     if nan:
         result["nonfinite_step"] = steps
     write(path("result.json"), result)

@@ -105,9 +105,8 @@ class FixtureSweep {
     for (std::int64_t step = 1; step <= last; ++step) {
       const double t = static_cast<double>(step) / kSteps, target = lost ? 2.6 : end;
       loss = target + (l0 - target) * std::exp(-9 * t) + 0.04 * rng.normal() + (lost ? 3 * t * t : 0);
-      Json record{{"step", step},
-                  {"tokens", step * 2048},
-                  {"loss/train/ce", json_number(lost && step == last ? NAN : loss)}};
+      Json record{
+          {"step", step}, {"tokens", step * 2048}, {"loss/train/ce", lost && step == last ? NAN : loss}};
       if (!lost && (step % 75 == 0 || step == last)) record["loss/valid/ce"] = step == last ? end : loss;
       metrics.write_line(runs::encode_record(record));
       if (step % 10 == 0 || step == 1)
@@ -141,11 +140,10 @@ class FixtureSweep {
         for (std::int64_t head = 0; head < e.arch.H(); ++head) {
           const double grow = std::pow(logit, std::sqrt(t)) * std::exp(0.15 * rng.normal());
           const double h = 3.9 + (entropy - 3.9) * std::sqrt(t) * (layer == 0 ? 1 : 0.7);
-          record[site + "logit_max"].push_back(json_number(grow));
-          record[site + "qk_sigma"].push_back(json_number(grow / 2));
-          record[site + "entropy"].push_back(json_number(std::max(0.0, h)));
-          record[site + "entropy_norm"].push_back(
-              json_number(std::clamp(h / 4.0 * (1 + 0.1 * rng.normal()), 0.0, 1.0)));
+          record[site + "logit_max"].push_back(grow);
+          record[site + "qk_sigma"].push_back(grow / 2);
+          record[site + "entropy"].push_back(std::max(0.0, h));
+          record[site + "entropy_norm"].push_back(std::clamp(h / 4.0 * (1 + 0.1 * rng.normal()), 0.0, 1.0));
         }
       }
     return record;

@@ -102,7 +102,7 @@ class Judges(ProgramTest):
 
     def test_wrong_answers_are_given_no_speed(self):
         for wrong in ({"min_cosine": 0.99, "min_cosine_at": "head.weight"}, {"loss": 6.1}, {"max_norm_error": 0.1},
-                      {"min_cosine": "nan"}, {"loss": "nan"}):
+                      {"min_cosine": None, "nonfinite": "min_cosine=nan"}, {"loss": None, "nonfinite": "loss=nan"}):
             stdout, stderr = self.bench({"check": wrong}, "--json", code=4)
             config = json.loads(stdout)["configs"]["tiny"]
             self.assertIs(config["answers_checked"], False)

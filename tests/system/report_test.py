@@ -256,6 +256,8 @@ class Browser(unittest.TestCase):
         rows = ["run,step,loss,lr,params,size,seed,arm,l0"]
         for i, (lr, loss) in enumerate(zip((3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
                                            (3.40, 3.20, 3.10, 3.00, 3.05, 7.0, "nan"))):
+            if loss == 7.0:
+                rows.append(f"r{i},50000,3.2,{lr},98304,d64,1,base,5")
             rows.append(f"r{i},100000,{loss},{lr},98304,d64,1,base,5")
         (folder / "losses.csv").write_text("\n".join(rows) + "\n")
         subprocess.run([BIN / "evenkeel", "import", folder / "losses.csv", "--format", "csv", "--map",
@@ -267,11 +269,13 @@ class Browser(unittest.TestCase):
         curve, = json.loads(told.stdout)["curves"]
         self.assertAlmostEqual(curve["sensitivity"]["paper"], 4.75 / 7, places=12)
         self.assertEqual([p["label"] for p in curve["points"]], ["finished"] * 5 + ["degraded", "nonfinite"])
-        self.assertEqual(curve["points"][-1]["loss"], "nan")
+        self.assertEqual((curve["points"][-1]["loss"], curve["points"][-1]["nonfinite"]), (None, "loss=nan"))
         subprocess.run([BIN / "evenkeel", "report", folder / "imported"], check=True, stdout=subprocess.DEVNULL)
         self.open("imported")
         text = self.js("document.getElementById('report').innerText")
         self.assertIn("recorded no attention statistics", text)
+        self.assertIn("degraded, relapsed at step 100000", text)
+        self.assertIn("nonfinite at step 100000", text)
         self.assertIn("0.679", text)
         self.assert_silent()
 

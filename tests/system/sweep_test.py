@@ -312,7 +312,9 @@ class Outcomes(SweepCase):
         self.assertEqual(answer["exit_code"], 0)
         self.assertEqual(answer["counts"]["done"], 8)
         labels = {cell["lr"]: (cell["label"], cell["loss"]) for cell in answer["cells"]}
-        self.assertEqual(labels[1.0], ("nonfinite", "nan"))
+        self.assertEqual(labels[1.0], ("nonfinite", None))
+        self.assertEqual({cell["lr"] for cell in answer["cells"] if cell.get("nonfinite") == "loss=nan"}, {1.0})
+        self.assertEqual({cell["relapsed"] for cell in answer["cells"]}, {False})
         self.assertTrue(os.path.exists(self.path("o", "report.html")))
         self.assertTrue(answer["verdict"])
 

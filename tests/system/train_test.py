@@ -1,15 +1,19 @@
 """What a run leaves on disk: equal runs are equal byte for byte, also across kill -9, SIGTERM and a full disk."""
 
 import json
+import math
 import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+
+from program import restored
 
 BIN = pathlib.Path(os.environ.get("EVENKEEL_BIN", "build/release")).resolve()
 EVENKEEL = str(BIN / "evenkeel")
@@ -80,6 +84,49 @@ class TrainTest(unittest.TestCase):
         self.assertEqual(sorted(left), sorted(right))
         for name in left:
             self.assertEqual(left[name], right[name], f"{name} differs")
+
+    def assert_standard_readers_load(self, run):
+        """A diverged run: what it holds is JSON, columns hold one type each, and the divergence is found by comparison."""
+        def refuse(word):
+            raise AssertionError(f"{word} is no JSON")
+
+        def strict(text):
+            return json.loads(text, parse_constant=refuse)
+
+        for file in run.rglob("*.json"):
+            strict(file.read_text())
+        for command in (["ls", self.folder], ["show", run]):
+            strict(subprocess.run([EVENKEEL, *command, "--json"], check=True, capture_output=True, text=True).stdout)
+        for file in run.glob("*.jsonl"):
+            types = {}
+            for record in map(strict, file.read_text().splitlines()):
+                self.assertIsInstance(record["nonfinite"], str)
+                for key, value in record.items():
+                    kind = {int: float}.get(type(value), type(value))
+                    for one in {type(v) for v in value} if kind is list else {kind}:
+                        types.setdefault(key, set()).add(one)
+            for key, kinds in types.items():
+                self.assertLessEqual(len(kinds - {type(None)}), 1, f"{file.name}: {key}")
+        lines = (run / "metrics.jsonl").read_text().splitlines()
+        restored_lines = [json.loads(line, object_hook=restored) for line in lines]
+        lost = [r["step"] for r in restored_lines if any(isinstance(v, float) and not math.isfinite(v) for v in r.values())]
+        self.assertTrue(lost)
+
+        table = sqlite3.connect(":memory:")
+        self.addCleanup(table.close)
+        table.execute("CREATE TABLE metrics (line TEXT)")
+        table.executemany("INSERT INTO metrics VALUES (?)", [(line,) for line in lines])
+        found = table.execute("SELECT json_extract(line, '$.step') FROM metrics WHERE json_extract(line, '$.nonfinite') <> ''")
+        self.assertEqual([step for step, in found], lost)
+        count, least = table.execute("""SELECT count(json_extract(line, '$."grad/all/norm"')),
+                                        min(json_extract(line, '$."grad/all/norm"')) FROM metrics""").fetchone()
+        finite = [r["grad/all/norm"] for r in restored_lines if math.isfinite(r.get("grad/all/norm", math.nan))]
+        self.assertEqual((count, least), (len(finite), min(finite)))
+
+        if shutil.which("jq"):
+            done = subprocess.run(["jq", 'select(.nonfinite != "") | .step', run / "metrics.jsonl"], check=True,
+                                  capture_output=True, text=True)
+            self.assertEqual([int(step) for step in done.stdout.split()], lost)
 
     def start(self, run):
         process = subprocess.Popen([TRAIN, "run", str(run)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -180,10 +227,35 @@ class TrainTest(unittest.TestCase):
         self.assertEqual(done.returncode, 3, done.stderr)
         result = json.loads((run / "result.json").read_text())
         self.assertEqual(result["label"], "nonfinite")
-        self.assertEqual(result["final_loss"], "nan")
+        self.assertIsNone(result["final_loss"])
+        self.assertEqual(result["nonfinite"], "final_loss=nan")
         self.assertIn("nonfinite", [e["kind"] for e in records(run / "events.jsonl")])
+        self.assert_standard_readers_load(run)
         again = subprocess.run([TRAIN, "run", str(run)], capture_output=True, text=True)
         self.assertEqual(again.returncode, 3)
+
+    def test_a_relapse_is_told_beside_the_label(self):
+        # After step 25 the rate is absurd: the validation loss of step 40 is far above that of step 20.
+        hot = ["--set", "change.at=25step", "--set", "change.lr_factor=100"]
+        train(self.folder / "hot", *hot, "--set", "optim.clip_norm=0")
+        events = [e for e in records(self.folder / "hot" / "events.jsonl") if e["kind"] == "relapse"]
+        self.assertIn(("valid", 40, 20), [(e["of"], e["step"], e["best_step"]) for e in events])
+        result = json.loads((self.folder / "hot" / "result.json").read_text())
+        self.assertTrue(result["relapsed"])
+        self.assertEqual(result["relapse_step"], min(e["step"] for e in events))
+        self.assertIn(result["label"], ("finished", "not_learned"))
+        out = subprocess.run([EVENKEEL, "show", str(self.folder / "hot")], check=True, capture_output=True, text=True).stdout
+        self.assertIn(f"relapsed at step {result['relapse_step']}", out)
+        answer, = json.loads(subprocess.run([EVENKEEL, "ls", str(self.folder / "hot"), "--json"], check=True,
+                                            capture_output=True, text=True).stdout)
+        self.assertTrue(answer["relapsed"])
+        run = self.prepare("killed", *hot, "--set", "optim.clip_norm=0")
+        process = self.start(run)
+        wait_for_step(run, 35, process)
+        process.kill()
+        process.wait()
+        self.assertEqual(self.start(run).wait(), 0)
+        self.assert_same_run(self.folder / "hot", run)
 
     def test_too_little_memory_is_exit_5_with_advice(self):
         done = subprocess.run(["sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh", EVENKEEL, "train", *SMALL, "--set",

@@ -1,12 +1,9 @@
 // Numbers as people read them.
-import type { Boundary, Estimate, Interval, Maybe, Num } from "./types";
+import type { Boundary, Estimate, Interval, Maybe } from "./types";
 
 /** The number itself; missing values become NaN too, so check for null first where that differs. */
 export function num(value: Maybe | undefined): number {
-  if (value === null || value === undefined || value === "nan") return NaN;
-  if (value === "inf") return Infinity;
-  if (value === "-inf") return -Infinity;
-  return value;
+  return value ?? NaN;
 }
 
 export const finite = (value: Maybe | undefined): boolean => Number.isFinite(num(value));
@@ -64,5 +61,3 @@ export function settingText(value: unknown): string {
   if (typeof value === "number") return short(value, 6);
   return typeof value === "string" ? value : JSON.stringify(value);
 }
-
-export const asNum = (value: Num): number => num(value);

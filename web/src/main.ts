@@ -5,6 +5,7 @@ import { lossOverSteps } from "./charts/loss_steps";
 import { lossVsLr } from "./charts/loss_vs_lr";
 import { sensitivity } from "./charts/sensitivity";
 import { smallMultiples, type Quantity } from "./charts/small_multiples";
+import { parse } from "./document";
 import { h, section } from "./dom";
 import { num } from "./format";
 import { Palette } from "./palette";
@@ -91,6 +92,6 @@ function sweep(report: Report): HTMLElement[] {
   ];
 }
 
-const page = JSON.parse(document.getElementById("data")!.textContent!) as Report | Probes;
+const page = parse(document.getElementById("data")!.textContent!) as Report | Probes;
 const body = "analysis" in page ? sweep(page) : [...probes(page.probes), origin(page)];
 document.getElementById("report")!.replaceChildren(header(page), ...body);

@@ -1,9 +1,8 @@
 // The document that evenkeel writes into the page (evenkeel/report/report.cpp, evenkeel/analysis/json.cpp).
 
-/** A number, or "nan", "inf", "-inf". */
-export type Num = number | "nan" | "inf" | "-inf";
-export type Maybe = Num | null;
-export type Interval = [Num, Num] | null;
+/** A number or what is not there; NaN and infinities are numbers (document.ts restores them). */
+export type Maybe = number | null;
+export type Interval = [number, number] | null;
 
 export interface Estimate {
   value: Maybe;
@@ -35,7 +34,7 @@ export interface Boundary {
 export interface Mean extends Estimate {
   lr: number;
   cells: number;
-  nonfinite: number;
+  nonfinite_runs: number;
   unstable: number;
   missing: number;
 }
@@ -74,7 +73,7 @@ export interface Comparison {
 
 export interface Series {
   steps: number[];
-  values: Num[];
+  values: number[];
   recorded: number;
 }
 
@@ -88,8 +87,8 @@ export interface Attention {
   entropy_low: number | null;
   qk_sigma_peak: number | null;
   /** Layers by heads, at the last record. */
-  end_entropy: Num[][];
-  end_logit: Num[][];
+  end_entropy: number[][];
+  end_logit: number[][];
 }
 
 export interface Cell {
@@ -108,6 +107,8 @@ export interface Cell {
   /** Final validation loss minus training loss. */
   gap: number | null;
   nonfinite_step: number | null;
+  /** First step of a relapse that lasted to the end. */
+  relapse_step: number | null;
   train?: Series;
   valid?: Series;
   attention?: Attention[];
@@ -129,9 +130,9 @@ export interface Answer {
   run: string | null;
   step: number;
   config_hash: string;
-  dependency?: { scheme: string; stacks: Stack<{ beta: Num[]; dependency: Maybe }>[] };
-  "output-change"?: { scheme: string; change: string; size: Num; seeds: number; stacks: Stack<{ change: Num; std: Maybe }>[] };
-  gradients?: { scheme: string; stacks: Stack<{ at_sum: Num; at_input: Maybe }>[] };
+  dependency?: { scheme: string; stacks: Stack<{ beta: number[]; dependency: Maybe }>[] };
+  "output-change"?: { scheme: string; change: string; size: number; seeds: number; stacks: Stack<{ change: number; std: Maybe }>[] };
+  gradients?: { scheme: string; stacks: Stack<{ at_sum: number; at_input: Maybe }>[] };
 }
 
 /** Sub-layers in the order in which they act. */

@@ -1,8 +1,8 @@
 #include "evenkeel/telemetry/sinks/jsonl.h"
 
-#include <cmath>
 #include <utility>
 
+#include "evenkeel/base/error.h"
 #include "evenkeel/base/hash.h"
 
 namespace evenkeel::telemetry {
@@ -11,35 +11,20 @@ namespace {
 constexpr std::string_view kCrcOpen = "\"crc\":\"";
 constexpr std::size_t kCrcTail = kCrcOpen.size() + 8 + 2;  // "crc":"01234567"}
 
-bool has_non_finite(const Json& value) {
-  if (value.is_number_float()) return !std::isfinite(value.get<double>());
-  if (!value.is_structured()) return false;
-  for (const Json& item : value) {
-    if (has_non_finite(item)) return true;
-  }
-  return false;
-}
-
-void name_non_finite(Json& value) {
-  if (value.is_number_float()) value = json_number(value.get<double>());
+// Earlier versions wrote no key "nonfinite" and words in place of numbers; no text of a record is such a
+// word.
+void replace_words(Json& value) {
+  if (value == "nan" || value == "inf" || value == "-inf") value = number_from_json(value, "record");
   if (!value.is_structured()) return;
-  for (Json& item : value) name_non_finite(item);
+  for (Json& item : value) replace_words(item);
 }
 
 }  // namespace
 
 std::string encode_record(const Json& record) {
-  std::string line;
-  if (has_non_finite(record)) {
-    Json named = record;
-    name_non_finite(named);
-    line = named.dump();
-  } else {
-    line = record.dump();
-  }
+  std::string line = name_nonfinite(record, true).dump();
   const std::string crc = hex32(crc32c(line));
-  line.pop_back();
-  if (line.size() > 1) line += ',';
+  line.back() = ',';
   return line.append(kCrcOpen).append(crc).append("\"}");
 }
 
@@ -56,7 +41,15 @@ std::optional<Json> decode_record(std::string_view line) {
   if (hex32(crc32c(body)) != tail.substr(kCrcOpen.size(), 8)) return std::nullopt;
   Json record = Json::parse(body, nullptr, false);
   if (!record.is_object()) return std::nullopt;
-  return record;
+  if (!record.contains(kNonfinite)) {
+    replace_words(record);
+    return record;
+  }
+  try {
+    return restore_nonfinite(std::move(record), "record");
+  } catch (const InputError&) {
+    return std::nullopt;
+  }
 }
 
 JsonlSink::JsonlSink(fs::path file, std::uint64_t keep_bytes)

@@ -13,11 +13,12 @@
 namespace evenkeel::telemetry {
 
 /// `record` as one line without newline: its JSON with a last key "crc" = CRC-32C of the JSON without that
-/// key. Non-finite numbers anywhere inside become "nan", "inf", "-inf". `record` is an object without a key
-/// "crc".
+/// key. Every line has the key "nonfinite" of base/json.h, "" when all is finite, so that readers of columns
+/// see one schema. `record` is an object with neither key.
 std::string encode_record(const Json& record);
 
-/// The record without its crc; nullopt when the line is torn or its crc does not match.
+/// The record as it was given to encode_record; nullopt when the line is torn or its crc does not match.
+/// Lines of earlier versions, with words for numbers and without "nonfinite", are read too.
 std::optional<Json> decode_record(std::string_view line);
 
 /// Appends records to a line file and knows its length, which a checkpoint keeps so that a resumed run can

@@ -274,7 +274,8 @@ TEST(Predictors, SharpnessIsCorrelatedWithSignals) {
 
 TEST(Predictors, ReadsProbeAnswers) {
   const test::TempFolder folder;
-  const Json entry{{"run", "/runs/a"}, {"step", 3}, {"sharpness", {{"eigenvalue", 2.5}, {"ratio", "inf"}}}};
+  const Json entry{
+      {"run", "/runs/a"}, {"step", 3}, {"sharpness", {{"eigenvalue", 2.5}, {"ratio", INFINITY}}}};
   write_json(folder.path() / "one.json", entry);
   write_json(folder.path() / "two.json", Json::array({entry, entry}));
   write_json(folder.path() / "bad.json", {{"run", "/runs/a"}});

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "evenkeel/analysis/json.h"
 #include "evenkeel/base/json.h"
@@ -120,7 +121,7 @@ TEST(AnalysisJson, HoldsTheStableKeysAndNoHiddenDivergence) {
   EXPECT_TRUE(curve["sensitivity"]["paper"].is_null());
   EXPECT_NE(curve["sensitivity"]["why"].get<std::string>().find("0.0003"), std::string::npos);
   EXPECT_TRUE(curve["sensitivity"]["run_length"].is_number());  // 0.01 to 3 is the window of 300 steps
-  EXPECT_EQ(curve["points"].back()["loss"], "nan");
+  EXPECT_TRUE(std::isnan(curve["points"].back()["loss"].get<double>()));
   EXPECT_EQ(curve["points"].back()["label"], "nonfinite");
   const Json& treated = j["curves"][1]["boundary_lr"];
   EXPECT_TRUE(treated["high"].is_null());
@@ -129,7 +130,7 @@ TEST(AnalysisJson, HoldsTheStableKeysAndNoHiddenDivergence) {
   for (const char* key :
        {"direction", "low", "high", "interval", "later", "earlier", "undecided", "p", "holm_p"})
     EXPECT_TRUE(j["comparisons"][0]["shift"].contains(key)) << key;
-  EXPECT_EQ(treated["interval"][1], "inf");
+  EXPECT_EQ(treated["interval"][1], std::numeric_limits<double>::infinity());
 }
 
 TEST(AnalysisJson, SaysWhyAnIntervalIsMissingThoughTheValueIsThere) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
@@ -16,18 +17,76 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-TEST(Json, NonFiniteNumbersRoundTripAsWords) {
-  EXPECT_EQ(json_number(kNan).dump(), "\"nan\"");
-  EXPECT_EQ(json_number(kInf).dump(), "\"inf\"");
-  EXPECT_EQ(json_number(-kInf).dump(), "\"-inf\"");
-  EXPECT_TRUE(std::isnan(number_from_json(json_number(kNan), "x")));
-  EXPECT_EQ(number_from_json(json_number(kInf), "x"), kInf);
-  EXPECT_EQ(number_from_json(json_number(-kInf), "x"), -kInf);
-  EXPECT_EQ(number_from_json(json_number(0.1), "x"), 0.1);
-  EXPECT_EQ(number_from_json(Json(3), "x"), 3.0);
+TEST(Json, NonFiniteNumbersAreNullAndNamed) {
+  EXPECT_EQ(json_text({{"step", 7}, {"loss/train/ce", kNan}, {"grad/norm", 12.5}}),
+            R"({"grad/norm":12.5,"loss/train/ce":null,"nonfinite":"loss/train/ce=nan","step":7})");
+  EXPECT_EQ(json_text({{"b", -kInf}, {"a", {1.0, kInf, kNan}}, {"c", nullptr}}),
+            R"({"a":[1.0,null,null],"b":null,"c":null,"nonfinite":"a[1]=inf a[2]=nan b=-inf"})");
 }
 
-TEST(Json, NullIsNotANumber) {
+TEST(Json, DocumentsWithoutNonFiniteNumbersHaveNoSuchKey) {
+  EXPECT_EQ(json_text({{"a", 1.5}, {"b", nullptr}}), R"({"a":1.5,"b":null})");
+}
+
+TEST(Json, TheNearestObjectHoldsTheNumber) {
+  const Json document{{"x", {{{"y", kNan}, {"z", {{1.0, kNan}, {-kInf}}}}, kInf}}, {"w", {{"v", 2.0}}}};
+  const std::string text = json_text(document);
+  EXPECT_EQ(text,
+            R"({"nonfinite":"x[1]=inf","w":{"v":2.0},)"
+            R"("x":[{"nonfinite":"y=nan z[0][1]=nan z[1][0]=-inf","y":null,"z":[[1.0,null],[null]]},null]})");
+  EXPECT_EQ(json_text(parse_json(text, "x")), text);
+  const Json back = parse_json(text, "x");
+  EXPECT_TRUE(std::isnan(back["x"][0]["y"].get<double>()));
+  EXPECT_EQ(back["x"][0]["z"][1][0], -kInf);
+  EXPECT_EQ(back["x"][1], kInf);
+  EXPECT_FALSE(back.contains("nonfinite") || back["x"][0].contains("nonfinite"));
+}
+
+TEST(Json, NumbersThatNoObjectHoldsAreWords) {
+  EXPECT_EQ(json_text(kNan), "\"nan\"");
+  EXPECT_EQ(json_text({1.0, -kInf}), "[1.0,\"-inf\"]");
+  EXPECT_EQ(json_text(Json::array({{{"a", kNan}}})), R"([{"a":null,"nonfinite":"a=nan"}])");
+}
+
+TEST(Json, NullWithoutAnEntryStaysNull) {
+  const Json back = parse_json(R"({"a":null,"b":[null,null],"nonfinite":"b[1]=inf"})", "x");
+  EXPECT_EQ(back, (Json{{"a", nullptr}, {"b", {nullptr, kInf}}}));
+}
+
+TEST(Json, ANameThatFitsNothingIsAnInputError) {
+  for (const char* items : {"b=nan", "a=infinity", "a", "=nan", "a[0]=nan", "c=nan", "d[2]=nan", "d[x]=nan",
+                            "d[0=nan", "d[0]x=nan", "d=inf", "e=nan"}) {
+    const std::string text =
+        R"({"a":null,"c":1,"d":[null,null],"e":"nan","nonfinite":")" + std::string(items) + "\"}";
+    EXPECT_THROW(parse_json(text, "m.json"), InputError) << text;
+  }
+}
+
+TEST(Json, TheKeyIsNobodyElses) {
+  EXPECT_THROW(name_nonfinite({{"a", kNan}, {"nonfinite", 3}}), std::logic_error);
+  EXPECT_THROW(name_nonfinite({{"a", 1}, {"nonfinite", ""}}), std::logic_error);
+  for (const char* key : {"a b", "a=b", "a[0]"}) {
+    EXPECT_THROW(name_nonfinite({{key, kNan}}), std::logic_error) << key;
+    EXPECT_NO_THROW(name_nonfinite({{key, 1.0}})) << key;
+  }
+  // A foreign document may count something under that name.
+  EXPECT_EQ(parse_json(R"({"nonfinite":3})", "x"), (Json{{"nonfinite", 3}}));
+}
+
+TEST(Json, FilesRoundTripEveryNumber) {
+  const test::TempFolder folder;
+  write_json(folder / "x.json", {{"a", {{"b", kNan}}}, {"c", 0.1}});
+  EXPECT_EQ(read_file(folder / "x.json"),
+            "{\n  \"a\": {\n    \"b\": null,\n    \"nonfinite\": \"b=nan\"\n  },\n  \"c\": 0.1\n}\n");
+  EXPECT_TRUE(std::isnan(read_json(folder / "x.json")["a"]["b"].get<double>()));
+}
+
+TEST(Json, NumbersOfEarlierVersionsAreWords) {
+  EXPECT_TRUE(std::isnan(number_from_json("nan", "x")));
+  EXPECT_EQ(number_from_json("inf", "x"), kInf);
+  EXPECT_EQ(number_from_json("-inf", "x"), -kInf);
+  EXPECT_EQ(number_from_json(-kInf, "x"), -kInf);
+  EXPECT_EQ(number_from_json(Json(3), "x"), 3.0);
   for (const Json& value : {Json(nullptr), Json("infinity"), Json(true), Json::array()}) {
     EXPECT_THROW(number_from_json(value, "loss"), InputError) << value;
   }

@@ -60,7 +60,7 @@ TEST(Signals, TakeTheLargestLogitAndTheLowestLayer) {
                                           {"attn/layer00/entropy_norm", {0.5, 0.6}},
                                           {"attn/layer01/entropy_norm", {0.1, 0.2}}}));
     heads.write_line(runs::encode_record(
-        {{"step", 20}, {"attn/layer00/logit_max", {"nan", 7.0}}, {"attn/layer01/logit_max", {9.0, "inf"}}}));
+        {{"step", 20}, {"attn/layer00/logit_max", {NAN, 7.0}}, {"attn/layer01/logit_max", {9.0, INFINITY}}}));
   }
   const Signals all = read_signals(folder.path());
   ASSERT_EQ(all.attention.size(), 1u);

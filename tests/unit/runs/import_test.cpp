@@ -100,6 +100,19 @@ TEST_F(ImportTest, RowsOfStepsBecomeRecords) {
   EXPECT_EQ(read_records(out_ / "b" / "events.jsonl").at(0).at("kind"), "nonfinite");
 }
 
+TEST_F(ImportTest, ARelapseOfTheValidationLossIsToldBesideTheLabel) {
+  import("name,step,val\na,0,6\na,100,2\na,200,2.2\na,300,4\na,400,5\nb,0,6\nb,100,2\nb,200,4\nb,300,1.9\n",
+         "run=name,step=step,loss=val");
+  const auto cells = load_cells(out_);
+  EXPECT_EQ(cells[0].result->label, "finished");
+  EXPECT_TRUE(cells[0].result->relapsed);
+  EXPECT_EQ(cells[0].result->relapse_step, 300);
+  EXPECT_EQ(read_records(out_ / "a" / "events.jsonl").at(0).at("kind"), "relapse");
+  EXPECT_EQ(summary_json(cells[0], progress_of(cells[0])).at("relapsed"), true);
+  EXPECT_FALSE(cells[1].result->relapsed);
+  EXPECT_EQ(read_records(out_ / "b" / "events.jsonl").size(), 2u);  // and its recovery
+}
+
 TEST_F(ImportTest, H1GivesTheLabelNotLearned) {
   import("run,loss,h1\nx,3.2,3.3\ny,3.27,3.3\n", "run=run,loss=loss,h1=h1");
   const auto cells = load_cells(out_);
@@ -138,7 +151,7 @@ TEST_F(ImportTest, WhatTheTableDoesNotSayIsNullAndADivergedLossIsNan) {
   const Json a = summary_json(cells[0], progress_of(cells[0])),
              b = summary_json(cells[1], progress_of(cells[1]));
   EXPECT_EQ(a.at("loss"), 2.0);
-  EXPECT_EQ(b.at("loss"), "nan");
+  EXPECT_TRUE(std::isnan(b.at("loss").get<double>()));
   for (const char* key : {"train_loss", "l0", "lr", "params"}) EXPECT_TRUE(a.at(key).is_null()) << key;
 }
 

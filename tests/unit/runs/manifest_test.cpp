@@ -167,15 +167,47 @@ TEST(Result, RoundTripsNonFiniteLosses) {
   r.l0 = 5.6;
   r.nonfinite_step = 17;
   r.digest = {{"metrics.jsonl", "00"}};
+  r.relapsed = true;
+  r.relapse_step = 12;
   write_result(run.path(), r);
-  EXPECT_NE(read_file(run / "result.json").find("\"final_loss\": \"nan\""), std::string::npos);
+  const std::string text = read_file(run / "result.json");
+  EXPECT_NE(text.find("\"final_loss\": null"), std::string::npos) << text;
+  EXPECT_NE(text.find("\"nonfinite\": \"final_loss=nan train_loss=inf\""), std::string::npos) << text;
   const auto back = read_result(run.path());
   ASSERT_TRUE(back);
   EXPECT_EQ(back->label, "nonfinite");
   EXPECT_TRUE(std::isnan(back->final_loss));
   EXPECT_TRUE(std::isinf(back->train_loss));
   EXPECT_EQ(back->nonfinite_step, 17);
+  EXPECT_TRUE(back->relapsed);
+  EXPECT_EQ(back->relapse_step, 12);
   EXPECT_EQ(back->digest, r.digest);
+}
+
+TEST(Result, WhatIsNotKnownIsNull) {
+  const test::TempFolder run;
+  Result r;
+  r.label = "finished";
+  r.train_loss = r.l0 = std::nan("");
+  write_result(run.path(), r);
+  EXPECT_EQ(read_file(run / "result.json").find("\"nonfinite\""), std::string::npos);
+  const auto back = read_result(run.path());
+  EXPECT_TRUE(std::isnan(back->train_loss) && std::isnan(back->l0));
+  EXPECT_FALSE(back->relapsed);
+  EXPECT_FALSE(back->relapse_step);
+}
+
+TEST(Result, OfAnEarlierVersionIsRead) {
+  const test::TempFolder run;
+  write_file(
+      run / "result.json",
+      R"({"label": "nonfinite", "steps": 7, "seen_tokens": 1, "final_loss": "nan", "train_loss": "-inf",
+                 "l0": 5.5, "nonfinite_step": 8, "digest": {}})");
+  const auto result = read_result(run.path());
+  EXPECT_TRUE(std::isnan(result->final_loss));
+  EXPECT_EQ(result->train_loss, -std::numeric_limits<double>::infinity());
+  EXPECT_EQ(result->l0, 5.5);
+  EXPECT_FALSE(result->relapsed);
 }
 
 TEST(Cell, RunInProgressTakesL0FromItsFirstRecord) {

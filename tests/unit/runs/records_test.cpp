@@ -17,8 +17,8 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 
 TEST(Records, LineEndsInTheCrcOfItsTextWithoutThatKey) {
   const std::string line = encode_record({{"step", 3}, {"loss/train/ce", 2.5}});
-  EXPECT_EQ(line, "{\"loss/train/ce\":2.5,\"step\":3,\"crc\":\"" +
-                      hex32(crc32c("{\"loss/train/ce\":2.5,\"step\":3}")) + "\"}");
+  EXPECT_EQ(line, R"({"loss/train/ce":2.5,"nonfinite":"","step":3,"crc":")" +
+                      hex32(crc32c(R"({"loss/train/ce":2.5,"nonfinite":"","step":3})")) + "\"}");
   EXPECT_EQ(decode_record(line), (Json{{"step", 3}, {"loss/train/ce", 2.5}}));
   EXPECT_EQ(decode_record(encode_record(Json::object())), Json::object());
 }
@@ -38,13 +38,33 @@ TEST(Records, EveryFlippedBitAndEveryCutIsSeen) {
 TEST(Records, NonFiniteValuesKeepTheirNames) {
   const auto record = decode_record(encode_record({{"step", 1}, {"a", kNan}, {"b", {1.0, kInf, -kInf}}}));
   ASSERT_TRUE(record);
-  EXPECT_EQ(record->at("a"), "nan");
-  EXPECT_EQ(record->at("b"), (Json{1.0, "inf", "-inf"}));
+  EXPECT_FALSE(record->contains("nonfinite"));
+  EXPECT_EQ(record->at("b"), (Json{1.0, kInf, -kInf}));
   const Series a = scalar_series({*record}, "a");
   ASSERT_EQ(a.values.size(), 1u);
   EXPECT_TRUE(std::isnan(a.values[0]));
   const HeadSeries b = head_series({*record}, "b");
   EXPECT_EQ(b.values.at(0), (std::vector<double>{1.0, kInf, -kInf}));
+}
+
+TEST(Records, ALineThatNamesWhatItDoesNotHoldIsInvalid) {
+  const std::string body = R"({"a":1.5,"nonfinite":"b=nan"})";
+  EXPECT_FALSE(decode_record(body.substr(0, body.size() - 1) + ",\"crc\":\"" + hex32(crc32c(body)) + "\"}"));
+}
+
+TEST(Records, LinesOfEarlierVersionsAreRead) {
+  // As evenkeel wrote them before non-finite numbers became null and "nonfinite".
+  const test::TempFolder folder;
+  write_file(folder / "metrics.jsonl",
+             "{\"loss/train/ce\":2.5,\"step\":6,\"crc\":\"94183664\"}\n"
+             "{\"grad/all/norm\":\"inf\",\"heads\":[1.0,\"-inf\"],\"loss/train/ce\":\"nan\",\"step\":7,"
+             "\"crc\":\"6637f96f\"}\n");
+  const auto records = read_records(folder / "metrics.jsonl");
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(records[0], (Json{{"step", 6}, {"loss/train/ce", 2.5}}));
+  EXPECT_EQ(records[1].at("grad/all/norm"), kInf);
+  EXPECT_EQ(records[1].at("heads"), (Json{1.0, -kInf}));
+  EXPECT_TRUE(std::isnan(scalar_series(records, "loss/train/ce").values.at(1)));
 }
 
 TEST(Records, DoublesRoundTripExactly) {

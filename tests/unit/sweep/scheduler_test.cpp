@@ -99,9 +99,9 @@ TEST_F(SchedulerTest, ARetryThatWorksLeavesNoTrace) {
 TEST_F(SchedulerTest, ANonFiniteRunIsAResult) {
   EXPECT_EQ(run("sed s/finished/nonfinite/ > /dev/null < /dev/null; "
                 "echo "
-                "'{\"label\":\"nonfinite\",\"steps\":7,\"seen_tokens\":1,\"final_loss\":\"nan\",\"train_"
-                "loss\":\"nan\","
-                "\"l0\":5,\"digest\":{}}' > \"$2/result.json\"; exit 3"),
+                "'{\"label\":\"nonfinite\",\"steps\":7,\"seen_tokens\":1,\"final_loss\":null,"
+                "\"train_loss\":null,\"nonfinite\":\"final_loss=nan\",\"l0\":5,\"digest\":{}}' > "
+                "\"$2/result.json\"; exit 3"),
             kExitFinished);
   EXPECT_EQ(state(0), CellState::kDone);
   EXPECT_EQ(file_.cells[0].label, "nonfinite");

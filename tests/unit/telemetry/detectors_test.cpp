@@ -110,6 +110,114 @@ TEST(SpikeDetector, StateRoundTripsExactlyThroughText) {
   EXPECT_EQ(events, 8);  // spikes at 70, 140, 210, 280, each recovered
 }
 
+// A run whose batches differ, as sentences of any length do: ln loss has deviation 0.3 around a curve
+// from 5.5 to 0.64 nat.
+constexpr double kL0 = 5.5;
+double uneven_loss(int step, Rng& rng) {
+  return (0.64 + (kL0 - 0.64) * std::exp(-step / 200.0)) * std::exp(0.3 * rng.normal());
+}
+
+TEST(RelapseDetector, SeesARiseOverAHundredStepsAmongUnevenBatches) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    Rng rng(seed, "detectors_test/relapse");
+    RelapseDetector detector(kL0);
+    for (int step = 1; step <= 1350; ++step) EXPECT_FALSE(detector.train_loss(step, uneven_loss(step, rng)));
+    std::vector<Json> events;
+    for (int step = 1351; step <= 1500; ++step) {
+      const double share = (step - 1350) / 150.0;
+      const double clean = 0.64 + (3.05 - 0.64) * share;
+      if (auto event = detector.train_loss(step, clean * std::exp(0.3 * rng.normal())))
+        events.push_back(*event);
+    }
+    ASSERT_EQ(events.size(), 1u) << seed;
+    EXPECT_EQ(events[0].at("kind"), "relapse");
+    EXPECT_EQ(events[0].at("of"), "trend");
+    const int step = events[0].at("step").get<int>();
+    EXPECT_GT(step, 1370);
+    EXPECT_LT(step, 1430);  // half a window after the trend's margin of 0.34 nat is passed, noise included
+    EXPECT_EQ(detector.since(), step);
+    // A median of 64 has deviation 4.7 %; the smallest of some twenty windows is up to 3 of them below 0.646.
+    EXPECT_NEAR(events[0].at("best").get<double>(), 0.6, 0.06);
+    EXPECT_LE(events[0].at("best_step").get<int>(), 1370);
+    EXPECT_GT(events[0].at("level").get<double>(), events[0].at("best").get<double>() + 0.07 * (kL0 - 0.64));
+  }
+}
+
+TEST(RelapseDetector, UnevenBatchesOfAHealthyRunAreNoRelapse) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    Rng rng(seed, "detectors_test/healthy");
+    RelapseDetector detector(kL0);
+    for (int step = 1; step <= 3000; ++step)
+      EXPECT_FALSE(detector.train_loss(step, uneven_loss(step, rng))) << seed << " " << step;
+    EXPECT_FALSE(detector.since());
+  }
+}
+
+TEST(RelapseDetector, AShortSpikeIsNoRelapse) {
+  RelapseDetector detector(kL0);
+  for (int step = 1; step <= 500; ++step)
+    EXPECT_FALSE(detector.train_loss(step, step >= 300 && step < 330 ? 5.0 : 2.0)) << step;
+}
+
+TEST(RelapseDetector, ValidationLossAgainstItsOwnBest) {
+  RelapseDetector detector(5.0);
+  EXPECT_FALSE(detector.valid_loss(10, 4.0));
+  EXPECT_FALSE(detector.valid_loss(20, 2.0));
+  EXPECT_FALSE(detector.valid_loss(30, 2.0 + 0.07 * 3 - 1e-9));
+  const auto event = detector.valid_loss(40, 2.0 + 0.07 * 3 + 1e-9);
+  ASSERT_TRUE(event);
+  EXPECT_EQ(*event, (Json{{"step", 40},
+                          {"kind", "relapse"},
+                          {"of", "valid"},
+                          {"best", 2.0},
+                          {"best_step", 20},
+                          {"level", 2.0 + 0.07 * 3 + 1e-9}}));
+  EXPECT_FALSE(detector.valid_loss(50, 6.0));  // one event per relapse
+  EXPECT_FALSE(detector.valid_loss(55, kNan));
+  EXPECT_EQ(detector.since(), 40);
+  EXPECT_EQ(detector.valid_loss(60, 2.1),
+            (Json{{"step", 60}, {"kind", "relapse_recovered"}, {"of", "valid"}, {"since", 40}}));
+  EXPECT_FALSE(detector.since());
+  EXPECT_FALSE(detector.valid_loss(70, 1.0));  // a better best: now 0.28 nat count
+  EXPECT_FALSE(detector.valid_loss(80, 1.27));
+  EXPECT_TRUE(detector.valid_loss(90, 1.29));
+}
+
+TEST(RelapseDetector, OnlyWhatHadBeenLowerRelapses) {
+  RelapseDetector rising(5.0), near(5.0), unknown, infinite(kInf);
+  EXPECT_FALSE(rising.valid_loss(1, 5.1));
+  EXPECT_FALSE(rising.valid_loss(2, 9.0));
+  EXPECT_FALSE(near.valid_loss(1, 4.951));  // within 0.05 nat of l0: never lower
+  EXPECT_FALSE(near.valid_loss(2, 9.0));
+  EXPECT_FALSE(near.valid_loss(3, 4.949));
+  EXPECT_FALSE(near.valid_loss(4, 4.998));  // within 0.05 nat of the best: equal
+  EXPECT_TRUE(near.valid_loss(5, 5.0));
+  for (RelapseDetector* detector : {&unknown, &infinite}) {
+    EXPECT_FALSE(detector->valid_loss(1, 2.0));
+    EXPECT_FALSE(detector->valid_loss(2, 4.0));
+  }
+}
+
+TEST(RelapseDetector, StateRoundTripsExactlyThroughText) {
+  Rng rng(3, "detectors_test/relapse_state");
+  RelapseDetector whole(4.0);
+  int events = 0;
+  for (int step = 1; step <= 400; ++step) {
+    RelapseDetector resumed = RelapseDetector::from_state(parse_json(json_text(whole.state()), "state"));
+    const double loss = (step > 200 && step < 300 ? 3.5 : 2.0) * std::exp(0.1 * rng.normal());
+    const auto a = whole.train_loss(step, loss), b = resumed.train_loss(step, loss);
+    EXPECT_EQ(a, b);
+    events += a.has_value();
+    if (step % 50 == 0) {
+      const auto c = whole.valid_loss(step, loss), d = resumed.valid_loss(step, loss);
+      EXPECT_EQ(c, d);
+    }
+    EXPECT_EQ(json_text(resumed.state()), json_text(whole.state()));
+    EXPECT_EQ(resumed.since(), whole.since());
+  }
+  EXPECT_EQ(events, 2);
+}
+
 TEST(CollapseDetector, NeedsEveryLayerInTenSuccessiveRecords) {
   CollapseDetector detector;
   const std::vector<std::vector<double>> low{{0.01, 0.08}, {0.04, 0.05}};  // means 0.045 in both layers
@@ -163,6 +271,7 @@ TEST(Detectors, DamagedStateIsAnInputError) {
   EXPECT_THROW(SpikeDetector::from_state({{"window", "x"}}), InputError);
   EXPECT_THROW(SpikeDetector::from_state(nullptr), InputError);
   EXPECT_THROW(CollapseDetector::from_state({{"all", 1}}), InputError);
+  EXPECT_THROW(RelapseDetector::from_state({{"l0", 1}}), InputError);
 }
 
 TEST(NonfiniteEvent, NamesTheLossFirst) {

@@ -98,8 +98,10 @@ TEST(Recorder, SortsKeysIntoTheirRecords) {
   recorder.heads("attn/layer00/logit_max", std::vector<float>{1.5f, -2.0f});
   recorder.heads("attn/layer00/entropy", std::vector<double>{0.1, 0.2});
   recorder.scalar("tensor/head.weight/param_rms", 0.25);
-  EXPECT_EQ(recorder.metrics_record(),
-            (Json{{"step", 20}, {"tokens", 40960}, {"loss/train/ce", 3.5}, {"grad/all/norm", "inf"}}));
+  EXPECT_EQ(recorder.metrics_record(), (Json{{"step", 20},
+                                             {"tokens", 40960},
+                                             {"loss/train/ce", 3.5},
+                                             {"grad/all/norm", std::numeric_limits<double>::infinity()}}));
   EXPECT_EQ(recorder.heads_record(), (Json{{"step", 20},
                                            {"attn/layer00/logit_max", {1.5, -2.0}},
                                            {"attn/layer00/entropy", {0.1, 0.2}},

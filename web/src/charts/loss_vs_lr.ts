@@ -117,7 +117,7 @@ function draw(report: Report, palette: Palette, curves: Curve[], dots: Dot[], vi
       Plot.ruleY(view.lines, { y: "y", stroke: "var(--muted)", strokeDasharray: "5 4" }),
       Plot.text(view.lines, { x: domain[0], y: "y", text: "text", textAnchor: "start", dx: 3, dy: 8, fill: "var(--muted)", stroke: "var(--page)", strokeWidth: 4 }),
       ...curves.flatMap((c) => {
-        const path = c.means.map((m) => ({ lr: m.lr, y: m.value === null ? NaN : Math.min(num(m.value), edge), lost: m.nonfinite > 0 }));
+        const path = c.means.map((m) => ({ lr: m.lr, y: m.value === null ? NaN : Math.min(num(m.value), edge), lost: m.nonfinite_runs > 0 }));
         const toEdge = path.flatMap((p, i) => (p.lost && i > 0 && !path[i - 1]!.lost ? [path[i - 1]!, { ...p, y: edge }] : []));
         return [
           Plot.line(toEdge, { x: "lr", y: "y", stroke: palette.color(c.arm), strokeWidth: 1, strokeDasharray: "1 3" }),

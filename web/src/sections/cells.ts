@@ -13,7 +13,7 @@ export function cellTable(report: Report): HTMLElement {
       { name: "size", text: (c) => c.size },
       { name: "LR", text: (c) => lrText(c.lr), value: (c) => c.lr },
       { name: "seed", text: (c) => String(c.seed), value: (c) => c.seed },
-      { name: "outcome", text: (c) => c.label.replace("_", " ") + (c.nonfinite_step !== null ? ` at step ${c.nonfinite_step}` : ""), mark: (c) => (c.unstable ? "bad" : c.label === "missing" ? "absent" : "") },
+      { name: "outcome", text: (c) => c.label.replace("_", " ") + (c.nonfinite_step !== null ? ` at step ${c.nonfinite_step}` : "") + (c.relapse_step !== null ? `, relapsed at step ${c.relapse_step}` : ""), mark: (c) => (c.unstable ? "bad" : c.label === "missing" ? "absent" : "") },
       { name: "unstable", text: (c) => (c.unstable === null ? "–" : c.unstable ? "yes" : "no") },
       { name: "final loss", text: (c) => (c.loss === null ? "–" : finite(c.loss) ? loss(num(c.loss)) : "NaN"), value: (c) => num(c.loss) },
       { name: "largest logit", text: (c) => optional(c.logit_peak), value: (c) => num(c.logit_peak) },
