@@ -24,7 +24,7 @@ struct FixtureOptions {
   bool leave_one_out = false;  ///< the last cell is planned but never began
   bool sweep_file = true;      ///< false: a plain folder of runs
   bool pairs = false;          ///< of an encoder-decoder
-  std::string change_at;       ///< attention ten times sharper from there on; "": no change
+  std::string change_at{};     ///< attention ten times sharper from there on; "": no change
 };
 
 class FixtureSweep {
