@@ -27,7 +27,8 @@ constexpr const char* kExamples =
     "A table of losses becomes run directories that analyze and report read. Fields of --map: loss (needed), "
     "run, step, train_loss, lr, params, size, seed, arm, l0, h1.\n"
     "A table of final losses, one row per run, is enough for `evenkeel analyze`; sensitivity needs l0 too.\n"
-    "With step, rows of the same run are its records and the last step gives the final loss.\n"
+    "With step, rows of the same run are its records and the last step gives the final loss; a run diverged "
+    "when its losses are not finite to the last row.\n"
     "A safetensors file of plain weights becomes the start of the run that SPEC and --set describe; with\n"
     "sigma-reparam gamma starts at sigma(W). `evenkeel train` with the same words and --out trains it.\n"
     "Examples:\n"
@@ -66,11 +67,20 @@ void import_table(const Arguments& args) {
     throw InputError("SPEC and --set describe a run for weights, and " + args.file +
                      " is read as a table; leave them out");
   const auto summary = runs::import_csv(args.file, runs::parse_import_map(args.map), args.out);
+  if (summary.isolated_nonfinite > 0) {
+    const std::int64_t n = summary.isolated_nonfinite;
+    fmt::print(
+        stderr,
+        "evenkeel: {} {} not finite with a finite one after it in the same run: counted as not evaluated, "
+        "not as a divergence\n",
+        n, n == 1 ? "loss is" : "losses are");
+  }
   if (args.json) {
     const Json document = {{"out", args.out},
                            {"rows", summary.rows},
                            {"runs", summary.runs},
-                           {"nonfinite_runs", summary.nonfinite}};
+                           {"nonfinite_runs", summary.nonfinite},
+                           {"isolated_nonfinite", summary.isolated_nonfinite}};
     fmt::print("{}\n", json_text(document, 2));
   } else {
     fmt::print("{} runs from {} rows in {} ({} not finite); next: evenkeel analyze {}\n", summary.runs,

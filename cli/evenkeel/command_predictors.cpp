@@ -128,17 +128,27 @@ void print_missing(const Predictors& p) {
 }
 
 void print_text(const Predictors& p, const analysis::PredictorRuns& runs) {
-  fmt::print("{} runs of {} configurations, {} failed", p.runs, p.groups, p.failed);
+  fmt::print("{} {}runs of {} configurations, {} failed", p.runs, p.options.forced ? "forced " : "", p.groups,
+             p.failed);
   if (p.onset_unknown > 0) fmt::print(", {} of them without a known onset", p.onset_unknown);
   fmt::print("\n");
   for (const auto& [why, n] : runs.left_out)
     fmt::print("Left out: {} run{}, {}\n", n, n == 1 ? "" : "s", why);
+  if (p.not_judged > 0)
+    fmt::print("Not judged: {} {}\n", p.not_judged,
+               p.options.forced ? "natural runs; leave out --forced for them"
+                                : "runs forced by [change]; --forced judges them instead");
   for (std::size_t i = 0; i < p.at.size(); ++i) {
     if (p.at[i].begun > 0)
       fmt::print("By {}: {} failing runs are past their onset, {} of them non-finite\n",
                  p.options.at[i].text(), p.at[i].begun, p.at[i].nonfinite);
   }
-  print_by_horizon(p, "AUC [95 %] of the signal then; 0.5 is chance", &SignalAt::auc);
+  print_by_horizon(p, "AUC [95 %] of the signal then, pairs of one size; 0.5 is chance", &SignalAt::auc);
+  fmt::print(
+      "{}\n",
+      wrapped("A run counts as failed only above the best learning rate, so the AUC of lr, and of what "
+              "follows it, is partly true by definition; pairs of one learning rate are free of that.",
+              stdout));
   print_by_horizon(p, "The same less the AUC of the learning rate, in hundredths", &SignalAt::minus_lr,
                    points);
   print_by_horizon(p, "AUC without the failing runs past their onset", &SignalAt::ahead);
@@ -156,11 +166,12 @@ void print_text(const Predictors& p, const analysis::PredictorRuns& runs) {
 
 struct Arguments {
   std::vector<std::string> folders, at, sharpness;
-  bool json = false;
+  bool forced = false, json = false;
 };
 
 int run(const Arguments& args) {
   analysis::PredictorOptions options;
+  options.forced = args.forced;
   if (!args.at.empty()) options.at.clear();
   for (const std::string& text : args.at) options.at.push_back(analysis::parse_horizon(text));
   std::vector<analysis::SharpnessPoint> sharpness;
@@ -176,6 +187,10 @@ int run(const Arguments& args) {
     throw InputError("no run there has an outcome: " + why +
                      "; give folders of sweeps over the learning rate that have ended");
   }
+  if (std::none_of(runs.runs.begin(), runs.runs.end(),
+                   [&](const auto& run) { return run.forced == args.forced; }))
+    throw InputError(args.forced ? "no run there was forced by [change]; leave out --forced"
+                                 : "all runs there were forced by [change]; --forced judges them");
   const Predictors result = analysis::find_predictors(runs.runs, options, sharpness);
   if (args.json) fmt::print("{}\n", json_text(analysis::predictors_json(result, runs), 2));
   else print_text(result, runs);
@@ -191,6 +206,8 @@ void add_predictors(CLI::App& app, int& exit_code) {
   command->add_option("--at", args->at, "When to look: steps, or shares of training (5%,10%,25%,50%)")
       ->type_name("LIST")
       ->delimiter(',');
+  command->add_flag("--forced", args->forced,
+                    "Judge the runs with a [change] in mid-training, by thresholds of the natural ones");
   command
       ->add_option("--sharpness", args->sharpness,
                    "What `evenkeel probe sharpness --step all --json` printed: correlate the signals with it")

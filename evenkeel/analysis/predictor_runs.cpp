@@ -22,8 +22,7 @@ std::string folder_name(const fs::path& run) {
   return (error ? run : canonical).lexically_normal().string();
 }
 
-std::string configuration_of(const runs::Cell& cell) {
-  Experiment e = experiment_from_json(cell.config, cell.run.string());
+std::string configuration_of(Experiment e) {
   e.train.seed = 0;
   return config_hash(e);
 }
@@ -202,8 +201,12 @@ class Loader {
     }
     Trajectory t;
     t.run = folder_name(cell.run);
-    t.group = configuration_of(cell);
-    t.siblings = fmt::format("{} {} {:.6g}", sweeps_, p.cell.size, p.cell.lr);
+    const Experiment e = experiment_from_json(cell.config, cell.run.string());
+    t.group = configuration_of(e);
+    // A shape without a name is known by its parameters.
+    t.size = p.cell.size.empty() ? std::to_string(p.cell.params) : p.cell.size;
+    t.forced = changed_updates(e).has_value();
+    t.siblings = fmt::format("{} {} {:.6g}", sweeps_, t.size, p.cell.lr);
     t.steps = p.cell.steps;
     t.failed = p.unstable;
     t.nonfinite_step = cell.result->nonfinite_step;

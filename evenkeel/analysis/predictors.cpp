@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -46,37 +47,47 @@ bool begun_by(const Trajectory& run, std::int64_t step) {
   return run.failed && (!run.onset || *run.onset <= step);
 }
 
-template <class Key>
-std::vector<int> numbered(const std::vector<Trajectory>& runs, Key&& key) {
+using Runs = std::vector<const Trajectory*>;
+
+std::vector<int> numbered(const Runs& runs, std::string Trajectory::*key) {
   std::map<std::string, int> known;
-  for (const Trajectory& run : runs) known.emplace(key(run), 0);
+  for (const Trajectory* run : runs) known.emplace(run->*key, 0);
   int next = 0;
   for (auto& [name, number] : known) number = next++;
   std::vector<int> numbers;
-  for (const Trajectory& run : runs) numbers.push_back(known.at(key(run)));
+  for (const Trajectory* run : runs) numbers.push_back(known.at(run->*key));
   return numbers;
 }
 
-/// The runs, and what does not depend on the signal.
+Runs those(const std::vector<Trajectory>& all, const std::function<bool(const Trajectory&)>& wanted) {
+  Runs runs;
+  for (const Trajectory& run : all)
+    if (wanted(run)) runs.push_back(&run);
+  return runs;
+}
+
+/// The runs that are judged, and what does not depend on the signal.
 struct Study {
-  const std::vector<Trajectory>& runs;
   const PredictorOptions& options;
-  std::vector<int> group, siblings;
+  Runs runs, natural_stable;
+  std::vector<int> group, siblings, size;  ///< of `runs`
 
   Study(const std::vector<Trajectory>& all, const PredictorOptions& o)
-      : runs(all),
-        options(o),
-        group(numbered(all, [](const Trajectory& run) { return run.group; })),
-        siblings(numbered(all, [](const Trajectory& run) { return run.siblings; })) {}
+      : options(o),
+        runs(those(all, [&](const Trajectory& run) { return run.forced == o.forced; })),
+        natural_stable(those(all, [](const Trajectory& run) { return !run.forced && !run.failed; })),
+        group(numbered(runs, &Trajectory::group)),
+        siblings(numbered(runs, &Trajectory::siblings)),
+        size(numbered(runs, &Trajectory::size)) {}
 };
 
 /// Why the signal of every run cannot be given; "" when it can.
-std::string unrecorded(const Study& study, std::size_t signal) {
-  const auto without = std::count_if(study.runs.begin(), study.runs.end(),
-                                     [&](const auto& run) { return run.signals[signal].steps.empty(); });
+std::string unrecorded(const Runs& runs, std::size_t signal, const char* which = "") {
+  const auto without = std::count_if(runs.begin(), runs.end(),
+                                     [&](const auto* run) { return run->signals[signal].steps.empty(); });
   if (without == 0) return "";
-  if (without == std::ssize(study.runs)) return "no run recorded it";
-  return fmt::format("{} of {} runs did not record it", without, study.runs.size());
+  if (without == std::ssize(runs)) return fmt::format("no {}run recorded it", which);
+  return fmt::format("{} of {} {}runs did not record it", without, runs.size(), which);
 }
 
 SignalAt all_missing(const std::string& why) {
@@ -86,10 +97,10 @@ SignalAt all_missing(const std::string& why) {
 
 /// Score of every run at the horizon, or why there is none.
 std::string scores_at(const Study& study, std::size_t signal, const Horizon& at, std::vector<Scored>& out) {
-  if (std::string why = unrecorded(study, signal); !why.empty()) return why;
+  if (std::string why = unrecorded(study.runs, signal); !why.empty()) return why;
   int missing = 0, shorter = 0;
   for (std::size_t i = 0; i < study.runs.size(); ++i) {
-    const Trajectory& run = study.runs[i];
+    const Trajectory& run = *study.runs[i];
     const std::int64_t step = at.step_of(run.steps);
     shorter += step > run.steps;
     const auto record = last_at(run.signals[signal], step);
@@ -97,8 +108,8 @@ std::string scores_at(const Study& study, std::size_t signal, const Horizon& at,
       ++missing;
       continue;
     }
-    out.push_back(
-        {danger(kSignals[signal], run.signals[signal].values[*record]), run.failed, study.group[i], 0});
+    out.push_back({danger(kSignals[signal], run.signals[signal].values[*record]), run.failed, study.group[i],
+                   study.size[i]});
   }
   if (shorter > 0) return fmt::format("{} of {} runs are shorter", shorter, study.runs.size());
   if (missing > 0) return fmt::format("{} of {} runs have no record by then", missing, study.runs.size());
@@ -115,7 +126,7 @@ SignalAt signal_at(const Study& study, std::size_t signal, const Horizon& at, co
                                                : auc_difference(scored, lr, level);
   std::vector<Scored> ahead, same_lr = scored, same_arm = scored;
   for (std::size_t i = 0; i < scored.size(); ++i) {
-    if (!begun_by(study.runs[i], at.step_of(study.runs[i].steps))) ahead.push_back(scored[i]);
+    if (!begun_by(*study.runs[i], at.step_of(study.runs[i]->steps))) ahead.push_back(scored[i]);
     same_lr[i].stratum = study.siblings[i];
     same_arm[i].stratum = study.group[i];
   }
@@ -134,107 +145,95 @@ double threshold_of(const std::vector<double>& others, double share) {
   return others[static_cast<std::size_t>(std::floor(share * static_cast<double>(others.size())))];
 }
 
-/// Mean over runs, with a bootstrap over their groups; median where asked.
-Estimate over_groups(const std::vector<double>& values, const std::vector<int>& groups, double level,
-                     bool take_median) {
-  Estimate e;
-  e.n = static_cast<int>(values.size());
-  e.value = take_median ? median_of_finite(values) : mean(values);
-  const std::set<int> known(groups.begin(), groups.end());
-  if (static_cast<int>(known.size()) < kMinGroups) {
-    e.why = fmt::format("{} groups; an interval needs {}", known.size(), kMinGroups);
-    return e;
-  }
-  if (std::all_of(values.begin(), values.end(), [&](double v) { return v == values.front(); })) {
-    e.why = "all runs are alike, so resamples have no spread";
-    return e;
-  }
-  std::vector<int> strata(static_cast<std::size_t>(*known.rbegin()) + 1, 1);
-  for (const int g : known) strata[static_cast<std::size_t>(g)] = 0;
-  e.interval = group_bootstrap(strata, level, [&](const std::vector<int>& drawn) {
-    std::vector<double> sample;
-    for (std::size_t i = 0; i < values.size(); ++i)
-      sample.insert(sample.end(), static_cast<std::size_t>(drawn[static_cast<std::size_t>(groups[i])]),
-                    values[i]);
-    return take_median ? median_of_finite(sample) : mean(sample);
-  });
-  return e;
-}
-
 Lead no_lead(const std::string& why) {
   const Estimate none = Estimate::missing(why);
   return {none, none, none, none, std::nullopt, 0};
 }
 
-/// Values of one kind over runs, with the groups of the runs.
-struct Sample {
-  std::vector<double> values;
-  std::vector<int> groups;
-  void add(double value, int group) {
-    values.push_back(value);
-    groups.push_back(group);
+/// The most dangerous value of a run.
+double extreme_of(const Trajectory& run, std::size_t signal) {
+  double extreme = -kInf;
+  for (const double value : run.signals[signal].values)
+    extreme = std::max(extreme, danger(kSignals[signal], value));
+  return extreme;
+}
+
+/// First record beyond the threshold.
+std::optional<std::int64_t> alarm_of(const Trajectory& run, std::size_t signal, double threshold) {
+  const runs::Series& series = run.signals[signal];
+  for (std::size_t r = 0; r < series.steps.size(); ++r)
+    if (danger(kSignals[signal], series.values[r]) > threshold) return series.steps[r];
+  return std::nullopt;
+}
+
+/// The threshold of every group, by number; or why there is none.
+std::string thresholds_of(const Study& study, std::size_t signal, std::map<int, double>& thresholds) {
+  std::vector<double> extremes;
+  for (const Trajectory* run : study.natural_stable) extremes.push_back(extreme_of(*run, signal));
+  for (std::size_t i = 0; i < study.runs.size(); ++i) {
+    const Trajectory& judged = *study.runs[i];
+    if (thresholds.contains(study.group[i])) continue;
+    std::vector<double> others;
+    for (std::size_t j = 0; j < extremes.size(); ++j) {
+      const Trajectory& other = *study.natural_stable[j];
+      if (other.size == judged.size && other.group != judged.group) others.push_back(extremes[j]);
+    }
+    if (std::ssize(others) < study.options.min_stable)
+      return fmt::format("{} stable run{} of one size in the other groups; a threshold needs {}",
+                         others.size(), others.size() == 1 ? "" : "s", study.options.min_stable);
+    std::sort(others.rbegin(), others.rend());
+    thresholds[study.group[i]] = threshold_of(others, study.options.false_alarm_share);
   }
-  Estimate estimate(double level, bool take_median, const char* why) const {
-    return values.empty() ? Estimate::missing(why) : over_groups(values, groups, level, take_median);
-  }
-};
+  return "";
+}
 
 Lead lead_of(const Study& study, std::size_t signal) {
   if (kSignals[signal].reference) return no_lead("it is known before the run");
-  if (const std::string why = unrecorded(study, signal); !why.empty()) return no_lead(why);
+  if (const std::string why = unrecorded(study.runs, signal); !why.empty()) return no_lead(why);
+  if (const std::string why = unrecorded(study.natural_stable, signal, "natural stable "); !why.empty())
+    return no_lead(why);
   const auto blocked = std::count_if(study.runs.begin(), study.runs.end(),
-                                     [](const auto& run) { return run.failed && run.onset_blocked; });
+                                     [](const auto* run) { return run->failed && run->onset_blocked; });
   if (blocked > 0) return no_lead(fmt::format("{} failing runs lack the records their onset needs", blocked));
-
-  const auto score = [&](const Trajectory& run, std::size_t i) {
-    return danger(kSignals[signal], run.signals[signal].values[i]);
-  };
-  std::vector<double> extremes;
-  for (const Trajectory& run : study.runs) {
-    double extreme = -kInf;
-    for (std::size_t i = 0; i < run.signals[signal].values.size(); ++i)
-      extreme = std::max(extreme, score(run, i));
-    extremes.push_back(extreme);
-  }
   std::map<int, double> thresholds;
-  for (const int group : std::set<int>(study.group.begin(), study.group.end())) {
-    std::vector<double> others;
-    for (std::size_t i = 0; i < study.runs.size(); ++i)
-      if (!study.runs[i].failed && study.group[i] != group) others.push_back(extremes[i]);
-    if (std::ssize(others) < study.options.min_stable)
-      return no_lead(fmt::format("{} stable run{} in the other groups; a threshold needs {}", others.size(),
-                                 others.size() == 1 ? "" : "s", study.options.min_stable));
-    std::sort(others.rbegin(), others.rend());
-    thresholds[group] = threshold_of(others, study.options.false_alarm_share);
-  }
+  if (const std::string why = thresholds_of(study, signal, thresholds); !why.empty()) return no_lead(why);
 
-  Sample alarmed, lead_steps, lead_share, false_alarms;
+  std::vector<bool> alarmed, false_alarms;
+  std::vector<double> lead_steps, lead_share;
+  std::vector<int> with_onset, stable, in_time;  // groups of the runs
   Lead lead;
   for (std::size_t i = 0; i < study.runs.size(); ++i) {
-    const Trajectory& run = study.runs[i];
+    const Trajectory& run = *study.runs[i];
     const int group = study.group[i];
-    const double threshold = thresholds.at(group);
+    const auto alarm = alarm_of(run, signal, thresholds.at(group));
     if (!run.failed) {
-      false_alarms.add(extremes[i] > threshold ? 1 : 0, group);
+      false_alarms.push_back(alarm.has_value());
+      stable.push_back(group);
       continue;
     }
     if (!run.onset) continue;
-    std::optional<std::int64_t> alarm;
-    for (std::size_t r = 0; r < run.signals[signal].steps.size() && !alarm; ++r)
-      if (score(run, r) > threshold) alarm = run.signals[signal].steps[r];
-    const bool in_time = alarm && *alarm < *run.onset;
-    alarmed.add(in_time ? 1 : 0, group);
-    lead.late += alarm && !in_time;
-    if (!in_time) continue;
+    const bool before = alarm && *alarm < *run.onset;
+    alarmed.push_back(before);
+    with_onset.push_back(group);
+    lead.late += alarm && !before;
+    if (!before) continue;
     const auto steps = static_cast<double>(*run.onset - *alarm);
-    lead_steps.add(steps, group);
-    lead_share.add(steps / static_cast<double>(run.steps), group);
+    lead_steps.push_back(steps);
+    lead_share.push_back(steps / static_cast<double>(run.steps));
+    in_time.push_back(group);
   }
   const double level = study.options.level;
-  lead.alarmed = alarmed.estimate(level, false, "no failing run has an onset");
-  lead.steps = lead_steps.estimate(level, true, "no failing run had its alarm before the onset");
-  lead.share = lead_share.estimate(level, true, "no failing run had its alarm before the onset");
-  lead.false_alarms = false_alarms.estimate(level, false, "no stable run");
+  const auto share = [&](const std::vector<bool>& flags, const std::vector<int>& groups, const char* none) {
+    return flags.empty() ? Estimate::missing(none) : share_over_groups(flags, groups, level);
+  };
+  const auto median = [&](const std::vector<double>& values) {
+    return values.empty() ? Estimate::missing("no failing run had its alarm before the onset")
+                          : median_over_groups(values, in_time, level);
+  };
+  lead.alarmed = share(alarmed, with_onset, "no failing run has an onset");
+  lead.steps = median(lead_steps);
+  lead.share = median(lead_share);
+  lead.false_alarms = share(false_alarms, stable, "no stable run");
   Interval range{kInf, -kInf};
   for (const auto& [group, threshold] : thresholds) {
     const double own = kSignals[signal].low_is_danger ? -threshold : threshold;
@@ -244,15 +243,15 @@ Lead lead_of(const Study& study, std::size_t signal) {
   return lead;
 }
 
-EntropyBound entropy_bound(const std::vector<Trajectory>& runs) {
+EntropyBound entropy_bound(const Runs& runs) {
   EntropyBound bound;
   std::vector<double> above;
-  for (const Trajectory& run : runs) {
-    if (std::isnan(run.entropy_slack) && std::isnan(run.above_bound)) continue;
+  for (const Trajectory* run : runs) {
+    if (std::isnan(run->entropy_slack) && std::isnan(run->above_bound)) continue;
     ++bound.runs;
-    if (!std::isnan(run.entropy_slack))
-      bound.min_slack = std::min(bound.min_slack.value_or(kInf), run.entropy_slack);
-    if (!std::isnan(run.above_bound)) above.push_back(run.above_bound);
+    if (!std::isnan(run->entropy_slack))
+      bound.min_slack = std::min(bound.min_slack.value_or(kInf), run->entropy_slack);
+    if (!std::isnan(run->above_bound)) above.push_back(run->above_bound);
   }
   if (!above.empty()) bound.median_above = median_of_finite(above);
   if (!bound.min_slack) bound.why = "no run recorded attn/*/entropy_slack";
@@ -267,7 +266,7 @@ void correlate(const Study& study, const std::vector<SharpnessPoint>& points, Pr
     std::size_t run;
   };
   std::map<std::string, std::size_t> by_folder;
-  for (std::size_t i = 0; i < study.runs.size(); ++i) by_folder[study.runs[i].run] = i;
+  for (std::size_t i = 0; i < study.runs.size(); ++i) by_folder[study.runs[i]->run] = i;
   std::vector<Matched> matched;
   for (const SharpnessPoint& point : points) {
     const auto run = by_folder.find(point.run);
@@ -279,7 +278,7 @@ void correlate(const Study& study, const std::vector<SharpnessPoint>& points, Pr
     std::vector<double> signal;
     std::vector<int> groups;
     for (const Matched& m : matched) {
-      const runs::Series& series = study.runs[m.run].signals[s];
+      const runs::Series& series = study.runs[m.run]->signals[s];
       const auto record = last_at(series, m.point->step);
       if (!record) break;
       signal.push_back(series.values[*record]);
@@ -358,20 +357,23 @@ Predictors find_predictors(const std::vector<Trajectory>& runs, const PredictorO
   const Study study(runs, options);
   Predictors result;
   result.options = options;
-  result.runs = static_cast<int>(runs.size());
+  result.runs = static_cast<int>(study.runs.size());
+  result.not_judged = static_cast<int>(runs.size()) - result.runs;
   result.groups = static_cast<int>(std::set<int>(study.group.begin(), study.group.end()).size());
-  for (const Trajectory& run : runs) {
-    result.failed += run.failed;
-    result.onset_unknown += run.failed && !run.onset;
+  for (const Trajectory* run : study.runs) {
+    result.failed += run->failed;
+    if (!run->failed || run->onset) continue;
+    ++result.onset_unknown;
+    ++result.no_onset[run->onset_why];
   }
   for (std::size_t s = 0; s < kSignals.size(); ++s)
     result.signals.push_back({&kSignals[s], {}, lead_of(study, s)});
   for (const Horizon& at : options.at) {
     HorizonCounts counts;
-    for (const Trajectory& run : runs) {
-      const std::int64_t step = at.step_of(run.steps);
-      counts.nonfinite += run.nonfinite_step && *run.nonfinite_step <= step;
-      counts.begun += run.onset && *run.onset <= step;
+    for (const Trajectory* run : study.runs) {
+      const std::int64_t step = at.step_of(run->steps);
+      counts.nonfinite += run->nonfinite_step && *run->nonfinite_step <= step;
+      counts.begun += run->onset && *run->onset <= step;
     }
     result.at.push_back(counts);
     std::vector<Scored> lr;
@@ -379,7 +381,7 @@ Predictors find_predictors(const std::vector<Trajectory>& runs, const PredictorO
     for (std::size_t s = 0; s < kSignals.size(); ++s)
       result.signals[s].at.push_back(signal_at(study, s, at, lr));
   }
-  result.bound = entropy_bound(runs);
+  result.bound = entropy_bound(study.runs);
   if (!sharpness.empty()) correlate(study, sharpness, result);
   return result;
 }

@@ -6,15 +6,23 @@
 // best of the arm and size. Each signal has its dangerous direction fixed beforehand; data never flips it, so
 // an AUC below 1/2 says that the signal misleads. A value that is not finite is the most dangerous one.
 //
+// A signal is ranked within a size: only runs of one size are compared, because logits of models of different
+// size are not comparable. That failure needs an LR above the best makes the AUC of the learning rate, and of
+// whatever follows it, partly true by definition; `same_lr` is free of that.
+//
+// A run with a [change] in effect is forced: its signal was moved by hand. Forced and natural runs are judged
+// apart, and the thresholds of alarms come from natural runs alone.
+//
 // Attention entropy as the signal of instability: Zhai et al. 2023, arXiv 2303.06296; attention logits,
 // gradient norm and update size: Wortsman et al. 2023, arXiv 2309.14322.
 //
-// A group is one configuration without its seed; intervals draw groups (analysis/ranks.h). A run that lacks a
-// record a number needs blocks that number; nothing is imputed.
+// A group is one configuration without its seed; intervals are over groups (analysis/groups.h). A run that
+// lacks a record a number needs blocks that number; nothing is imputed.
 #pragma once
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -40,9 +48,11 @@ std::span<const Signal> signals();
 struct Trajectory {
   std::string run;         ///< folder
   std::string group;       ///< its configuration without the seed
+  std::string size;        ///< whose signals may be compared
   std::string siblings;    ///< the sweep or collection it was judged in, with its size and learning rate
   std::int64_t steps = 0;  ///< planned
   bool failed = false;
+  bool forced = false;  ///< by a [change] in the middle of training
   std::optional<std::int64_t> nonfinite_step;
   std::optional<std::int64_t> onset;  ///< of the failure; see Onset
   std::string onset_why;              ///< why a failing run has no onset
@@ -83,22 +93,23 @@ Horizon parse_horizon(const std::string& text);
 
 struct PredictorOptions {
   std::vector<Horizon> at{{0.05, 0}, {0.10, 0}, {0.25, 0}, {0.50, 0}};
+  bool forced = false;  ///< judge the forced runs instead of the natural ones
   double level = 0.95;
   double false_alarm_share = 0.05;  ///< of the other groups' stable runs, at most: sets the alarm's threshold
-  int min_stable = 5;               ///< stable runs of other groups that a threshold needs
+  int min_stable = 5;               ///< stable runs of its size and other groups that a threshold needs
 };
 
 /// AUCs of one signal at one horizon. n of each counts pairs of a failing and a stable run.
 struct SignalAt {
-  Estimate auc;       ///< all runs; one that has become non-finite by then counts with its last record
+  Estimate auc;  ///< pairs of one size; a run that has become non-finite by then counts with its last record
   Estimate minus_lr;  ///< less the AUC of the peak learning rate, which drives both signal and failure
   Estimate ahead;     ///< without the failing runs whose onset has come (or is unknown)
   Estimate same_lr;   ///< pairs of one sweep, size and learning rate only: between arms and seeds
   Estimate same_arm;  ///< pairs of one configuration only: between seeds
 };
 
-/// Alarm: the first record beyond a threshold. The threshold of a group's runs is set by the stable runs of
-/// all other groups: the smallest one that at most 5 % of them ever cross.
+/// Alarm: the first record beyond a threshold. The threshold of a group's runs is set by the natural stable
+/// runs of their size in all other groups: the smallest one that at most 5 % of them ever cross.
 struct Lead {
   Estimate alarmed;       ///< share of the failing runs with an onset that had their alarm before it
   Estimate steps, share;  ///< median of onset - alarm over those, in steps and of the planned steps
@@ -143,7 +154,9 @@ struct SharpnessResult {
 struct Predictors {
   PredictorOptions options;
   int runs = 0, failed = 0, groups = 0;
-  int onset_unknown = 0;  ///< failing runs without onset
+  int not_judged = 0;                   ///< forced runs, or with PredictorOptions::forced the natural ones
+  int onset_unknown = 0;                ///< failing runs without onset
+  std::map<std::string, int> no_onset;  ///< why -> how many of them
   std::vector<HorizonCounts> at;
   std::vector<SignalResult> signals;  ///< as signals()
   EntropyBound bound;

@@ -1,7 +1,5 @@
 #include "evenkeel/analysis/predictors_json.h"
 
-#include <map>
-
 #include "evenkeel/analysis/json.h"
 #include "evenkeel/analysis/points.h"
 
@@ -45,13 +43,12 @@ Json optional_json(const std::optional<double>& value) {
 
 Json predictors_json(const Predictors& result, const PredictorRuns& runs) {
   Json json{{"runs", result.runs}, {"failed", result.failed}, {"groups", result.groups}};
+  json["judged"] = result.options.forced ? "forced" : "natural";
+  json["not_judged"] = result.not_judged;
   json["left_out"] = Json::array();
   for (const auto& [why, n] : runs.left_out) json["left_out"].push_back({{"why", why}, {"runs", n}});
-  std::map<std::string, int> no_onset;
-  for (const Trajectory& run : runs.runs)
-    if (run.failed && !run.onset) ++no_onset[run.onset_why];
   json["no_onset"] = Json::array();
-  for (const auto& [why, n] : no_onset) json["no_onset"].push_back({{"why", why}, {"runs", n}});
+  for (const auto& [why, n] : result.no_onset) json["no_onset"].push_back({{"why", why}, {"runs", n}});
   json["at"] = Json::array();
   for (std::size_t i = 0; i < result.at.size(); ++i) {
     json["at"].push_back(horizon_json(result.options.at[i]));

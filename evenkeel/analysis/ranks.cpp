@@ -11,8 +11,6 @@
 #include <set>
 #include <tuple>
 
-#include "evenkeel/base/rng.h"
-
 namespace evenkeel::analysis {
 namespace {
 
@@ -29,8 +27,10 @@ void sort_by_score(std::vector<Scored>& runs) {
   });
 }
 
-/// `runs` sorted; each counts as often as its group was drawn.
-Concordance concordance(const std::vector<Scored>& runs, const std::vector<int>& drawn) {
+constexpr int kNobody = -1;
+
+/// Of `runs`, sorted, without those of group `left_out`.
+Concordance concordance(const std::vector<Scored>& runs, int left_out) {
   Concordance total;
   double stable_below = 0, failed = 0, stable = 0;
   for (std::size_t i = 0; i < runs.size();) {
@@ -38,7 +38,7 @@ Concordance concordance(const std::vector<Scored>& runs, const std::vector<int>&
     const std::size_t begin = i;
     for (; i < runs.size() && runs[i].stratum == runs[begin].stratum && runs[i].score == runs[begin].score;
          ++i)
-      (runs[i].failed ? tied_failed : tied_stable) += drawn[static_cast<std::size_t>(runs[i].group)];
+      if (runs[i].group != left_out) ++(runs[i].failed ? tied_failed : tied_stable);
     total.won += tied_failed * (stable_below + 0.5 * tied_stable);
     stable_below += tied_stable;
     failed += tied_failed;
@@ -52,24 +52,27 @@ Concordance concordance(const std::vector<Scored>& runs, const std::vector<int>&
 }
 
 struct Groups {
-  std::vector<int> once, stratum;  ///< of each group
-  std::set<int> with_failed, with_stable;
+  std::set<int> with_failed, with_stable, all;
 
   explicit Groups(const std::vector<Scored>& runs) {
-    int count = 0;
     for (const Scored& run : runs) {
-      count = std::max(count, run.group + 1);
       (run.failed ? with_failed : with_stable).insert(run.group);
+      all.insert(run.group);
     }
-    once.assign(static_cast<std::size_t>(count), 1);
-    for (int g = 0; g < count; ++g)
-      stratum.push_back(with_failed.contains(g) ? 1 : with_stable.contains(g) ? 0 : -1);
   }
+  int units() const { return static_cast<int>(with_failed.size() + with_stable.size()); }
+  int fewest() const { return static_cast<int>(std::min(with_failed.size(), with_stable.size())); }
   std::string too_few() const {
-    const auto few = [](const std::set<int>& groups) { return static_cast<int>(groups.size()) < kMinGroups; };
-    if (!few(with_failed) && !few(with_stable)) return "";
+    if (fewest() >= kMinGroups) return "";
     return fmt::format("{} groups with failing and {} with stable runs; an interval needs {} of each",
                        with_failed.size(), with_stable.size(), kMinGroups);
+  }
+  /// Those with a failing run are one kind, the others the other.
+  std::optional<Jackknife> jackknife(double value, const std::function<double(int)>& without) const {
+    const std::vector<int> names(all.begin(), all.end());
+    std::vector<int> kind;
+    for (const int group : names) kind.push_back(with_failed.contains(group) ? 1 : 0);
+    return delete_one_group(kind, value, [&](int g) { return without(names[static_cast<std::size_t>(g)]); });
   }
 };
 
@@ -103,62 +106,40 @@ bool constant(const std::vector<double>& values) {
 
 }  // namespace
 
-std::optional<Interval> group_bootstrap(const std::vector<int>& stratum_of_group, double level,
-                                        const std::function<double(const std::vector<int>&)>& statistic) {
-  constexpr int kResamples = 2000;
-  std::map<int, std::vector<std::size_t>> strata;
-  for (std::size_t g = 0; g < stratum_of_group.size(); ++g) strata[stratum_of_group[g]].push_back(g);
-  Rng rng(0, "analysis/group_bootstrap");
-  std::vector<double> draws;
-  std::vector<int> drawn(stratum_of_group.size());
-  for (int r = 0; r < kResamples; ++r) {
-    std::fill(drawn.begin(), drawn.end(), 0);
-    for (const auto& [stratum, groups] : strata)
-      for (std::size_t i = 0; i < groups.size(); ++i) ++drawn[groups[rng.below(groups.size())]];
-    const double value = statistic(drawn);
-    if (!std::isnan(value)) draws.push_back(value);
-  }
-  if (20 * draws.size() < 19 * std::size_t{kResamples}) return std::nullopt;
-  std::sort(draws.begin(), draws.end());
-  const auto at = [&](double p) {
-    return draws[static_cast<std::size_t>(std::lround(p * static_cast<double>(draws.size() - 1)))];
-  };
-  return Interval{at(0.5 - level / 2), at(0.5 + level / 2)};
-}
-
 Estimate auc(std::vector<Scored> runs, double level, int min_pairs) {
   runs = comparable(runs);
   sort_by_score(runs);
   const Groups groups(runs);
-  const Concordance c = concordance(runs, groups.once);
+  const Concordance c = concordance(runs, kNobody);
   const int pairs = static_cast<int>(c.pairs);
   if (pairs == 0) return Estimate::missing("no failing run that a stable one can be compared with");
   if (pairs < min_pairs)
     return Estimate::missing(
         fmt::format("{} pairs of a failing and a stable run; at least {} are needed", pairs, min_pairs));
   Estimate e{c.auc(), std::nullopt, groups.too_few(), pairs};
-  if (e.why.empty() && (c.won == 0 || c.won == c.pairs))
-    e.why = "the two kinds of run do not overlap, so resamples have no spread";
   if (!e.why.empty()) return e;
-  e.interval = group_bootstrap(groups.stratum, level,
-                               [&](const auto& drawn) { return concordance(runs, drawn).auc(); });
-  if (!e.interval) e.why = "too many resamples of groups hold no pair";
+  const auto jackknife = groups.jackknife(c.auc(), [&](int g) { return concordance(runs, g).auc(); });
+  if (jackknife) e.interval = share_interval(c.auc(), *jackknife, groups.units(), level);
+  else e.why = "every pair hangs on one group";
   return e;
 }
 
 Estimate auc_difference(const std::vector<Scored>& score, const std::vector<Scored>& reference,
                         double level) {
-  std::vector<Scored> a = score, b = reference;
+  std::vector<Scored> a = comparable(score), b = comparable(reference);
   sort_by_score(a);
   sort_by_score(b);
   const Groups groups(a);
-  const auto difference = [&](const std::vector<int>& drawn) {
-    return concordance(a, drawn).auc() - concordance(b, drawn).auc();
-  };
-  const int pairs = static_cast<int>(concordance(a, groups.once).pairs);
+  const auto without = [&](int g) { return concordance(a, g).auc() - concordance(b, g).auc(); };
+  const int pairs = static_cast<int>(concordance(a, kNobody).pairs);
   if (pairs == 0) return Estimate::missing("no failing run that a stable one can be compared with");
-  Estimate e{difference(groups.once), std::nullopt, groups.too_few(), pairs};
-  if (e.why.empty()) e.interval = group_bootstrap(groups.stratum, level, difference);
+  Estimate e{without(kNobody), std::nullopt, groups.too_few(), pairs};
+  if (!e.why.empty()) return e;
+  if (auto jackknife = groups.jackknife(*e.value, without)) {
+    jackknife->df = groups.fewest() - 1;
+    e.interval = fisher_interval(*e.value, *jackknife, level);
+  }
+  if (!e.interval) e.why = "the difference does not vary over groups";
   return e;
 }
 
@@ -179,18 +160,18 @@ Estimate spearman_with_interval(const std::vector<double>& x, const std::vector<
     e.why = fmt::format("{} groups; an interval needs {}", known.size(), kMinGroups);
     return e;
   }
-  std::vector<int> strata(static_cast<std::size_t>(*known.rbegin()) + 1, 1);
-  for (const int g : known) strata[static_cast<std::size_t>(g)] = 0;
-  e.interval = group_bootstrap(strata, level, [&](const std::vector<int>& drawn) {
+  const std::vector<int> names(known.begin(), known.end());
+  const auto jackknife = delete_one_group(std::vector<int>(names.size(), 0), value, [&](int left_out) {
     std::vector<double> u, v;
     for (std::size_t i = 0; i < x.size(); ++i) {
-      const auto times = static_cast<std::size_t>(drawn[static_cast<std::size_t>(groups[i])]);
-      u.insert(u.end(), times, x[i]);
-      v.insert(v.end(), times, y[i]);
+      if (groups[i] == names[static_cast<std::size_t>(left_out)]) continue;
+      u.push_back(x[i]);
+      v.push_back(y[i]);
     }
     return spearman(u, v);
   });
-  if (!e.interval) e.why = "too many resamples of groups do not vary";
+  if (jackknife) e.interval = fisher_interval(value, *jackknife, level);
+  if (!e.interval) e.why = "the correlation does not vary over groups";
   return e;
 }
 

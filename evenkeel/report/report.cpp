@@ -145,6 +145,18 @@ Json config_json(const analysis::LoadedSweep& sweep) {
   return {{"same", same}, {"varied", varied}};
 }
 
+/// Tokens of one step; null where runs differ in it or were made elsewhere.
+Json tokens_per_step(const analysis::LoadedSweep& sweep) {
+  Json tokens = nullptr;
+  for (const auto& c : sweep.cells) {
+    if (!c.begun || c.cell.config.empty()) continue;
+    const Json own = experiment_from_json(c.cell.config, c.cell.run.string()).tokens_per_step();
+    if (!tokens.is_null() && tokens != own) return nullptr;
+    tokens = own;
+  }
+  return tokens;
+}
+
 /// Facts of the data and of the machine, from the first run that has begun.
 Json facts_json(const analysis::LoadedSweep& sweep) {
   for (const auto& c : sweep.cells) {
@@ -155,6 +167,7 @@ Json facts_json(const analysis::LoadedSweep& sweep) {
                {"bigram", number_or_null(m.data.bigram_entropy)},
                {"floor", number_or_null(m.data.floor)},
                {"train_tokens", m.data.train_tokens >= 0 ? Json(m.data.train_tokens) : Json(nullptr)},
+               {"tokens_per_step", tokens_per_step(sweep)},
                {"imported", m.imported.has_value()},
                {"processor", nullptr}};
     if (m.environment.is_object() && m.environment.contains("processor"))

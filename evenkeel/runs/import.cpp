@@ -189,12 +189,25 @@ Result result_of(const ImportedRun& run, bool has_steps) {
   result.l0 = run.l0;
   if (has_steps) {
     if (std::isnan(run.l0) && run.points.count(0) && run.points.size() > 1) result.l0 = run.points.at(0).loss;
-    for (const auto& [step, point] : run.points) {
-      if (!std::isfinite(point.loss) && !result.nonfinite_step) result.nonfinite_step = step;
-    }
+    for (auto it = run.points.rbegin(); it != run.points.rend() && !std::isfinite(it->second.loss); ++it)
+      result.nonfinite_step = it->first;
   }
   result.label = label_of(result.nonfinite_step, result.final_loss, run.h1);
   return result;
+}
+
+/// Losses that are not finite although a finite one follows.
+std::int64_t isolated_nonfinite(const ImportedRun& run) {
+  std::int64_t isolated = 0, pending = 0;
+  for (const auto& [step, point] : run.points) {
+    if (!std::isfinite(point.loss)) {
+      ++pending;
+    } else {
+      isolated += pending;
+      pending = 0;
+    }
+  }
+  return isolated;
 }
 
 void write_run(const fs::path& folder, const ImportedRun& run, const ImportMap& map) {
@@ -283,6 +296,7 @@ ImportSummary import_csv(const fs::path& file, const ImportMap& map, const fs::p
       write_run(folder, run, map);
       ++summary.runs;
       summary.nonfinite += read_result(folder)->label == "nonfinite";
+      summary.isolated_nonfinite += isolated_nonfinite(run);
     }
   } catch (...) {  // a full disk: the same command must work once there is space
     for (const std::string& name : taken) fs::remove_all(out / name, error);

@@ -4,8 +4,9 @@
 // Fields: loss (needed; validation cross-entropy, nat; "nan", "inf" and "-inf" are values, an empty field is
 // an error), train_loss, run, step, lr, params, size, seed, arm, l0, h1. Without step every row is one run
 // and its loss the final one. With step, rows of the same run are its records: the row of the last step gives
-// the final loss, a row of step 0 gives l0 unless l0 is mapped. Without run, rows that agree in arm, size,
-// params, lr and seed are one run.
+// the final loss, a row of step 0 gives l0 unless l0 is mapped. A run is nonfinite when its losses become
+// non-finite and stay so to its last row; one that a finite loss follows was not evaluated there. Without
+// run, rows that agree in arm, size, params, lr and seed are one run.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,9 @@ using ImportMap = std::map<std::string, std::string>;
 ImportMap parse_import_map(const std::vector<std::string>& words);
 
 struct ImportSummary {
-  std::int64_t rows = 0, runs = 0, nonfinite = 0;
+  std::int64_t rows = 0, runs = 0;
+  std::int64_t nonfinite = 0;           ///< runs with that label
+  std::int64_t isolated_nonfinite = 0;  ///< losses that are not finite although a finite one follows
 };
 
 /// Reads all of `file`, then writes one folder per run into `out`, which must be absent or empty. Throws

@@ -24,6 +24,7 @@ struct FixtureOptions {
   bool leave_one_out = false;  ///< the last cell is planned but never began
   bool sweep_file = true;      ///< false: a plain folder of runs
   bool pairs = false;          ///< of an encoder-decoder
+  std::string change_at{};     ///< attention ten times sharper from there on; "": no change
 };
 
 class FixtureSweep {
@@ -58,10 +59,12 @@ class FixtureSweep {
   static constexpr std::int64_t kSteps = 300;
 
   void write_cell(const std::string& size, QkNorm norm, std::size_t lr, std::int64_t seed) {
-    const Json settings{{"arch", {{"size", size}, {"family", options_.pairs ? "seq2seq" : "decoder_lm"}}},
-                        {"optim", {{"lr", kLrs[lr]}}},
-                        {"train", {{"seed", seed}}},
-                        {"interventions", {{"qk_norm", std::string(enum_name(norm))}}}};
+    Json settings{{"arch", {{"size", size}, {"family", options_.pairs ? "seq2seq" : "decoder_lm"}}},
+                  {"optim", {{"lr", kLrs[lr]}}},
+                  {"train", {{"seed", seed}}},
+                  {"interventions", {{"qk_norm", std::string(enum_name(norm))}}}};
+    if (!options_.change_at.empty())
+      settings["change"] = {{"at", options_.change_at}, {"attention_temperature", 0.1}};
     Experiment e = experiment_from(settings_from_json(settings, "fixture"));
     resolve(e, {options_.pairs ? DataKind::kSyntheticPairs : DataKind::kSynthetic, 256, "0011223344556677"},
             false);

@@ -100,7 +100,19 @@ class Predictors(ProgramTest):
         run = os.path.join("s", "cells", sorted(os.listdir(self.path("s", "cells")))[0])
         self.assertIn("no run there has an outcome: 1 no siblings", self.error_of("predictors", run, code=2))
         self.write("x.json", "{}")
+        self.assertIn("no run there was forced by [change]", self.error_of("predictors", "s", "--forced", code=2))
         self.assertIn("does not say sharpness", self.error_of("predictors", "s", "--sharpness", "x.json", code=2))
+
+
+class Import(ProgramTest):
+    def test_losses_that_were_not_evaluated_are_told(self):
+        self.write("log.csv", "run,step,loss\na,0,6\na,10,nan\na,20,3\nb,0,6\nb,10,nan\n")
+        words = ("import", "log.csv", "--map", "run=run,step=step,loss=loss", "--out", "o", "--json")
+        stdout, stderr = self.evenkeel(*words)
+        self.assertEqual(json.loads(stdout), {"out": "o", "rows": 5, "runs": 2, "nonfinite": 1, "isolated_nonfinite": 1})
+        self.assertIn("1 loss is not finite with a finite one after it", stderr)
+        labels = {entry["run"]: entry["label"] for entry in json.loads(self.evenkeel("ls", "o", "--json")[0])}
+        self.assertEqual(labels, {"o/a": "finished", "o/b": "nonfinite"})
 
 
 class WrongInput(ProgramTest):

@@ -138,6 +138,8 @@ class Browser(unittest.TestCase):
         for words in ("Encoder", "Decoder, to the encoder's output", "Largest attention logit, cross-attention over training"):
             self.assertIn(words, text)
         layers = self.js("[...document.querySelectorAll('#heads svg [aria-label=\"y-axis tick label\"] text')].map(t => t.textContent)")
+        # 300 steps of data.batch_tokens = 4096, of 300 x 2048 tokens.
+        self.assertIn("Each token was seen up to 2 times", self.js("document.body.innerText"))
         self.assertEqual(layers, [f"{kind} {layer}" for kind in ("encoder", "decoder", "cross") for layer in (0, 1)])
         self.assert_silent()
 

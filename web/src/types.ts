@@ -176,6 +176,8 @@ export interface Report extends Probes {
     bigram?: number | null;
     floor?: number | null;
     train_tokens?: number | null;
+    /** The most that one step may hold (of pairs: on either side); null where runs differ in it. */
+    tokens_per_step?: number | null;
     imported?: boolean;
     processor?: string | null;
   };

@@ -44,11 +44,9 @@ std::vector<Scored> noisy(double shift) {
   return runs;
 }
 
-TEST(Auc, BootstrapRepeatsAndHoldsTheValue) {
-  const Estimate a = auc(noisy(1), 0.95), b = auc(noisy(1), 0.95);
+TEST(Auc, IntervalHoldsTheValue) {
+  const Estimate a = auc(noisy(1), 0.95);
   ASSERT_TRUE(a.interval);
-  EXPECT_EQ(a.interval->low, b.interval->low);
-  EXPECT_EQ(a.interval->high, b.interval->high);
   EXPECT_LT(a.interval->low, *a.value);
   EXPECT_GT(a.interval->high, *a.value);
   // Phi(1 / sqrt 2) = 0.76.
@@ -56,8 +54,60 @@ TEST(Auc, BootstrapRepeatsAndHoldsTheValue) {
   EXPECT_GT(a.interval->high, 0.76);
   const Estimate same = auc_difference(noisy(1), noisy(1), 0.95);
   EXPECT_EQ(*same.value, 0);
-  EXPECT_EQ(same.interval->low, 0);
-  EXPECT_EQ(same.interval->high, 0);
+  EXPECT_FALSE(same.interval);
+  EXPECT_EQ(same.why, "the difference does not vary over groups");
+}
+
+TEST(Auc, IntervalOfPerfectSeparationIsThatOfAsManyTrialsAsGroups) {
+  std::vector<Scored> runs;
+  for (int group = 0; group < 40; ++group)
+    for (int seed = 0; seed < 3; ++seed) runs.push_back({group < 20 ? 1.0 : 0.0, group < 20, group});
+  const Estimate e = auc(runs, 0.95);
+  ASSERT_TRUE(e.interval);
+  EXPECT_EQ(e.interval->high, 1);
+  // Forty trials that all succeed: 0.025^(1/40), with t(19) in place of t(39) a little less.
+  EXPECT_LT(e.interval->low, std::pow(0.025, 1.0 / 40));
+  EXPECT_GT(e.interval->low, std::pow(0.025, 1.0 / 36));
+  for (Scored& run : runs) run.score = -run.score;
+  EXPECT_EQ(auc(runs, 0.95).interval->low, 0);
+  EXPECT_NEAR(auc(runs, 0.95).interval->high, 1 - e.interval->low, 1e-12);
+}
+
+TEST(Auc, FewerThanThreeGroupsOfAnOutcomeGiveNoInterval) {
+  std::vector<Scored> runs{{3, true, 0}, {2, true, 1}};
+  for (int group = 2; group < 12; ++group) runs.push_back({0.5 * group, false, group});
+  const Estimate e = auc(runs, 0.95);
+  EXPECT_TRUE(e.value);
+  EXPECT_FALSE(e.interval);
+  EXPECT_NE(e.why.find("2 groups with failing and 10 with stable runs; an interval needs 3"),
+            std::string::npos)
+      << e.why;
+  runs.push_back({4, true, 12});
+  EXPECT_TRUE(auc(runs, 0.95).interval);
+}
+
+TEST(OverGroups, SharesAndMedians) {
+  const std::vector<bool> all(12, true);
+  const std::vector<int> six{0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5}, two{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1};
+  const Estimate share = share_over_groups(all, six, 0.95);
+  EXPECT_EQ(*share.value, 1);
+  EXPECT_EQ(share.interval->high, 1);
+  EXPECT_NEAR(share.interval->low, std::pow(0.025, 1.0 / 6), 1e-9);
+  EXPECT_EQ(share_over_groups(all, two, 0.95).why, "2 groups; an interval needs 3");
+  std::vector<double> values;
+  std::vector<int> groups;
+  for (int i = 0; i < 14; ++i) {
+    values.push_back(i);
+    groups.push_back(i / 2);
+    if (i != 11) continue;
+    EXPECT_EQ(median_over_groups(values, groups, 0.95).why, "6 groups are too few to bound a median");
+  }
+  const Estimate median = median_over_groups(values, groups, 0.95);
+  EXPECT_EQ(*median.value, 6.5);
+  // Seven groups bound a median by little less than its extremes.
+  ASSERT_TRUE(median.interval) << median.why;
+  EXPECT_LE(median.interval->low, 1);
+  EXPECT_GE(median.interval->high, 12);
 }
 
 TEST(Auc, SeedsOfAGroupAreNotIndependent) {
@@ -70,7 +120,8 @@ TEST(Auc, SeedsOfAGroupAreNotIndependent) {
   }
   const Estimate a = auc(once, 0.95), b = auc(copies, 0.95);
   EXPECT_EQ(*a.value, *b.value);
-  EXPECT_EQ(a.interval->low, b.interval->low);
+  // The same sums, rounded otherwise.
+  EXPECT_NEAR(a.interval->low, b.interval->low, 1e-9);
 }
 
 TEST(Spearman, AverageRanks) {
@@ -150,7 +201,8 @@ TEST(Predictors, LeadTimeByHand) {
     EXPECT_EQ(*lead.steps.value, 25);
     EXPECT_EQ(*lead.share.value, 0.25);
     EXPECT_EQ(*lead.false_alarms.value, 0);
-    EXPECT_FALSE(lead.false_alarms.interval);
+    // None of six groups: the interval of none in six trials.
+    EXPECT_NEAR(lead.false_alarms.interval->high, 1 - std::pow(0.025, 1.0 / 6), 1e-9);
     EXPECT_EQ(lead.late, 1);
     EXPECT_EQ(lead.threshold->low, name[0] == 'e' ? 0.5 : 2);
   }
@@ -175,6 +227,52 @@ TEST(Predictors, TheThresholdOfARunIsNotSetByItsOwnGroup) {
   EXPECT_NEAR(*lead.false_alarms.value, 1.0 / 6, 1e-12);
   EXPECT_EQ(lead.threshold->low, 6);
   EXPECT_EQ(lead.threshold->high, 7);
+}
+
+TEST(Predictors, OnlyRunsOfOneSizeAreCompared) {
+  // Stable runs of the large size lie above the failing ones of the small size.
+  std::vector<Trajectory> runs;
+  for (int group = 0; group < 16; ++group) {
+    const bool large = group < 8, failed = group % 8 < 2;
+    runs.push_back(trajectory(group, failed, 10, (large ? 100 : 1) * (failed ? 5 : 2), 60));
+    runs.back().size = large ? "d128" : "d64";
+  }
+  const Predictors p = find_predictors(runs, {.at = {{0.5, 0}}});
+  const SignalResult& logit = p.signals[index_of("logit_max")];
+  EXPECT_EQ(*logit.at[0].auc.value, 1);
+  EXPECT_EQ(logit.at[0].auc.n, 2 * 2 * 6);
+  EXPECT_EQ(*logit.at[0].ahead.value, 1);
+  EXPECT_EQ(*logit.lead.alarmed.value, 1);
+  EXPECT_EQ(*logit.lead.false_alarms.value, 0);
+  EXPECT_EQ(logit.lead.threshold->low, 2);
+  EXPECT_EQ(logit.lead.threshold->high, 200);
+  // Pooled, the small size's failing runs would lose to the large size's stable ones.
+  for (Trajectory& run : runs) run.size = "";
+  EXPECT_EQ(*find_predictors(runs, {.at = {{0.5, 0}}}).signals[index_of("logit_max")].at[0].auc.value, 0.75);
+}
+
+TEST(Predictors, ForcedRunsAreJudgedApartAndSetNoThreshold) {
+  std::vector<Trajectory> runs;
+  for (int group = 0; group < 6; ++group) runs.push_back(trajectory(group, false, 10, 2));
+  for (int group = 6; group < 10; ++group) runs.push_back(trajectory(group, true, 20, 5, 60));
+  // Stable, but its logits were multiplied: as a natural run it would hide every failure.
+  for (int group = 10; group < 16; ++group) {
+    runs.push_back(trajectory(group, false, 10, 1000));
+    runs.back().forced = true;
+  }
+  const std::size_t logit = index_of("logit_max");
+  const Predictors natural = find_predictors(runs, {.at = {{0.5, 0}}});
+  EXPECT_EQ(natural.runs, 10);
+  EXPECT_EQ(natural.not_judged, 6);
+  EXPECT_EQ(*natural.signals[logit].lead.alarmed.value, 1);
+  EXPECT_EQ(natural.signals[logit].lead.threshold->high, 2);
+  EXPECT_EQ(*natural.signals[logit].at[0].auc.value, 1);
+  const Predictors forced = find_predictors(runs, {.at = {{0.5, 0}}, .forced = true});
+  EXPECT_EQ(forced.runs, 6);
+  EXPECT_EQ(forced.not_judged, 10);
+  EXPECT_EQ(forced.signals[logit].lead.threshold->high, 2);
+  EXPECT_EQ(*forced.signals[logit].lead.false_alarms.value, 1);
+  EXPECT_FALSE(forced.signals[logit].lead.alarmed.value);
 }
 
 TEST(Predictors, MissingRecordsBlock) {
@@ -235,12 +333,28 @@ TEST(Predictors, ASweepFromItsFolder) {
   EXPECT_NEAR(*logit.lead.steps.value, 70, 15);
   EXPECT_GT(*logit.at[3].auc.value, 0.99);
   EXPECT_FALSE(p.signals[index_of("grad_norm")].at[0].auc.value);
-  EXPECT_EQ(predictors_json(p, runs).at("signals").size(), signals().size());
+  const Json document = predictors_json(p, runs);
+  EXPECT_EQ(document.at("signals").size(), signals().size());
+  EXPECT_EQ(document.at("judged"), "natural");
+  EXPECT_EQ(document.at("not_judged"), 0);
   // A folder given twice counts once.
   const PredictorRuns twice = load_trajectories({folder.path(), folder.path() / "deep"});
   EXPECT_EQ(twice.runs.size(), 32u);
   ASSERT_EQ(twice.left_out.size(), 1u);
   EXPECT_EQ(twice.left_out[0].runs, 32);
+}
+
+TEST(Predictors, AChangeInMidTrainingForcesARun) {
+  const test::TempFolder folder;
+  test::FixtureSweep(folder / "never", {.change_at = "100%"}).write();
+  test::FixtureSweep(folder / "changed", {.change_at = "20step"}).write();
+  const PredictorRuns runs = load_trajectories({folder.path()});
+  EXPECT_EQ(runs.runs.size(), 32u);
+  for (const Trajectory& run : runs.runs)
+    EXPECT_EQ(run.forced, run.run.find("changed") != std::string::npos) << run.run;
+  const Json document = predictors_json(find_predictors(runs.runs), runs);
+  EXPECT_EQ(document.at("runs"), 16);
+  EXPECT_EQ(document.at("not_judged"), 16);
 }
 
 TEST(Predictors, RunsWithoutOutcomeAreLeftOutAndCounted) {

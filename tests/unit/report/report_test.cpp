@@ -43,6 +43,12 @@ TEST(Report, GathersCellsSeriesAndAnalysis) {
   EXPECT_EQ(lost, 2u);
 }
 
+TEST(Report, TokensOfAStepAreThoseOfTheFamily) {
+  const Experiment e;
+  EXPECT_EQ(document_of({})["facts"]["tokens_per_step"], e.train.batch * e.arch.context);
+  EXPECT_EQ(document_of({.pairs = true})["facts"]["tokens_per_step"], e.data.batch_tokens);
+}
+
 TEST(Report, TellsWhatVariedFromWhatDidNot) {
   const Json d = document_of({});
   std::vector<std::string> varied;

@@ -113,6 +113,27 @@ TEST_F(ImportTest, ARelapseOfTheValidationLossIsToldBesideTheLabel) {
   EXPECT_EQ(read_records(out_ / "b" / "events.jsonl").size(), 2u);  // and its recovery
 }
 
+TEST_F(ImportTest, OnlyATailOfNonFiniteLossesIsADivergence) {
+  // a: "nan" for "not evaluated here"; b: the same, and then lost for good; c: lost at its last row.
+  const ImportSummary s = import(
+      "name,step,val\n"
+      "a,0,nan\na,10,6.0\na,20,nan\na,30,inf\na,40,3.0\n"
+      "b,0,6.0\nb,10,nan\nb,20,5.0\nb,30,nan\nb,40,nan\n"
+      "c,0,6.0\nc,10,5.0\nc,20,nan\n",
+      "run=name,step=step,loss=val");
+  EXPECT_EQ(s.nonfinite, 2);
+  EXPECT_EQ(s.isolated_nonfinite, 4);
+  const auto cells = load_cells(out_);
+  ASSERT_EQ(cells.size(), 3u);
+  EXPECT_EQ(cells[0].result->label, "finished");
+  EXPECT_FALSE(cells[0].result->nonfinite_step);
+  EXPECT_EQ(cells[0].result->final_loss, 3.0);
+  EXPECT_TRUE(read_records(out_ / "a" / "events.jsonl").empty());
+  EXPECT_EQ(cells[1].result->nonfinite_step, 30);
+  EXPECT_EQ(read_records(out_ / "b" / "events.jsonl").at(0).at("step"), 30);
+  EXPECT_EQ(cells[2].result->nonfinite_step, 20);
+}
+
 TEST_F(ImportTest, H1GivesTheLabelNotLearned) {
   import("run,loss,h1\nx,3.2,3.3\ny,3.27,3.3\n", "run=run,loss=loss,h1=h1");
   const auto cells = load_cells(out_);

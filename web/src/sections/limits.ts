@@ -20,9 +20,8 @@ export function limits(report: Report): HTMLElement {
   items.push(`How much of this is chance. ${seeds === 1 ? "One seed was run, so there are no intervals." : `${seeds} seeds were run; intervals from so few are wide, and they cover seeds only, not the choice of data, model or schedule.`}`);
   if (steps > 0) items.push(`What long training does. Runs of ${count(steps)} steps cannot show instabilities that build up slowly, and learning rates that are best here are larger than those of long runs.`);
   if (facts.data?.startsWith("synthetic")) items.push("How real text behaves. The data is a synthetic language with known statistics; it has no rare words, no documents and no meaning.");
-  const setting = (path: string): number => Number(report.config.same.find((s) => s.path === path)?.values[0]);
-  const seen = steps * setting("train.batch") * setting("arch.context");
-  if (facts.train_tokens && seen > facts.train_tokens) items.push(`What fresh data would do. Each token was seen ${short(seen / facts.train_tokens, 2)} times; a verdict should rest on runs that see each token at most once.`);
+  const seen = steps * (facts.tokens_per_step ?? 0);
+  if (facts.train_tokens && seen > facts.train_tokens) items.push(`What fresh data would do. Each token was seen up to ${short(seen / facts.train_tokens, 2)} times; a verdict should rest on runs that see each token at most once.`);
   const gaps = report.cells.filter((c) => (c.gap ?? 0) > 0.1).length;
   if (gaps > 0) items.push(`How much is memory. In ${gaps} of ${report.cells.length} cells the validation loss is more than 0.1 nat above the training loss.`);
   items.push("The boundary between the swept learning rates: it is interpolated, and its resolution is their spacing. A boundary said to lie above the largest LR may lie anywhere above it.");
