@@ -95,6 +95,72 @@ std::string treatment_table(const Configs& configs, const Style& style) {
   return text;
 }
 
+std::string collapsed_table(const Configs& configs, const Style& style) {
+  Rows rows{{"config", "path", "collapsed / healthy", "upper 95 %", "entropy"}};
+  std::string missing;
+  for (const auto& [name, c] : configs) {
+    const Json paths = c.value("collapsed", Json::object());
+    for (const auto& [path, entry] : paths.items()) {
+      if (!entry.contains("median")) {
+        missing += fmt::format("{}: no figure for {}: {}\n", name, path, entry["why"].get<std::string>());
+        continue;
+      }
+      rows.push_back({name, path, number_text(entry, "median", "{:.3f}"),
+                      number_text(entry, "upper95", "{:.3f}"),
+                      fmt::format("{} / {}", number_text(entry["entropy_norm"], "collapsed", "{:.3f}"),
+                                  number_text(entry["entropy_norm"], "healthy", "{:.3f}"))});
+    }
+  }
+  std::string text;
+  if (rows.size() > 1) text += fmt::format("\n{}", table_text(rows, style, 2));
+  if (!missing.empty()) text += fmt::format("\n{}", missing);
+  return text;
+}
+
+std::string denormals_table(const Configs& configs, const Style& style) {
+  Rows rows{{"config", "kernel on denormals / others", "flushed", "range", "kept", "range"}};
+  const auto ratios = [](const Json& entry) {
+    const Json& range = entry["ratio_range"];
+    return std::pair{number_text(entry, "ratio", "{:.2f}"),
+                     fmt::format("{:.2f}-{:.2f}", range[0].get<double>(), range[1].get<double>())};
+  };
+  for (const auto& [name, c] : configs) {
+    const Json kernels = c.value("denormals", Json::object());
+    for (const auto& [kernel, entry] : kernels.items()) {
+      const auto [flushed, flushed_range] = ratios(entry["flushed"]);
+      const auto [kept, kept_range] = ratios(entry["kept"]);
+      rows.push_back({name, kernel, flushed, flushed_range, kept, kept_range});
+    }
+  }
+  return rows.size() > 1 ? fmt::format("\n{}", table_text(rows, style, 2)) : "";
+}
+
+std::string loaded_table(const Configs& configs, const Style& style) {
+  Rows rows{{"config", "beside", "tokens/s", "of alone", "range"}};
+  std::string missing;
+  for (const auto& [name, c] : configs) {
+    if (!c.contains("loaded")) continue;
+    const Json& loaded = c["loaded"];
+    if (loaded.contains("why")) {
+      missing += fmt::format("{}: no figure for loaded: {}\n", name, loaded["why"].get<std::string>());
+      continue;
+    }
+    rows.push_back({name, "nobody", count_text(loaded["alone"].get<double>()), "-", "-"});
+    for (const auto& [key, words] :
+         {std::pair{"busy", "a busy process"}, {"niced", "a busy process, nice 10"}}) {
+      const Json& entry = loaded[key];
+      rows.push_back({name, words, count_text(entry["tokens_per_s"].get<double>()),
+                      number_text(entry, "ratio", "{:.2f}"),
+                      fmt::format("{:.2f}-{:.2f}", entry["ratio_range"][0].get<double>(),
+                                  entry["ratio_range"][1].get<double>())});
+    }
+  }
+  std::string text;
+  if (rows.size() > 1) text += fmt::format("\n{}", table_text(rows, style, 2));
+  if (!missing.empty()) text += fmt::format("\n{}", missing);
+  return text;
+}
+
 std::string same_text(const Json& bits, const char* path) {
   const auto word = [&](const char* what) { return bits[path][what] == true ? "same" : "other"; };
   return fmt::format("{} ops: {} bits with 1 and 2 threads, {} with telemetry on and off", path,
@@ -156,7 +222,7 @@ std::string bar_table(const Json& bars, const Style& style) {
                     fmt::format("{}{}", bar["pass"] == true ? "pass" : "miss", applies ? "" : " *")});
   }
   return fmt::format("\n{}{}", table_text(rows, style, 2),
-                     elsewhere ? "* applies to machines with AMX, in bf16 on the fused path\n" : "");
+                     elsewhere ? "* is for bf16 on the fused path, most for machines with AMX\n" : "");
 }
 
 }  // namespace
@@ -181,9 +247,10 @@ std::string bench_text(const Json& answer, const Style& style) {
   Configs configs;
   for (const Json& name : settings.at("configs"))
     configs.emplace_back(name, answer.at("configs").at(name.get<std::string>()));
-  text +=
-      fmt::format("\n{}{}{}{}{}", speed_table(configs, style), peer_table(configs, style),
-                  treatment_table(configs, style), sentences(configs), bar_table(answer.at("bars"), style));
+  text += fmt::format("\n{}", speed_table(configs, style));
+  for (const auto& table : {peer_table, treatment_table, loaded_table, collapsed_table, denormals_table})
+    text += table(configs, style);
+  text += sentences(configs) + bar_table(answer.at("bars"), style);
   return text;
 }
 

@@ -21,6 +21,8 @@ constexpr const char* kExamples =
     "  evenkeel bench --config S,M --only treatment --treat interventions.sigma_reparam=on\n"
     "  evenkeel bench --config tiny,S --peers torch,torch_tuned,torch_fp32\n"
     "  evenkeel bench --config mt_tiny --only throughput   translation\n"
+    "  evenkeel bench --config S --only loaded      beside a busy process\n"
+    "  evenkeel bench --config collapsed            collapsed attention\n"
     "  evenkeel bench --peers 'other=./other --train'   see docs/formats/bench.md\n"
     "Leave the machine alone meanwhile: about ten minutes on two cores.\n"
     "Exit code 4: the first step differs from plain fp32, so no figure is given.";
@@ -87,12 +89,14 @@ void add_bench(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("bench", "Measure the speed of training and check its answers");
   command->footer(kExamples);
   command
-      ->add_option("--config", o.configs, "Of tiny, S, M, L, and mt_tiny, mt_base, which\ntranslate (S,M,L)")
+      ->add_option("--config", o.configs,
+                   "Of tiny, S, M, L; mt_tiny, mt_base, which translate;\ncollapsed (S,M,L)")
       ->type_name("LIST")
       ->delimiter(',');
   command
       ->add_option("--only", o.only,
-                   "Of throughput, telemetry, spectra, treatment,\nmemory, processes, threads, start")
+                   "Of throughput, telemetry, spectra, treatment,\nmemory, processes, threads, start, "
+                   "loaded,\ncollapsed, denormals")
       ->type_name("LIST")
       ->delimiter(',')
       ->check(CLI::IsMember(bench::measurements()).description(""));

@@ -72,8 +72,7 @@ Translator::Translator(const TranslatorOptions& options)
 }
 
 void Translator::start() {
-  const std::string threads =
-      std::to_string(options_.threads > 0 ? options_.threads : manifest_.experiment.train.threads);
+  const std::int64_t threads = options_.threads > 0 ? options_.threads : manifest_.experiment.train.threads;
   bench::Command command;
   command.words = {sweep::find_trainer().string(),
                    "translate",
@@ -85,10 +84,10 @@ void Translator::start() {
                    "--length-penalty",
                    fmt::format("{}", options_.length_penalty),
                    "--threads",
-                   threads};
+                   std::to_string(threads)};
   if (options_.step >= 0)
     command.words.insert(command.words.end(), {"--step", std::to_string(options_.step)});
-  for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}) command.environment[name] = threads;
+  command.environment = sweep::trainer_environment(threads);
   process_ = std::make_unique<bench::Contestant>(command);
   try {
     const Json begun = process_->receive();

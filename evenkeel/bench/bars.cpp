@@ -15,6 +15,9 @@
 namespace evenkeel::bench {
 namespace {
 
+/// Which measurements a bar is for.
+enum class For { kAmx, kBf16, kAll };  // kAmx and kBf16: bf16 on the fused path, on machines with AMX or any
+
 struct Bar {
   const char* config;
   const char* what;
@@ -22,7 +25,7 @@ struct Bar {
   bool at_least;
   double bar;
   std::optional<double> aim;
-  bool needs_amx = true;  ///< set for machines with AMX
+  For set_for = For::kAmx;
 };
 
 const std::vector<Bar>& all_bars() {
@@ -36,8 +39,8 @@ const std::vector<Bar>& all_bars() {
       {"S", "throughput", ratio, true, 2.0, 4.0},
       {"M", "throughput", ratio, true, 1.9, 4.0},
       {"L", "throughput", ratio, true, 1.6, 3.0},
-      {"mt_tiny", "throughput", ratio, true, 1.5, {}, false},
-      {"mt_base", "throughput", ratio, true, 1.5, {}, false},
+      {"mt_tiny", "throughput", ratio, true, 1.5, {}, For::kBf16},
+      {"mt_base", "throughput", ratio, true, 1.5, {}, For::kBf16},
       {"S", "telemetry, upper 95 %", upper, false, 1.03, 1.01},
       {"M", "telemetry, upper 95 %", upper, false, 1.03, 1.01},
       {"S", "spectra, upper 95 %", spectra, false, 1.03, {}},
@@ -48,9 +51,32 @@ const std::vector<Bar>& all_bars() {
       {"M", "qk-norm, upper 95 %", qk_norm, false, 1.05, {}},
       {"L", "peak memory", Pointer("/peak_bytes"), false, 2.5e9, 1.6e9},
       {"S", "two processes / one", Pointer("/processes/ratio"), true, 1.1, {}},
-      {"S", "same bits, 1 and 2 threads", Pointer("/bits/fused/threads"), true, 1, {}},
-      {"S", "same bits, telemetry on and off", Pointer("/bits/fused/telemetry"), true, 1, {}},
+      {"S", "same bits, 1 and 2 threads", Pointer("/bits/fused/threads"), true, 1, {}, For::kAll},
+      {"S", "same bits, telemetry on and off", Pointer("/bits/fused/telemetry"), true, 1, {}, For::kAll},
       {"S", "first step, s", Pointer("/first_step_s/median"), false, 1.2, {}},
+      {"S", "busy / alone", Pointer("/loaded/busy/ratio"), true, 0.45, {}, For::kBf16},
+      {"S", "niced / alone", Pointer("/loaded/niced/ratio"), true, 0.45, {}, For::kBf16},
+      {"collapsed",
+       "fused fp32, upper 95 %",
+       Pointer("/collapsed/fused_fp32/upper95"),
+       false,
+       1.15,
+       {},
+       For::kAll},
+      {"collapsed",
+       "fused bf16, upper 95 %",
+       Pointer("/collapsed/fused_bf16/upper95"),
+       false,
+       1.15,
+       {},
+       For::kAll},
+      {"collapsed",
+       "plain fp32, upper 95 %",
+       Pointer("/collapsed/plain_fp32/upper95"),
+       false,
+       1.15,
+       {},
+       For::kAll},
   };
   return all;
 }
@@ -104,10 +130,9 @@ Json bars(const Json& configs, const Json& machine) {
     const Json& config = configs[bar.config];
     if (!config.contains(bar.value) || config[bar.value].is_null()) continue;
     const Json& value = config[bar.value];
-    // The bits of the fused path are measured whatever the ops of the other figures, on any machine.
-    const bool is_bit = value.is_boolean();
-    const bool applies = is_bit || ((!bar.needs_amx || machine.at("amx") == true) &&
-                                    config.at("precision") == "bf16" && config.at("ops") == "fused");
+    const bool is_fast_path = config.at("precision") == "bf16" && config.at("ops") == "fused";
+    const bool applies = bar.set_for == For::kAll ||
+                         (is_fast_path && (bar.set_for == For::kBf16 || machine.at("amx") == true));
     if (!value.is_object()) {
       result.push_back(outcome(bar, bar.what, value, applies));
       continue;

@@ -18,6 +18,7 @@ const std::vector<Config>& configs() {
       // Rounds of sentence pairs are whole turns of the batches, each of which is taken twice.
       {"mt_tiny", 4, 128, 4, 64, 4096, 8000, 8, 16, 60, false, Family::kSeq2Seq, 256},
       {"mt_base", 3, 256, 4, 64, 4096, 8000, 8, 8, 40, false, Family::kSeq2Seq},
+      {"collapsed", 3, 64, 4, 256, 16, 512, 3, 20, 40, false, Family::kDecoderLm, 256, true},
   };
   return all;
 }
@@ -32,8 +33,9 @@ const Config& find_config(const std::string& name) {
 }
 
 const std::vector<std::string>& measurements() {
-  static const std::vector<std::string> all{"throughput", "telemetry", "spectra", "treatment",
-                                            "memory",     "processes", "threads", "start"};
+  static const std::vector<std::string> all{"throughput", "telemetry", "spectra",  "treatment",
+                                            "memory",     "processes", "threads",  "start",
+                                            "loaded",     "collapsed", "denormals"};
   return all;
 }
 

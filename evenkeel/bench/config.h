@@ -21,14 +21,17 @@ struct Config {
   bool small;  ///< bits, processes and start are measured without being asked for
   Family family = Family::kDecoderLm;
   std::int64_t ffn_width = 4 * width;
+  bool collapsed = false;  ///< for what denormals cost: by default nothing else is measured
 };
 
-/// Language models: tiny (one sequence of S), S, M, L. Translation: mt_tiny, mt_base.
+/// Language models: tiny (one sequence of S), S, M, L. Translation: mt_tiny, mt_base. For collapsed
+/// attention: collapsed.
 const std::vector<Config>& configs();
 /// Throws InputError for a name that is not there.
 const Config& find_config(const std::string& name);
 
-/// What can be measured: throughput, telemetry, spectra, treatment, memory, processes, threads, start.
+/// What can be measured: throughput, telemetry, spectra, treatment, memory, processes, threads, start,
+/// loaded, collapsed, denormals.
 const std::vector<std::string>& measurements();
 
 struct Options {

@@ -24,12 +24,7 @@ namespace {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(128 + SIGKILL);
   for (const auto& [name, value] : command.environment) ::setenv(name.c_str(), value.c_str(), 1);
-  if (!command.cores.empty()) {
-    cpu_set_t mask;
-    CPU_ZERO(&mask);
-    for (const int core : command.cores) CPU_SET(static_cast<std::size_t>(core), &mask);
-    ::sched_setaffinity(0, sizeof mask, &mask);
-  }
+  if (!command.cores.empty()) stay_on(command.cores);
   ::dup2(socket, STDIN_FILENO);
   ::dup2(socket, STDOUT_FILENO);
   ::dup2(messages, STDERR_FILENO);
@@ -135,6 +130,13 @@ Json Contestant::receive() {
 Json Contestant::ask(const Json& request) {
   send(request);
   return receive();
+}
+
+void stay_on(const std::vector<int>& cores) {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  for (const int core : cores) CPU_SET(static_cast<std::size_t>(core), &mask);
+  ::sched_setaffinity(0, sizeof mask, &mask);
 }
 
 std::vector<int> first_cores(int n) {

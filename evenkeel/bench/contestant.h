@@ -55,5 +55,7 @@ class Contestant {
 
 /// The first `n` processors that this process may use; fewer where there are fewer.
 std::vector<int> first_cores(int n);
+/// Restricts this process to processors.
+void stay_on(const std::vector<int>& cores);
 
 }  // namespace evenkeel::bench

@@ -1,6 +1,10 @@
 #include "evenkeel/bench/measure.h"
 
 #include <fmt/format.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -10,6 +14,9 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <map>
+#include <optional>
+#include <utility>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/bench/batches.h"
@@ -25,14 +32,17 @@ using Numbers = std::vector<double>;
 constexpr int kReplayed = 20;    // pairs whose losses are computed again without telemetry
 constexpr int kMemorySteps = 3;  // the third has every buffer of the ones before
 constexpr int kBitSteps = 8;
+constexpr double kCollapsed = 0.2;       // normalised entropy below which attention counts as collapsed
+constexpr double kCollapsedLoss = 0.02;  // how far its loss may be from plain fp32
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 Contestant start_ours(const Experiment& experiment, const std::vector<int>& cores = {}) {
-  return Contestant(
-      {{sweep::find_trainer().string(), "bench"}, thread_environment(experiment.train.threads), cores});
+  return Contestant({{sweep::find_trainer().string(), "bench"},
+                     sweep::trainer_environment(experiment.train.threads),
+                     cores});
 }
 
 /// Ours, ready to make steps.
@@ -339,6 +349,138 @@ Json processes(const Config& config, Experiment experiment, const Options& optio
           {"cores", cores}};
 }
 
+/// A process that does nothing but keep one of `cores` busy, until it goes out of scope.
+class Busy {
+ public:
+  Busy(const std::vector<int>& cores, int niceness) {
+    const pid_t parent = ::getpid();
+    process_ = ::fork();
+    if (process_ < 0) throw EnvironmentError(fmt::format("cannot start a process: {}", std::strerror(errno)));
+    if (process_ > 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(128 + SIGKILL);
+    stay_on(cores);
+    if (::nice(niceness) == -1) ::_exit(1);
+    volatile int nothing = 0;
+    for (;;) static_cast<void>(nothing);
+  }
+  ~Busy() {
+    ::kill(process_, SIGKILL);
+    ::waitpid(process_, nullptr, 0);
+  }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  pid_t process_ = -1;
+};
+
+/// The rate alone, beside a busy process, and beside one with a niceness of 10, all on as many cores as there
+/// are threads; in turn, in every round.
+Json loaded(const Config& config, const Experiment& experiment, const Options& options) {
+  const std::vector<int> cores = first_cores(static_cast<int>(experiment.train.threads));
+  if (std::ssize(cores) < experiment.train.threads)
+    return {{"why", fmt::format("it needs {} processors", experiment.train.threads)}};
+  Contestant ours = open_ours(experiment, cores);
+  const double tokens = config.steps * tokens_per_step(batches_of(experiment));
+  // The whole stretch counts: where a core is shared, a few steps take most of the time.
+  const auto rate = [&] {
+    ours.ask(steps_request(config.warm, 1));
+    const auto begin = std::chrono::steady_clock::now();
+    ours.ask(steps_request(0, config.steps));
+    return tokens / seconds_since(begin);
+  };
+  Numbers alone;
+  std::map<std::string, Numbers> rates, ratios;
+  for (int round = 0; round < options.rounds; ++round) {
+    alone.push_back(rate());
+    for (const auto& [name, niceness] : {std::pair{"busy", 0}, {"niced", 10}}) {
+      const Busy busy(cores, niceness);
+      rates[name].push_back(rate());
+      ratios[name].push_back(rates[name].back() / alone.back());
+    }
+  }
+  Json result{{"cores", cores}, {"alone", median(alone)}, {"alone_range", range_of(alone)}};
+  for (const auto& [name, values] : rates) {
+    result[name] = {{"tokens_per_s", median(values)},
+                    {"tokens_per_s_range", range_of(values)},
+                    {"ratio", median(ratios[name])},
+                    {"ratio_range", range_of(ratios[name])}};
+  }
+  return result;
+}
+
+/// A step of the model with collapsed attention over one of the healthy model, on every path that computes in
+/// its own way. Sets "answers_checked" to false in `result` when one computes wrong numbers or is not
+/// collapsed.
+Json collapsed(const Config& config, Experiment experiment, const Options& options, Json& result,
+               const Say& say) {
+  Json all = Json::object();
+  std::optional<double> reference;  // the collapsed model's loss on the plain path
+  for (const auto& [path, precision] : {std::pair{OpPath::kPlain, Precision::kFp32},
+                                        {OpPath::kFused, Precision::kFp32},
+                                        {OpPath::kFused, Precision::kBf16}}) {
+    const std::string name = fmt::format("{}_{}", enum_name(path), enum_name(precision));
+    say(fmt::format("{}: collapsed, {}", config.name, name));
+    Json& entry = all[name] = Json::object();
+    experiment.train.ops = path;
+    experiment.train.precision = precision;
+    if (precision == Precision::kBf16 && !machine_has_fast_bf16()) {
+      entry["why"] = "this processor has no fast bf16";
+      continue;
+    }
+    check_answers(experiment, entry);
+    for (const char* key : {"libtorch", "parameters"}) entry.erase(key);
+    if (entry["answers_checked"].get<bool>()) {
+      const Json answer =
+          open_ours(experiment)
+              .ask({{"do", "collapsed"}, {"warm", config.warm}, {"pairs", pairs_of(config, options)}});
+      const auto with = answer.at("collapsed_s").get<Numbers>(),
+                 without = answer.at("healthy_s").get<Numbers>();
+      const double loss = number_from_json(answer.at("losses").at(0), "loss"),
+                   entropy = number_from_json(answer.at("entropy_norm").at("collapsed"), "entropy_norm");
+      if (!reference) reference = loss;
+      // Written so that NaN fails.
+      const bool right = entropy <= kCollapsed && std::abs(loss - *reference) <= kCollapsedLoss;
+      if (right) entry.update(paired(with, without));
+      else
+        entry["why"] = fmt::format(
+            "collapsed attention has a normalised entropy of {:.3g} (limit {:g}) and a loss {:.2g} from "
+            "plain fp32 "
+            "(limit {:g})",
+            entropy, kCollapsed, std::abs(loss - *reference), kCollapsedLoss);
+      entry["answers_checked"] = right;
+      entry["collapsed_s"] = median(with);
+      entry["healthy_s"] = median(without);
+      entry["entropy_norm"] = answer.at("entropy_norm");
+      entry["loss"] = answer.at("losses").at(0);
+    }
+    if (entry["answers_checked"] == true) continue;
+    result["answers_checked"] = false;
+    result["why"] = fmt::format("{}: {}", name, entry["why"].get<std::string>());
+  }
+  return all;
+}
+
+/// Name of a kernel -> what denormals cost it on one thread, flushed and kept.
+Json denormals(Experiment experiment, const Options& options) {
+  experiment.train.threads = 1;
+  const Json answer = open_ours(experiment).ask({{"do", "denormals"}, {"rounds", 4 * options.rounds}});
+  Json result = Json::object();
+  for (const auto& [name, times] : answer.items()) {
+    Json& entry = result[name] = Json::object();
+    const auto usual = times.at("usual_s").get<Numbers>();
+    entry["usual_s"] = median(usual);
+    for (const char* what : {"flushed", "kept"}) {
+      const auto taken = times.at(fmt::format("{}_s", what)).get<Numbers>();
+      Numbers ratios;
+      for (std::size_t i = 0; i < taken.size(); ++i) ratios.push_back(taken[i] / usual[i]);
+      entry[what] = {{"ratio", median(ratios)}, {"ratio_range", range_of(ratios)}};
+    }
+  }
+  return result;
+}
+
 Json weights_after(Experiment experiment, int threads, bool telemetry) {
   experiment.train.threads = threads;
   Contestant ours = open_ours(experiment);
@@ -396,16 +538,20 @@ Json measure(const Config& given, const Options& options, const Say& say) {
   say(fmt::format("{}: checking the answers", config.name));
   check_answers(experiment, result);
   if (!result["answers_checked"].get<bool>()) return result;
-  if (wants("throughput", true)) throughput(config, experiment, options, result, say);
-  if (wants("telemetry", config.pairs > 0))
+  if (wants("throughput", !config.collapsed)) throughput(config, experiment, options, result, say);
+  if (wants("telemetry", config.pairs > 0 && !config.collapsed))
     result["telemetry_overhead"] = telemetry(config, experiment, options);
   if (wants("spectra", false)) result["spectra_overhead"] = spectra(config, experiment, options);
   if (wants("treatment", !options.treatments.empty()))
     result["treatments"] = treatments(config, experiment, options, result, say);
-  if (wants("memory", true)) memory(experiment, result);
+  if (wants("memory", !config.collapsed)) memory(experiment, result);
   if (wants("processes", config.small)) result["processes"] = processes(config, experiment, options);
   if (wants("threads", config.small)) result["bits"] = bits(experiment);
   if (wants("start", config.small)) result["first_step_s"] = first_step(experiment, options);
+  if (wants("loaded", false)) result["loaded"] = loaded(config, experiment, options);
+  if (wants("collapsed", config.collapsed))
+    result["collapsed"] = collapsed(config, experiment, options, result, say);
+  if (wants("denormals", config.collapsed)) result["denormals"] = denormals(experiment, options);
   return result;
 }
 

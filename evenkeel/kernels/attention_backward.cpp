@@ -123,10 +123,10 @@ void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t 
     for (std::int64_t j = 0; j < seen; j += kTile) {
       alignas(64) float s[kTile * kTile], d_weights[kTile * kTile];
       alignas(64) T weight_rows[kTile * kTile], d_score_rows[kTile * kTile];
-      tile.multiply({key_rows + j * padded, padded, kWord<T>}, query_panel, padded, kTile, kTile, s, kTile,
-                    false);
-      tile.multiply({value_rows + j * padded, padded, kWord<T>}, d_out_panel, padded, kTile, kTile, d_weights,
-                    kTile, false);
+      scope.multiply({key_rows + j * padded, padded, kWord<T>}, query_panel, padded, kTile, kTile, s, kTile,
+                     false);
+      scope.multiply({value_rows + j * padded, padded, kWord<T>}, d_out_panel, padded, kTile, kTile,
+                     d_weights, kTile, false);
       if (dropout != nullptr) fill_dropout(p, index, i, j, dropout);
       T* panel = d_score_panel + j * kTile;
       score_gradients(p, limits, facts, j, s, d_weights, dropout, weight_rows, d_score_rows, panel);
@@ -134,18 +134,18 @@ void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t 
       const T* d_scores = kWord<T> == 1 ? panel : d_score_rows;
       for (std::int64_t c = 0; c < width; c += kTile) {
         const std::int64_t some = panel_columns(width, c);
-        tile.multiply({weight_rows, kTile, kWord<T>}, d_out_rows_panel + c * kTile, kTile, kTile, some,
-                      d_values + j * columns + c, columns, true);
-        tile.multiply({d_scores, kTile, kWord<T>}, query_rows_panel + c * kTile, kTile, kTile, some,
-                      d_keys + j * columns + c, columns, true);
+        scope.multiply({weight_rows, kTile, kWord<T>}, d_out_rows_panel + c * kTile, kTile, kTile, some,
+                       d_values + j * columns + c, columns, true);
+        scope.multiply({d_scores, kTile, kWord<T>}, query_rows_panel + c * kTile, kTile, kTile, some,
+                       d_keys + j * columns + c, columns, true);
       }
     }
     for (std::int64_t c = 0; c < width; c += kTile) {
       alignas(64) float turned[kTile * kTile];
       if (seen == 0) clear(turned, kTile * kTile);
       else
-        tile.multiply(key_strips.strip(tile, c, 0), d_score_panel, seen, strip_rows(width, c), kTile, turned,
-                      kTile, false);
+        scope.multiply(key_strips.strip(tile, c, 0), d_score_panel, seen, strip_rows(width, c), kTile, turned,
+                       kTile, false);
       // [K][query] to [query][K].
       transpose_words(words(turned), kTile, strip_rows(width, c), kTile, words(d_queries + c), room);
     }

@@ -190,8 +190,8 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
     for (std::int64_t j = 0; j < limits.most; j += kKeyBlock) {
       const std::int64_t block = round_up(std::min(kKeyBlock, limits.most - j), kTile);
       for (std::int64_t r = 0; r < block; r += kTile) {
-        tile.multiply({key_rows + (j + r) * padded, padded, kWord<T>}, query_panel, padded, kTile, kTile,
-                      scores + r * kTile, kTile, false);
+        scope.multiply({key_rows + (j + r) * padded, padded, kWord<T>}, query_panel, padded, kTile, kTile,
+                       scores + r * kTile, kTile, false);
         if (dropout != nullptr) fill_dropout(p, index, i, j + r, dropout + r * kTile);
       }
       const float* key_norms = Stats ? inverse_key_norm + j : nullptr;
@@ -205,8 +205,8 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
             store(hn::Mul(load(sum_out + c * kTile + g), load(rescale + g)), sum_out + c * kTile + g);
       }
       for (std::int64_t c = 0; c < width; c += kTile)
-        tile.multiply(values.strip(tile, c, j), weights, block, strip_rows(width, c), kTile,
-                      sum_out + c * kTile, kTile, true);
+        scope.multiply(values.strip(tile, c, j), weights, block, strip_rows(width, c), kTile,
+                       sum_out + c * kTile, kTile, true);
     }
     for (std::int64_t g = 0; g < kTile; g += lanes()) {
       const VF sum = load(run.sum + g);

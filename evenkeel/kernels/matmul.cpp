@@ -51,7 +51,7 @@ void for_row_blocks(const Tile<T>& tile, std::int64_t m, const Body& body) {
   const std::int64_t step = block_rows(m);
   parallel_for((m + step - 1) / step, [&](std::int64_t block) {
     const TileScope<T> scope(tile);
-    body(block * step, std::min(step, m - block * step));
+    body(scope, block * step, std::min(step, m - block * step));
   });
 }
 
@@ -73,9 +73,9 @@ void forward(const T* x, std::int64_t m, std::int64_t k, const WeightRows& weigh
   const Tile<T>& tile = kernels::tile<T>();
   const auto n = static_cast<std::int64_t>(weight.size());
   const T* panels = pack_forward(tile, weight, k, memory);
-  for_row_blocks(tile, m, [&](std::int64_t first, std::int64_t rows) {
+  for_row_blocks(tile, m, [&](const TileScope<T>& scope, std::int64_t first, std::int64_t rows) {
     static thread_local RowScratch<T> scratch;
-    multiply_rows(tile, x + first * k, k, rows, panels, n, k, scratch, store_tile(y + first * n, n, bias));
+    multiply_rows(scope, x + first * k, k, rows, panels, n, k, scratch, store_tile(y + first * n, n, bias));
   });
 }
 
@@ -85,9 +85,9 @@ void backward_input(const T* dy, std::int64_t m, std::int64_t k, const WeightRow
   const Tile<T>& tile = kernels::tile<T>();
   const auto n = static_cast<std::int64_t>(weight.size());
   const T* panels = pack_backward(tile, weight, k, memory);
-  for_row_blocks(tile, m, [&](std::int64_t first, std::int64_t rows) {
+  for_row_blocks(tile, m, [&](const TileScope<T>& scope, std::int64_t first, std::int64_t rows) {
     static thread_local RowScratch<T> scratch;
-    multiply_rows(tile, dy + first * n, n, rows, panels, k, n, scratch,
+    multiply_rows(scope, dy + first * n, n, rows, panels, k, n, scratch,
                   store_tile<T>(dx + first * k, k, nullptr));
   });
 }
@@ -134,7 +134,7 @@ void backward_weight(const T* dy, const T* x, std::int64_t m, std::int64_t k, co
       alignas(64) float c[kTile * kTile];
       for (std::int64_t p = panels * group / groups; p < panels * (group + 1) / groups; ++p) {
         const std::int64_t j = p * kTile;
-        tile.multiply(a, right + j * padded, padded, kTile, panel_columns(k, j), c, kTile, false);
+        scope.multiply(a, right + j * padded, padded, kTile, panel_columns(k, j), c, kTile, false);
         for_vectors(std::min(kTile, n - row), std::min(kTile, k - j),
                     [&](std::int64_t r, std::int64_t v, std::int64_t count) EVENKEEL_INLINE {
                       float* out = gradient[static_cast<std::size_t>(row + r)] + j + v;
@@ -171,7 +171,7 @@ void mlp_forward_as(const Mlp& mlp, const T* x, T* pre, T* y) {
   const Tile<T>& tile = kernels::tile<T>();
   const std::int64_t d = mlp.width, f = mlp.hidden;
   const T *w1 = pack_forward(tile, mlp.w1, d, memory1), *w2 = pack_forward(tile, mlp.w2, f, memory2);
-  for_row_blocks(tile, mlp.rows, [&](std::int64_t first, std::int64_t rows) {
+  for_row_blocks(tile, mlp.rows, [&](const TileScope<T>& scope, std::int64_t first, std::int64_t rows) {
     static thread_local RowScratch<T> scratch;
     static thread_local Scratch<T> hidden;
     T* act = hidden.get(kBlockRows * f);
@@ -188,8 +188,8 @@ void mlp_forward_as(const Mlp& mlp, const T* x, T* pre, T* y) {
                     store_n(activate<A, T>(v).value, act + at, count);
                   });
     };
-    multiply_rows(tile, x + first * d, d, rows, w1, f, d, scratch, epilogue);
-    multiply_rows(tile, act, f, rows, w2, d, f, scratch, store_tile(y + first * d, d, mlp.bias2));
+    multiply_rows(scope, x + first * d, d, rows, w1, f, d, scratch, epilogue);
+    multiply_rows(scope, act, f, rows, w2, d, f, scratch, store_tile(y + first * d, d, mlp.bias2));
   });
 }
 
@@ -199,7 +199,7 @@ void mlp_backward_as(const Mlp& mlp, const T* dy, T* pre, T* act, T* dx) {
   const Tile<T>& tile = kernels::tile<T>();
   const std::int64_t d = mlp.width, f = mlp.hidden;
   const T *w1 = pack_backward(tile, mlp.w1, d, memory1), *w2 = pack_backward(tile, mlp.w2, f, memory2);
-  for_row_blocks(tile, mlp.rows, [&](std::int64_t first, std::int64_t rows) {
+  for_row_blocks(tile, mlp.rows, [&](const TileScope<T>& scope, std::int64_t first, std::int64_t rows) {
     static thread_local RowScratch<T> scratch;
     const auto epilogue = [&](std::int64_t row, std::int64_t column, std::int64_t some_rows,
                               std::int64_t columns, const float* c) {
@@ -211,8 +211,8 @@ void mlp_backward_as(const Mlp& mlp, const T* dy, T* pre, T* act, T* dx) {
                     store_n(hn::Mul(load(c + r * kTile + j), a.slope), pre + at, count);
                   });
     };
-    multiply_rows(tile, dy + first * d, d, rows, w2, f, d, scratch, epilogue);
-    multiply_rows(tile, static_cast<const T*>(pre + first * f), f, rows, w1, d, f, scratch,
+    multiply_rows(scope, dy + first * d, d, rows, w2, f, d, scratch, epilogue);
+    multiply_rows(scope, static_cast<const T*>(pre + first * f), f, rows, w1, d, f, scratch,
                   store_tile<T>(dx + first * d, d, nullptr));
   });
 }

@@ -202,9 +202,10 @@ struct RowScratch {
 /// `rows` <= kBlockRows rows of a [rows, k] (row stride lda) times packed B [k, n]. epilogue(row, column,
 /// rows, columns, c) takes each tile c[r * 32 + j].
 template <class T, class Epilogue>
-void multiply_rows(const Tile<T>& tile, const T* a, std::ptrdiff_t lda, std::int64_t rows, const T* panels,
-                   std::int64_t n, std::int64_t k, RowScratch<T>& scratch, const Epilogue& epilogue) {
-  const std::int64_t k_padded = round_up(k, tile.k_step);
+void multiply_rows(const TileScope<T>& scope, const T* a, std::ptrdiff_t lda, std::int64_t rows,
+                   const T* panels, std::int64_t n, std::int64_t k, RowScratch<T>& scratch,
+                   const Epilogue& epilogue) {
+  const std::int64_t k_padded = round_up(k, scope.tile.k_step);
   if (rows % kTile != 0 || k_padded != k) {
     const std::int64_t all = round_up(rows, kTile);
     T* copy = scratch.a.get(all * k_padded);
@@ -223,8 +224,8 @@ void multiply_rows(const Tile<T>& tile, const T* a, std::ptrdiff_t lda, std::int
       const std::int64_t part = std::min(kChunk<T>, k_padded - k0);
       for (std::int64_t r = 0; r < rows; r += kTile) {
         float* c = scratch.c + r * kTile;
-        tile.multiply({a + r * lda + k0, lda, kWord<T>}, panel + k0 * columns, part, kTile, columns, c, kTile,
-                      k0 > 0);
+        scope.multiply({a + r * lda + k0, lda, kWord<T>}, panel + k0 * columns, part, kTile, columns, c,
+                       kTile, k0 > 0);
         if (k0 + part == k_padded) epilogue(r, j, std::min(kTile, rows - r), std::min(kTile, n - j), c);
       }
     }

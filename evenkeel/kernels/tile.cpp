@@ -140,11 +140,11 @@ const Tile<bf16>*& replaced() {
 }  // namespace
 
 const Tile<float>& tile_highway_fp32() {
-  static const Tile<float> chosen{"highway_fp32", 1, true, dispatch_fp32, nullptr, nullptr};
+  static const Tile<float> chosen{"highway_fp32", 1, true, dispatch_fp32};
   return chosen;
 }
 const Tile<bf16>& tile_highway_bf16() {
-  static const Tile<bf16> chosen{"highway_bf16", 2, true, dispatch_bf16, nullptr, nullptr};
+  static const Tile<bf16> chosen{"highway_bf16", 2, true, dispatch_bf16};
   return chosen;
 }
 

@@ -29,19 +29,36 @@ struct OperandA {
 };
 
 template <class T>
-struct Tile {
-  const char* name;
+class TileScope;
+
+/// An implementation. It multiplies through a TileScope only, because AMX's registers have to be configured
+/// on the thread that uses them, and an instruction on others is illegal.
+template <class T>
+class Tile {
+ public:
+  using Multiply = void (*)(OperandA<T> a, const T* panel, std::int64_t k, std::int64_t rows,
+                            std::int64_t columns, float* c, std::ptrdiff_t c_row, bool accumulate);
+  /// `begin` and `end` are called around every stretch of multiplications of a thread; null: nothing to do.
+  constexpr Tile(const char* called, std::int64_t step, bool transposed_panel, Multiply multiply,
+                 void (*begin)() = nullptr, void (*end)() = nullptr)
+      : name(called),
+        k_step(step),
+        transposed_is_panel(transposed_panel),
+        multiply_(multiply),
+        begin_(begin),
+        end_(end) {}
+
+  const char* const name;
   /// Contractions are padded with zeros to a multiple of this many values.
-  std::int64_t k_step;
+  const std::int64_t k_step;
   /// Whether a transposed A is a panel like B (else 32 rows of k contiguous values).
-  bool transposed_is_panel;
-  /// c[r * c_row + j] (+)= sum over k < `k` of A(r, k) B(k, j), r < rows, j < columns; rows and
-  /// columns are 16 or 32.
-  void (*multiply)(OperandA<T> a, const T* panel, std::int64_t k, std::int64_t rows, std::int64_t columns,
-                   float* c, std::ptrdiff_t c_row, bool accumulate);
-  /// To be called by each thread before and after a stretch of multiply; may be null.
-  void (*begin)();
-  void (*end)();
+  const bool transposed_is_panel;
+
+ private:
+  friend class TileScope<T>;
+  const Multiply multiply_;
+  void (*const begin_)();
+  void (*const end_)();
 };
 
 /// The best one that isa() allows.
@@ -52,21 +69,27 @@ const Tile<float>& tile<float>();
 template <>
 const Tile<bf16>& tile<bf16>();
 
-/// begin() and end() around a scope.
+/// A thread's use of a tile: it belongs to the thread that made it, and there is one at a time.
 template <class T>
 class TileScope {
  public:
-  explicit TileScope(const Tile<T>& tile) : tile_(tile) {
-    if (tile.begin != nullptr) tile.begin();
+  explicit TileScope(const Tile<T>& of) : tile(of) {
+    if (tile.begin_ != nullptr) tile.begin_();
   }
   ~TileScope() {
-    if (tile_.end != nullptr) tile_.end();
+    if (tile.end_ != nullptr) tile.end_();
   }
   TileScope(const TileScope&) = delete;
   TileScope& operator=(const TileScope&) = delete;
 
- private:
-  const Tile<T>& tile_;
+  /// c[r * c_row + j] (+)= sum over k < `k` of A(r, k) B(k, j), r < rows, j < columns; rows and columns are
+  /// 16 or 32.
+  void multiply(OperandA<T> a, const T* panel, std::int64_t k, std::int64_t rows, std::int64_t columns,
+                float* c, std::ptrdiff_t c_row, bool accumulate) const {
+    tile.multiply_(a, panel, k, rows, columns, c, c_row, accumulate);
+  }
+
+  const Tile<T>& tile;
 };
 
 // The implementations; each is callable only where the processor has what it needs.

@@ -63,7 +63,7 @@ EVENKEEL_BF16 void multiply(OperandA<bf16> a, const bf16* panel, std::int64_t k,
 }  // namespace
 
 const Tile<bf16>& tile_avx512_bf16() {
-  static const Tile<bf16> chosen{"avx512_bf16", 2, true, multiply, nullptr, nullptr};
+  static const Tile<bf16> chosen{"avx512_bf16", 2, true, multiply};
   return chosen;
 }
 

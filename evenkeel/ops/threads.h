@@ -3,8 +3,8 @@
 
 namespace evenkeel::ops {
 
-/// Sets LibTorch's own threads and, where it is OpenBLAS, those of the BLAS library, which keeps a pool of
-/// its own. Call once, before the first tensor operation.
+/// Sets the kernels' threads (kernels/parallel.h), LibTorch's own and, where it is OpenBLAS, those of the
+/// BLAS library, which keeps a pool of its own. Call once, before the first tensor operation.
 void set_threads(int threads);
 
 }  // namespace evenkeel::ops

@@ -62,17 +62,21 @@ int SignalGate::wait(double seconds, int readable) {
   return stops;
 }
 
-Command trainer_command(const fs::path& trainer, const fs::path& run, std::int64_t threads) {
+std::map<std::string, std::string> trainer_environment(std::int64_t threads) {
   const std::string count = std::to_string(threads);
-  return {{trainer.string(), "run", run.string()},
-          {{"OMP_NUM_THREADS", count}, {"OPENBLAS_NUM_THREADS", count}},
-          run / "log.txt"};
+  std::map<std::string, std::string> environment{{"OMP_NUM_THREADS", count}, {"OPENBLAS_NUM_THREADS", count}};
+  const auto is_set = [](const char* name) { return std::getenv(name) != nullptr; };
+  if (!is_set("GOMP_SPINCOUNT") && !is_set("OMP_WAIT_POLICY")) environment["GOMP_SPINCOUNT"] = "20000";
+  return environment;
+}
+
+Command trainer_command(const fs::path& trainer, const fs::path& run, std::int64_t threads) {
+  return {{trainer.string(), "run", run.string()}, trainer_environment(threads), run / "log.txt"};
 }
 
 void become_trainer(const std::vector<std::string>& arguments, std::int64_t threads) {
   const fs::path trainer = find_trainer();
-  const std::string count = std::to_string(threads);
-  for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}) ::setenv(name, count.c_str(), 1);
+  for (const auto& [name, value] : trainer_environment(threads)) ::setenv(name.c_str(), value.c_str(), 1);
   std::vector<std::string> texts{trainer.string()};
   texts.insert(texts.end(), arguments.begin(), arguments.end());
   std::vector<char*> words;

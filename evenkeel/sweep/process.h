@@ -46,6 +46,11 @@ struct Command {
   int input = -1;                                  ///< descriptor that becomes standard input; -1: empty
 };
 
+/// What a trainer needs in its environment for so many threads, as OpenMP and OpenBLAS read it before its
+/// main function runs. A thread of OpenMP that waits (LibTorch's own loops; ours are kernels/parallel.h) is
+/// not to spin for milliseconds, during which nobody else gets its core; a setting that is there stays.
+std::map<std::string, std::string> trainer_environment(std::int64_t threads);
+
 /// `TRAINER run RUN`, on so many threads, with its log in the run's folder.
 Command trainer_command(const fs::path& trainer, const fs::path& run, std::int64_t threads);
 

@@ -48,11 +48,8 @@ void TrainerServer::load() {
   try {
     // One thread: a library that starts its threads when it is loaded could not be forked.
     // What is wrong with a trainer that cannot serve, its first direct start will tell; hence no log.
-    server_ = start_process({{trainer_.string(), "serve"},
-                             {{"OMP_NUM_THREADS", "1"}, {"OPENBLAS_NUM_THREADS", "1"}},
-                             "/dev/null",
-                             ends[1]},
-                            gate_);
+    server_ =
+        start_process({{trainer_.string(), "serve"}, trainer_environment(1), "/dev/null", ends[1]}, gate_);
   } catch (const EnvironmentError&) {
     give_up();
   }

@@ -2,6 +2,8 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/mm.h>
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 #include <torch/version.h>
@@ -12,6 +14,7 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -23,7 +26,10 @@
 #include "evenkeel/base/hash.h"
 #include "evenkeel/base/rng.h"
 #include "evenkeel/base/version.h"
+#include "evenkeel/kernels/adamw.h"
+#include "evenkeel/kernels/denormals.h"
 #include "evenkeel/kernels/isa.h"
+#include "evenkeel/kernels/matmul.h"
 #include "evenkeel/ops/memory.h"
 #include "evenkeel/ops/threads.h"
 #include "evenkeel/runs/safetensors.h"
@@ -98,6 +104,7 @@ class Session {
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     if (result.nonfinite) throw std::runtime_error(fmt::format("step {} became non-finite", steps_));
     losses.push_back(result.loss);
+    entropy_norm_ = result.entropy_norm;
     return took.count();
   }
   /// Loss of the first batch in evaluation.
@@ -105,6 +112,23 @@ class Session {
     const c10::AutoGradMode no_grad(false);
     const nn::Context context = pass_context(e_.train);
     return loss_of(model_->forward(batches_[0], context), batches_[0], model_->objective, {}, context).ce;
+  }
+  /// Multiplies the attention logits of heads 0, 1, 2, 3 by 32, 128, 512, 2048, and so on in turn: they reach
+  /// thousands, and a row's weights are one near 1 and others of any size down to zero, denormals among them.
+  void collapse() {
+    for (const nn::Param* param : parameters()) {
+      if (!param->name.ends_with(".q.weight") && !param->name.ends_with(".k.weight")) continue;
+      const at::Tensor heads = param->value.data().view({*e_.arch.heads, -1});
+      for (std::int64_t h = 0; h < *e_.arch.heads; ++h)
+        heads[h].mul_(std::sqrt(32 * std::pow(4, static_cast<double>(h % 4))));
+    }
+  }
+  /// Normalised entropy of attention in the last step, mean over layers and heads; telemetry must be on.
+  double entropy_norm() const {
+    double sum = 0, count = 0;
+    for (const std::vector<double>& layer : entropy_norm_)
+      for (const double head : layer) sum += head, ++count;
+    return sum / count;
   }
   const Experiment& experiment() const { return e_; }
   const Batches& batches() const { return batches_; }
@@ -120,6 +144,7 @@ class Session {
   Spectra spectra_;
   Step step_;
   Batches batches_;
+  std::vector<std::vector<double>> entropy_norm_;
   std::int64_t steps_ = 0;
 };
 
@@ -179,6 +204,85 @@ Json treatment(Session& baseline, const Json& request) {
       (is_treated ? with : without).push_back((is_treated ? treated : baseline).step(true, ignored));
   }
   return {{"treated_s", with}, {"baseline_s", without}};
+}
+
+/// Pairs of one step of the model and one of the same model whose attention has collapsed, in an order drawn
+/// for each pair, with all telemetry on both.
+Json collapsed(Session& healthy, const Json& request) {
+  Session sick(healthy.experiment(), healthy.batches());
+  sick.collapse();
+  Rng order(1, "bench/pairs");
+  Json losses = Json::array(), ignored = Json::array(), with = Json::array(), without = Json::array();
+  for (int i = request.value("warm", 0); i > 0; --i) {
+    healthy.step(true, ignored);
+    sick.step(true, losses);
+  }
+  for (int i = request.value("pairs", 0); i > 0; --i) {
+    const bool sick_first = order.below(2) == 0;
+    for (const bool is_sick : {sick_first, !sick_first})
+      (is_sick ? with : without).push_back((is_sick ? sick : healthy).step(true, is_sick ? losses : ignored));
+  }
+  return {{"collapsed_s", with},
+          {"healthy_s", without},
+          {"losses", losses},
+          {"entropy_norm", {{"collapsed", sick.entropy_norm()}, {"healthy", healthy.entropy_norm()}}}};
+}
+
+/// What denormals cost kernels, flushed and kept: rounds of each on numbers of a usual size and on denormals.
+/// Leaves one thread and denormals flushed.
+Json denormals(const Json& request) {
+  ops::set_threads(1);  // the setting is made on this thread alone
+  constexpr std::int64_t kRows = 1024, kWidth = 128;
+  const auto fill = [](auto& values, float value) {
+    for (auto& x : values) x = kernels::from_float<std::remove_reference_t<decltype(x)>>(value);
+  };
+  std::vector<float> x(kRows * kWidth), y(kRows * kWidth), weight(kWidth * kWidth, 0.5f);
+  std::vector<kernels::bf16> x16(x.size()), y16(y.size());
+  std::vector<float> param(x.size()), first(x.size()), second(x.size());
+  kernels::WeightRows rows;
+  for (std::int64_t i = 0; i < kWidth; ++i) rows.push_back(weight.data() + i * kWidth);
+  const std::map<std::string, std::function<void(float)>> kernels{
+      {"product_fp32",
+       [&](float value) {
+         fill(x, value);
+         kernels::linear_forward(x.data(), kRows, kWidth, rows, nullptr, y.data());
+       }},
+      {"product_bf16",
+       [&](float value) {
+         fill(x16, value);
+         kernels::linear_forward(x16.data(), kRows, kWidth, rows, nullptr, y16.data());
+       }},
+      {"adamw",
+       [&](float value) {
+         for (std::vector<float>* all : {&x, &first, &second}) fill(*all, value);
+         kernels::adamw(param.data(), x.data(), first.data(), second.data(), kRows * kWidth, {.lr = 1e-3},
+                        nullptr);
+       }},
+      {"libtorch_mm", [&](float value) {
+         const at::Tensor left = at::full({kRows, kWidth}, value), right = at::full({kWidth, kWidth}, 0.5f);
+         at::mm(left, right);
+       }}};
+  constexpr float kUsual = 0.5f, kDenormal = 1e-40f;
+  Json answer = Json::object();
+  for (const auto& [name, kernel] : kernels) {
+    Json& times =
+        answer[name] = {{"usual_s", Json::array()}, {"flushed_s", Json::array()}, {"kept_s", Json::array()}};
+    const auto time = [&](const char* key, float value, bool flush) {
+      kernels::flush_denormals(flush);
+      const auto begin = std::chrono::steady_clock::now();
+      kernel(value);
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+      kernels::flush_denormals(true);
+      times[key].push_back(took.count());
+    };
+    kernel(kUsual);
+    for (int i = request.value("rounds", 0); i > 0; --i) {
+      time("usual_s", kUsual, true);
+      time("flushed_s", kDenormal, true);
+      time("kept_s", kDenormal, false);
+    }
+  }
+  return answer;
 }
 
 /// Writes the weights to a safetensors file, for a peer that is the same model.
@@ -294,6 +398,8 @@ Json answer_to(const Json& request, std::unique_ptr<Session>& session) {
   if (what == "pairs") return pairs(*session, request);
   if (what == "spectra") return spectra_pairs(*session, request);
   if (what == "treatment") return treatment(*session, request);
+  if (what == "collapsed") return collapsed(*session, request);
+  if (what == "denormals") return denormals(request);
   if (what == "check") return check(session->experiment(), session->batches());
   if (what == "export") return export_weights(*session, request);
   if (what == "weights") return weights(*session);

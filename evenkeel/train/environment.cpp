@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "evenkeel/base/processor.h"
+#include "evenkeel/kernels/denormals.h"
 
 namespace evenkeel::train {
 Json environment(Json known) {
@@ -23,6 +24,7 @@ Json environment(Json known) {
   for (const char* name : {"OPENBLAS_CORETYPE", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"}) {
     if (const char* value = std::getenv(name)) known[name] = value;
   }
+  known["denormals"] = kernels::flushes_denormals() ? "flushed" : "kept";
   known["threads"] = at::get_num_threads();
   return known;
 }

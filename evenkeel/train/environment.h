@@ -5,7 +5,8 @@
 
 namespace evenkeel::train {
 
-/// `known` with host, processor, LibTorch and its matrix library, and thread count added.
+/// `known` with host, processor, LibTorch and its matrix library, thread count, and whether denormals are
+/// flushed (kernels/denormals.h) added.
 Json environment(Json known);
 
 }  // namespace evenkeel::train

@@ -10,6 +10,8 @@ ANSWERS = {
     "check": {"loss": 6.0, "reference_loss": 6.0, "min_cosine": 1.0, "max_norm_error": 0.0, "tensors": 1},
     "export": {"loss": 9.0},
     "loss": {"loss": 9.0},
+    "collapsed": {"collapsed_s": [0.5] * 5, "healthy_s": [0.5] * 5, "losses": [6.0],
+                  "entropy_norm": {"collapsed": 0.01, "healthy": 0.9}},
     "steps": {"step_s": [0.5, 0.25, 0.5], "losses": [6.0, 5.0, 4.0]},
 }
 

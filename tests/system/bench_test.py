@@ -43,6 +43,34 @@ class Measures(ProgramTest):
                          "that has it with --peer-python, or leave it out with --peers none")
         self.assertEqual(answer["bars"], [], "none of the bars is for this peer")
 
+    def test_loaded(self):
+        loaded = self.bench("--only", "loaded", "--threads", "1")["configs"]["tiny"]["loaded"]
+        self.assertEqual(len(loaded["cores"]), 1)
+        for name in ("busy", "niced"):
+            self.assertAlmostEqual(loaded[name]["ratio"], loaded[name]["tokens_per_s"] / loaded["alone"])
+            self.assertGreater(loaded[name]["ratio"], 0)
+        self.assertIn("a busy process, nice 10", self.evenkeel("bench", *QUICK, "--only", "loaded", "--threads", "1")[0])
+
+    def test_a_collapsed_model_and_what_denormals_cost(self):
+        words = ["bench", "--config", "collapsed", "--rounds", "1", "--pairs", "5", "--threads", "1"]
+        answer = json.loads(self.evenkeel(*words, "--json")[0])
+        config = answer["configs"]["collapsed"]
+        self.assertEqual(list(config["collapsed"]), ["plain_fp32", "fused_fp32", "fused_bf16"])
+        for name, entry in config["collapsed"].items():
+            if entry.get("why") == "this processor has no fast bf16":
+                continue
+            self.assertIs(entry["answers_checked"], True, entry.get("why"))
+            self.assertEqual(entry["pairs"], 5)
+            self.assertGreaterEqual(entry["upper95"], entry["median"])
+            self.assertLess(entry["entropy_norm"]["collapsed"], 0.2, name)
+            self.assertGreater(entry["entropy_norm"]["healthy"], 0.5, name)
+        self.assertIn("fused fp32, upper 95 %", [bar["what"] for bar in answer["bars"]])
+        self.assertNotIn("tokens_per_s", config)
+        self.assertLessEqual({"product_fp32", "product_bf16", "adamw", "libtorch_mm"}, set(config["denormals"]))
+        for kernel in config["denormals"].values():
+            self.assertGreater(kernel["usual_s"], 0)
+            self.assertGreater(kernel["kept"]["ratio"], 0)
+
     def test_spectra(self):
         spectra = self.bench("--only", "spectra")["configs"]["tiny"]["spectra_overhead"]
         self.assertEqual((spectra["pairs"], spectra["cadence"], spectra["same_losses"]), (5, 50, True))
@@ -138,6 +166,15 @@ class Judges(ProgramTest):
         treatment = json.loads(stdout)["configs"]["tiny"]["treatments"]["interventions.qk_norm=per_head"]
         self.assertEqual(treatment["why"], "no treatment")
         self.assertIn("no figure for interventions.qk_norm=per_head: no treatment", self.evenkeel(*words)[0])
+
+    def test_a_model_that_is_not_collapsed_has_no_figure(self):
+        os.environ["FAKE_CONTESTANT"] = json.dumps({"collapsed": {"entropy_norm": {"collapsed": 0.9, "healthy": 0.9}}})
+        self.addCleanup(os.environ.pop, "FAKE_CONTESTANT", None)
+        words = ["bench", *QUICK, "--only", "collapsed", "--precision", "fp32"]
+        config = json.loads(self.evenkeel(*words, "--json", code=4)[0])["configs"]["tiny"]
+        self.assertIs(config["answers_checked"], False)
+        self.assertNotIn("median", config["collapsed"]["fused_fp32"])
+        self.assertIn("collapsed attention has a normalised entropy of 0.9 (limit 0.2)", config["why"])
 
     def test_a_table_under_80_columns(self):
         stdout, _ = self.bench({})

@@ -7,7 +7,7 @@ import tempfile
 import time
 import unittest
 
-from program import BIN, EVENKEEL, ROOT, ProgramTest
+from program import BIN, EVENKEEL, HANGS, ROOT, ProgramTest
 
 STUDY = """[study]
 title = "Two rates"
@@ -216,11 +216,11 @@ class Train(ProgramTest):
 
     def test_sigterm_is_passed_on_and_the_run_goes_on_later(self):
         child = self.start("train", "--out", "run", behaviour="slow=60")
-        end = time.monotonic() + 60
+        end = time.monotonic() + HANGS
         while not os.path.exists(self.path("run", "timing.jsonl")) and time.monotonic() < end:
             time.sleep(0.02)
         child.send_signal(signal.SIGTERM)
-        _, error = child.communicate(timeout=60)
+        _, error = child.communicate(timeout=HANGS)
         self.assertEqual(child.returncode, 75, error)
         self.assertIn("run the same command again", error)
         self.evenkeel("train", "--out", "run")

@@ -10,6 +10,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BIN = os.path.abspath(os.environ.get("EVENKEEL_BIN", os.path.join(ROOT, "build", "release")))
 EVENKEEL = os.path.join(BIN, "evenkeel")
 TRAINER = os.path.join(BIN, "evenkeel-train")
+HANGS = 900  # seconds after which something has hung, on a machine however busy
 FAKE_TRAINER = os.path.join(ROOT, "tests", "support", "fake_trainer.py")
 
 
@@ -51,7 +52,7 @@ class ProgramTest(unittest.TestCase):
     def evenkeel(self, *words, behaviour="", code=0):
         """Runs the command; fails unless it ends with `code`. Returns standard output and error."""
         done = subprocess.run([EVENKEEL, *words], cwd=self.folder, env=self.environment(behaviour), text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=300)
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=HANGS)
         self.assertEqual(done.returncode, code, "\n".join([" ".join(words), done.stdout, done.stderr]))
         self.assertNotIn("\x1b", done.stdout + done.stderr, "control codes in a pipe")
         return done.stdout, done.stderr

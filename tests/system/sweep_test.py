@@ -9,7 +9,7 @@ import subprocess
 import time
 import unittest
 
-from program import BIN, EVENKEEL, TRAINER, ProgramTest
+from program import BIN, EVENKEEL, HANGS, TRAINER, ProgramTest
 
 STUDY = """[study]
 title = "Small"
@@ -45,7 +45,7 @@ class SweepCase(ProgramTest):
         self.write("study.toml", self.study)
 
     def wait_for(self, condition, what):
-        end = time.monotonic() + 60
+        end = time.monotonic() + HANGS
         while not condition():
             self.assertLess(time.monotonic(), end, "waited too long for " + what)
             time.sleep(0.02)
@@ -172,6 +172,8 @@ class ForkedTrainers(SweepCase):
             self.evenkeel("train", "one.toml", "--set", "optim.lr=%s" % cell["lr"], "--set", "interventions.qk_norm=" + norm,
                           "--out", one, *words)
             self.assertEqual(self.files("o", "cells", cell["hash"]), self.files(one))
+            for run in (("o", "cells", cell["hash"]), (one,)):
+                self.assertEqual(self.read_json(*run, "manifest.json")["environment"]["denormals"], "flushed")
         self.assertEqual(len(self.cells("o")), 4)
 
     def test_a_forked_cell_equals_a_run_of_its_own(self):
@@ -181,7 +183,7 @@ class ForkedTrainers(SweepCase):
         self.same_as_train("--set", "train.threads=2", "--set", "train.ops=fused")
 
     def test_the_server_has_one_thread_and_a_trainer_as_many_as_it_was_told(self):
-        # One trainer only: OpenMP's threads wait busily, and two pairs of them on two cores hardly move.
+        # One trainer only: LibTorch's threads wait busily, and two pairs of them on two cores hardly move.
         _, server, trainers = self.begin("--set", "train.threads=2", trainers=1)
         self.assertEqual(len(os.listdir("/proc/%d/task" % server)), 1)
         self.assertGreaterEqual(len(os.listdir("/proc/%d/task" % trainers[0])), 2)
@@ -202,7 +204,7 @@ class ForkedTrainers(SweepCase):
         for number in (signal.SIGTERM, signal.SIGINT):
             sweep, server, trainers = self.begin()
             sweep.send_signal(number)
-            _, error = sweep.communicate(timeout=60)
+            _, error = sweep.communicate(timeout=HANGS)
             self.assertEqual(sweep.returncode, 75, error)
             self.assertFalse(any(map(alive, [server, *trainers])))
             saved = [cell["hash"] for cell in self.cells("o") if cell["state"] == "interrupted"]
@@ -227,7 +229,7 @@ class ForkedTrainers(SweepCase):
         os.kill(trainers[0], signal.SIGKILL)  # started again, now without the server
         self.wait_for(lambda: sorted(cell["attempts"] for cell in self.cells("o"))[-2:] == [1, 2], "the second attempt")
         sweep.send_signal(signal.SIGTERM)
-        _, error = sweep.communicate(timeout=60)
+        _, error = sweep.communicate(timeout=HANGS)
         self.assertEqual(sweep.returncode, 75, error)
 
     def test_the_server_is_not_started_by_hand(self):
@@ -275,7 +277,7 @@ class Processes(SweepCase):
             child = self.start("sweep", "study.toml", "--out", out, "--jobs", "2", behaviour="slow=60")
             self.wait_for(lambda: len(self.trainers(out)) == 2, "two trainers")
             child.send_signal(number)
-            _, error = child.communicate(timeout=60)
+            _, error = child.communicate(timeout=HANGS)
             self.assertEqual(child.returncode, 75, error)
             self.assertIn("run the same command again to go on", error)
             states = [cell["state"] for cell in self.cells(out)]
@@ -288,7 +290,7 @@ class Processes(SweepCase):
         sentence = self.error_of("sweep", "study.toml", "--out", "o", code=5)
         self.assertIn("another evenkeel is running", sentence)
         child.send_signal(signal.SIGTERM)
-        child.communicate(timeout=60)
+        child.communicate(timeout=HANGS)
 
 
 class Outcomes(SweepCase):

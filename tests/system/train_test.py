@@ -61,7 +61,7 @@ def records(file):
 
 
 def wait_for_step(run, step, process):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900  # for what hangs
     while time.monotonic() < deadline:
         try:
             if max((r["step"] for r in records(run / "metrics.jsonl")), default=0) >= step:

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
 #include <vector>
 
 #include "evenkeel/base/error.h"
@@ -19,13 +20,21 @@
 namespace evenkeel::kernels {
 namespace {
 
-/// AMX tile registers in plain C++: eight of 16 rows of 64 bytes, TDPBF16PS as Intel's manual has it.
+/// AMX tile registers in plain C++: eight of 16 rows of 64 bytes, TDPBF16PS as Intel's manual has it. As in a
+/// processor, each thread has its own, and an instruction on registers that were not configured is illegal.
 struct Emulated {
   using Register = std::array<std::array<std::uint8_t, 64>, 16>;
   static std::array<Register, 8>& registers() {
-    static thread_local std::array<Register, 8> all{};  // as in a processor, each thread has its own
+    static thread_local std::array<Register, 8> all{};
+    if (!configured()) throw std::logic_error("illegal instruction: the tile registers are not configured");
     return all;
   }
+  static bool& configured() {
+    static thread_local bool is = false;
+    return is;
+  }
+  static void begin() { configured() = true; }
+  static void end() { configured() = false; }
   template <class V>
   static V at(int n, std::size_t row, std::size_t column) {
     V value;
@@ -62,7 +71,8 @@ struct Emulated {
 };
 
 const Tile<bf16>& emulated_amx() {
-  static const Tile<bf16> tile{"amx (emulated)", 32, false, amx_multiply<Emulated>, nullptr, nullptr};
+  static const Tile<bf16> tile{"amx (emulated)", 32,           false, amx_multiply<Emulated>,
+                               Emulated::begin,  Emulated::end};
   return tile;
 }
 
@@ -78,6 +88,7 @@ std::vector<T> draw(std::int64_t n, std::uint64_t seed) {
 template <class T>
 void check(const Tile<T>& tile) {
   SCOPED_TRACE(tile.name);
+  const TileScope<T> scope(tile);
   for (const std::int64_t k : {tile.k_step, 4 * tile.k_step, std::int64_t{192}})
     for (const std::int64_t rows : {16, 32})
       for (const std::int64_t columns : {16, 32})
@@ -89,7 +100,7 @@ void check(const Tile<T>& tile) {
             auto c = draw<float>(32 * c_row, 3);
             const auto before = c;
             const OperandA<T> operand{a.data(), transposed ? w : stride, transposed ? 32 * w : w};
-            tile.multiply(operand, b.data(), k, rows, columns, c.data(), c_row, accumulate);
+            scope.multiply(operand, b.data(), k, rows, columns, c.data(), c_row, accumulate);
             for (std::int64_t r = 0; r < 32; ++r)
               for (std::int64_t j = 0; j < c_row; ++j) {
                 const auto at = static_cast<std::size_t>(r * c_row + j);
@@ -118,6 +129,28 @@ TEST(Tile, EveryImplementationMultiplies) {
   check(emulated_amx());
 }
 
+TEST(Tile, OnlyAScopeMultiplies) {
+  // There is no way around TileScope to what configures the registers and what uses them.
+  const auto multiplies = [](const auto& with) {
+    return requires {
+      with.multiply(OperandA<bf16>{}, nullptr, 0, 0, 0, nullptr, 0, false);
+    };
+  };
+  EXPECT_FALSE(multiplies(emulated_amx()));
+  const std::vector<bf16> a(32 * 32), b(32 * 32);
+  std::vector<float> c(32 * 32);
+  const auto multiply = [&] {
+    amx_multiply<Emulated>({a.data(), 32, 2}, b.data(), 32, 32, 32, c.data(), 32, false);
+  };
+  EXPECT_THROW(multiply(), std::logic_error);
+  {
+    const TileScope<bf16> scope(emulated_amx());
+    EXPECT_TRUE(multiplies(scope));
+    EXPECT_NO_THROW(multiply());
+  }
+  EXPECT_THROW(multiply(), std::logic_error);
+}
+
 TEST(Isa, AnUnknownNameInTheEnvironmentIsRefused) {
   const char* before = std::getenv("EVENKEEL_ISA");
   const std::string kept = before != nullptr ? before : "";
@@ -135,7 +168,7 @@ TEST(Tile, AmxFlushesNothingTheOthersKeep) {
   a[3] = from_float<bf16>(INFINITY);
   for (const Tile<bf16>* tile : {&emulated_amx(), &tile_highway_bf16()}) {
     std::vector<float> c(32 * 32);
-    tile->multiply({a.data(), 32, 2}, b.data(), 32, 32, 32, c.data(), 32, false);
+    TileScope<bf16>(*tile).multiply({a.data(), 32, 2}, b.data(), 32, 32, 32, c.data(), 32, false);
     for (std::size_t j = 0; j < 32; ++j) EXPECT_FALSE(std::isfinite(c[j]));
     for (std::size_t j = 32; j < 64; ++j) EXPECT_TRUE(std::isfinite(c[j]));
   }

@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/linalg_svdvals.h>
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <cmath>
 

@@ -1,0 +1,177 @@
+#include "evenkeel/kernels/parallel.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace evenkeel::kernels {
+namespace {
+
+void pause() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// Spins for at most kSpin; whether `done` became true.
+template <class Done>
+bool spin_until(const Done& done) {
+  constexpr int kBetweenLooks = 16;  // at the clock
+  const auto begin = std::chrono::steady_clock::now();
+  do {
+    for (int i = 0; i < kBetweenLooks; ++i) {
+      if (done()) return true;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() - begin < kSpin);
+  return done();
+}
+
+/// Whether this thread is inside an iteration.
+thread_local bool is_inside = false;
+
+/// LibTorch's own loops are OpenMP's. Inside ours they would start a team for each of our threads.
+class Inside {
+ public:
+  Inside() {
+    omp_set_num_threads(1);
+    is_inside = true;
+  }
+  ~Inside() {
+    omp_set_num_threads(before_);
+    is_inside = false;
+  }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+
+ private:
+  int before_ = omp_get_max_threads();
+};
+
+using Call = void (*)(const void*, std::int64_t);
+
+/// The threads and the loop they work on, one at a time.
+///
+/// An iteration is claimed by raising `next_`, which holds the loop's number in its upper and the iteration
+/// in its lower half, from a value that was read before the loop's description. Between two loops it is
+/// kClosed, and only then the description changes: so a claim that succeeds, however late its thread comes,
+/// belongs to the description that was read. All operations are sequentially consistent, as that argument
+/// needs.
+class Pool {
+ public:
+  std::atomic<int> threads{1};
+  std::atomic<void (*)()> prepare{nullptr};
+
+  void run(std::int64_t n, Call call, const void* body) {
+    start_missing();
+    n_ = n;
+    call_ = call;
+    body_ = body;
+    unfinished_ = static_cast<int>(n);
+    next_ = ++loops_ << 32;
+    published_.fetch_add(1);
+    published_.notify_all();
+    {
+      const Inside inside;
+      take();
+    }
+    const auto finished = [&] { return unfinished_ == 0; };
+    while (!spin_until(finished)) {
+      const int left = unfinished_;
+      if (left != 0) unfinished_.wait(left);
+    }
+    next_ = loops_ << 32 | kClosed;
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+  }
+
+  bool try_lock() { return running_.try_lock(); }
+  void unlock() { running_.unlock(); }
+
+ private:
+  static constexpr std::uint64_t kClosed = 0xffffffff;
+
+  void start_missing() {
+    for (; started_ < threads - 1; ++started_)
+      std::thread(&Pool::work, this, started_, published_.load()).detach();
+  }
+
+  void work(int index, unsigned seen) {
+    if (void (*const call)() = prepare) call();
+    const Inside inside;
+    for (;;) {
+      if (!spin_until([&] { return published_ != seen; })) published_.wait(seen);
+      seen = published_;
+      if (index < threads - 1) take();
+    }
+  }
+
+  /// Iterations until there are no more.
+  void take() {
+    std::uint64_t claim = next_;
+    for (;;) {
+      const std::int64_t n = n_;
+      const Call call = call_;
+      const void* body = body_;
+      const auto i = static_cast<std::int64_t>(claim & kClosed);
+      if (i >= n) return;
+      if (!next_.compare_exchange_strong(claim, claim + 1)) continue;
+      try {
+        call(body, i);
+      } catch (...) {
+        const std::lock_guard<std::mutex> lock(error_mutex_);
+        if (!error_) error_ = std::current_exception();
+      }
+      if (unfinished_.fetch_sub(1) == 1) unfinished_.notify_one();
+      claim = next_;
+    }
+  }
+
+  std::mutex running_, error_mutex_;
+  std::exception_ptr error_;
+  int started_ = 0;
+  std::uint64_t loops_ = 0;
+  std::atomic<std::int64_t> n_{0};
+  std::atomic<Call> call_{nullptr};
+  std::atomic<const void*> body_{nullptr};
+  alignas(64) std::atomic<std::uint64_t> next_{kClosed};
+  alignas(64) std::atomic<int> unfinished_{0};
+  alignas(64) std::atomic<unsigned> published_{0};
+};
+
+/// Never destroyed, because its threads may still sleep in it when the process ends.
+Pool& pool() {
+  static Pool* const only = new Pool;
+  return *only;
+}
+
+}  // namespace
+
+void set_threads(int threads, void (*prepare)()) {
+  pool().prepare = prepare;
+  pool().threads = std::max(threads, 1);
+}
+
+int threads() {
+  return pool().threads;
+}
+
+void parallel_call(std::int64_t n, Call call, const void* body) {
+  if (n > 1 && !is_inside && threads() > 1) {
+    const std::unique_lock<Pool> lock(pool(), std::try_to_lock);
+    if (lock) return pool().run(n, call, body);
+  }
+  for (std::int64_t i = 0; i < n; ++i) call(body, i);
+}
+
+}  // namespace evenkeel::kernels
