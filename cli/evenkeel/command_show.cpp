@@ -84,7 +84,7 @@ std::string nat_or_dash(double value) {
 
 std::string text_of(const Json& value) {
   if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  return value.is_string() ? value.get<std::string>() : json_text(value);
 }
 
 // What was not left at its default; --json has everything.
