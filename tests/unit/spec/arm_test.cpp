@@ -45,5 +45,23 @@ TEST(Arm, SettingsThatDecideNothingDoNotTellConfigsApart) {
   EXPECT_TRUE(differing_settings({}).empty());
 }
 
+TEST(Arm, CountsSettingsThatAreNotTheFamilysDefaults) {
+  const std::vector<std::string> paths{"interventions.qk_norm", "arch.residual", "optim.lr", "train.seed"};
+  EXPECT_EQ(changed_settings(config(""), paths), 0);
+  EXPECT_EQ(changed_settings(config("optim.lr = 0.5\ntrain.seed = 9"), paths), 0);  // no part of an arm
+  // "none" is no norm at all, not the absence of a treatment.
+  EXPECT_EQ(changed_settings(config("arch.residual = \"none\""), paths), 1);
+  EXPECT_EQ(changed_settings(config("arch.residual = \"none\"\ninterventions.qk_norm = \"per_head\""), paths),
+            2);
+  // The z-loss is on by default: without it is a change.
+  EXPECT_EQ(changed_settings(config("interventions.z_loss = 0"), {"interventions.z_loss"}), 1);
+}
+
+TEST(Arm, AFamilyHasDefaultsOfItsOwn) {
+  Experiment e = experiment_from(settings_from_toml_text("arch.family = \"seq2seq\"", "a.toml"));
+  resolve(e, {DataKind::kSyntheticPairs, 256, "0123"}, false);
+  EXPECT_EQ(changed_settings(to_json(e), {"arch.residual", "interventions.z_loss"}), 0);
+}
+
 }  // namespace
 }  // namespace evenkeel

@@ -45,6 +45,22 @@ TEST(SweepFile, IsReadBackAsWritten) {
   EXPECT_EQ(back->cells[1].params, 98304);
 }
 
+TEST(SweepFile, KeepsTheRoundThatAskedForACell) {
+  TempFolder folder;
+  Plan plan = sample_plan(kTwoRates);
+  plan.cells.push_back(cell_at(plan.cells[0], 0.17, 2));
+  EXPECT_NE(plan.cells[2].hash, plan.cells[0].hash);
+  EXPECT_EQ(plan.cells[2].experiment.optim.lr, 0.17);
+  write_sweep_file(folder.path(), start_sweep_file(plan, folder.path(), std::nullopt));
+  const auto back = read_sweep_file(folder.path());
+  EXPECT_EQ(back->cells[0].round, 0);
+  EXPECT_EQ(back->cells[2].round, 2);
+  EXPECT_EQ(back->cells[2].arm, back->cells[0].arm);
+  // It is the cell that a grid with this rate would have had.
+  const Plan grid = sample_plan("[sweep]\n\"optim.lr\" = [0.1, 0.17]");
+  EXPECT_EQ(plan.cells[2].hash, grid.cells[1].hash);
+}
+
 TEST(SweepFile, CellsWithAResultAreDoneWhateverTheFileSaid) {
   TempFolder folder;
   const Plan plan = sample_plan(kTwoRates);
