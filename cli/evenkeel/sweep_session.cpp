@@ -171,13 +171,18 @@ void keep_refinements(sweep::Plan& plan, const std::optional<SweepFile>& before,
   }
 }
 
-/// The cells of round `round`: one per seed whose bracket can be narrowed, but for those planned before.
-std::vector<sweep::Cell> refinement(const sweep::Plan& plan, const fs::path& out, int round) {
+/// One more cell for every seed that has had fewer than `rounds`, where its bracket can be narrowed.
+std::vector<sweep::Cell> refinement(const sweep::Plan& plan, const fs::path& out, std::int64_t rounds) {
   std::vector<sweep::Cell> cells;
   for (const analysis::NextRun& next : analysis::next_runs(analysis::analyze(analysis::load_sweep(out)))) {
     const sweep::Cell* like = grid_cell(plan, next.arm, next.size, next.seed);
     if (!like) continue;
-    sweep::Cell cell = sweep::cell_at(*like, next.lr, round);
+    const auto had = std::count_if(plan.cells.begin(), plan.cells.end(), [&](const sweep::Cell& cell) {
+      return cell.round > 0 && cell.arm == next.arm && cell.experiment.train.seed == next.seed &&
+             cell.experiment.arch.size == like->experiment.arch.size;
+    });
+    if (had >= rounds) continue;
+    sweep::Cell cell = sweep::cell_at(*like, next.lr, static_cast<int>(had) + 1);
     if (!is_planned(plan, cell.hash)) cells.push_back(std::move(cell));
   }
   return cells;
@@ -215,7 +220,7 @@ int run_sweep(const SweepRequest& request) {
   tell_changes(out, file, before, progress);
   tell_epochs(plan, progress);
   FailureTeller failures;
-  for (int round = 0;; ++round) {
+  for (;;) {
     Scheduler scheduler(plan, file, {out, trainer, jobs, request.retries});
     const int exit_code = scheduler.run([&](Scheduler& now) {
       if (request.on_tick) request.on_tick(now, file, progress);
@@ -225,13 +230,13 @@ int run_sweep(const SweepRequest& request) {
     progress.clear();
     const bool ended = exit_code == kExitFinished || exit_code == kExitCellsCrashed;
     std::vector<sweep::Cell> next;
-    if (ended && round < rounds) next = refinement(plan, out, round + 1);
+    if (ended && rounds > 0) next = refinement(plan, out, rounds);
     if (next.empty() || (request.has_room && !request.has_room(next.size(), jobs, file))) {
       sweep::write_sweep_file(out, file);
       return tell_outcome(request, file, scheduler.refusal(), exit_code);
     }
-    progress.say(fmt::format("round {} of {}: {} cell{} to narrow the brackets of the boundary LR", round + 1,
-                             rounds, next.size(), next.size() == 1 ? "" : "s"));
+    progress.say(fmt::format("round {} of {}: {} cell{} to narrow the brackets of the boundary LR",
+                             next.front().round, rounds, next.size(), next.size() == 1 ? "" : "s"));
     for (sweep::Cell& cell : next) {
       sweep::add_entry(file, cell, out);
       plan.cells.push_back(std::move(cell));

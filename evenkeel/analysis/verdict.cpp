@@ -141,12 +141,19 @@ std::string boundary_sentence(const Comparison& c, const Curve& arm, const Curve
   return text + "." + seeds_text(arm) + seeds_text(base);
 }
 
-/// Where a treatment changes what a learning rate means, only the width of the range compares.
+/// Where a treatment changes what a learning rate means, only the width of the range compares; the effective
+/// LR says whether it does.
 std::string range_sentence(const Curve& arm, const Curve& base) {
   if (!arm.stable_decades.value || !base.stable_decades.value) return "";
-  return fmt::format("Well trained and stable from LR {} up: {:.1f} decades, against {:.1f} from {}.",
-                     lr_text(*arm.stable_lr_min.value), *arm.stable_decades.value, *base.stable_decades.value,
-                     lr_text(*base.stable_lr_min.value));
+  std::string text =
+      fmt::format("Well trained and stable from LR {} up: {:.1f} decades, against {:.1f} from {}",
+                  lr_text(*arm.stable_lr_min.value), *arm.stable_decades.value, *base.stable_decades.value,
+                  lr_text(*base.stable_lr_min.value));
+  const double mine = arm.at(*arm.best_lr.value)->effective_lr;
+  const double theirs = base.at(*base.best_lr.value)->effective_lr;
+  if (std::isfinite(mine) && std::isfinite(theirs))
+    text += fmt::format("; effective LR at the best LR {} against {}", lr_text(mine), lr_text(theirs));
+  return text + ".";
 }
 
 std::string loss_sentence(const Comparison& c, const Curve& arm, const Curve& base) {
