@@ -1,6 +1,9 @@
 #include "evenkeel/kernels/parallel.h"
 
+#include <linux/futex.h>
 #include <omp.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -23,6 +26,29 @@ void pause() {
   asm volatile("yield");
 #endif
 }
+
+/// A number that threads wait for. Not std::atomic::wait, which yields before it sleeps: to a busy neighbour
+/// that gives a whole slice of time.
+class Signal {
+ public:
+  std::uint32_t get() const { return value_; }
+  void set(std::uint32_t value) { value_ = value; }
+  std::uint32_t add(std::uint32_t by) { return value_.fetch_add(by); }
+  /// Sleeps while the number is `value`, or not at all; may wake without reason.
+  void sleep(std::uint32_t value) {
+    ++sleepers_;
+    ::syscall(SYS_futex, &value_, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+    --sleepers_;
+  }
+  void wake_all() {
+    if (sleepers_ != 0) ::syscall(SYS_futex, &value_, FUTEX_WAKE_PRIVATE, INT32_MAX, nullptr, nullptr, 0);
+  }
+
+ private:
+  std::atomic<std::uint32_t> value_{0};
+  static_assert(sizeof value_ == sizeof(std::uint32_t));
+  std::atomic<int> sleepers_{0};
+};
 
 /// Spins for at most kSpin; whether `done` became true.
 template <class Done>
@@ -78,18 +104,16 @@ class Pool {
     n_ = n;
     call_ = call;
     body_ = body;
-    unfinished_ = static_cast<int>(n);
+    unfinished_.set(static_cast<std::uint32_t>(n));
     next_ = ++loops_ << 32;
-    published_.fetch_add(1);
-    published_.notify_all();
+    published_.add(1);
+    published_.wake_all();
     {
       const Inside inside;
       take();
     }
-    const auto finished = [&] { return unfinished_ == 0; };
-    while (!spin_until(finished)) {
-      const int left = unfinished_;
-      if (left != 0) unfinished_.wait(left);
+    if (!spin_until([&] { return unfinished_.get() == 0; })) {
+      while (const std::uint32_t left = unfinished_.get()) unfinished_.sleep(left);
     }
     next_ = loops_ << 32 | kClosed;
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
@@ -103,15 +127,16 @@ class Pool {
 
   void start_missing() {
     for (; started_ < threads - 1; ++started_)
-      std::thread(&Pool::work, this, started_, published_.load()).detach();
+      std::thread(&Pool::work, this, started_, published_.get()).detach();
   }
 
-  void work(int index, unsigned seen) {
+  void work(int index, std::uint32_t seen) {
     if (void (*const call)() = prepare) call();
     const Inside inside;
     for (;;) {
-      if (!spin_until([&] { return published_ != seen; })) published_.wait(seen);
-      seen = published_;
+      if (!spin_until([&] { return published_.get() != seen; }))
+        while (published_.get() == seen) published_.sleep(seen);
+      seen = published_.get();
       if (index < threads - 1) take();
     }
   }
@@ -132,7 +157,7 @@ class Pool {
         const std::lock_guard<std::mutex> lock(error_mutex_);
         if (!error_) error_ = std::current_exception();
       }
-      if (unfinished_.fetch_sub(1) == 1) unfinished_.notify_one();
+      if (unfinished_.add(-1u) == 1) unfinished_.wake_all();
       claim = next_;
     }
   }
@@ -145,8 +170,8 @@ class Pool {
   std::atomic<Call> call_{nullptr};
   std::atomic<const void*> body_{nullptr};
   alignas(64) std::atomic<std::uint64_t> next_{kClosed};
-  alignas(64) std::atomic<int> unfinished_{0};
-  alignas(64) std::atomic<unsigned> published_{0};
+  alignas(64) Signal unfinished_;
+  alignas(64) Signal published_;  ///< raised for each loop
 };
 
 /// Never destroyed, because its threads may still sleep in it when the process ends.

@@ -119,6 +119,15 @@ TEST(BenchBars, PassMissAndWhereTheyApply) {
   const Json bar = bars(translation, {{"amx", false}}).at(0);
   EXPECT_EQ(bar.at("pass"), false);
   EXPECT_EQ(bar.at("applies"), true) << "this bar was not set for AMX";
+  const Json collapsed{
+      {"collapsed",
+       {{"precision", "fp32"},
+        {"ops", "plain"},
+        {"collapsed", {{"fused_fp32", {{"upper95", 1.2}}}, {"fused_bf16", {{"why", "no bf16"}}}}}}}};
+  const Json slow = bars(collapsed, {{"amx", false}});
+  EXPECT_EQ(slow.size(), 1u);
+  EXPECT_EQ(slow.at(0).at("pass"), false);
+  EXPECT_EQ(slow.at(0).at("applies"), true) << "it is measured on its own path";
 }
 
 TEST(BenchPeers, WordsAreChecked) {

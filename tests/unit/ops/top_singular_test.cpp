@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "evenkeel/ops/threads.h"
 #include "tests/support/instruction_sets.h"
 #include "tests/support/small_model.h"
 
