@@ -52,6 +52,14 @@ export function boundaryText(b: Boundary): string {
 /** Its interval, where it says more than boundaryText. */
 export const boundaryInterval = (b: Boundary): string => (b.kind === "bracketed" ? intervalText(b.interval, lrText) : "");
 
+/** Round numbers from `low` to `high`, about `count` of them. */
+export function roundTicks(low: number, high: number, count: number): number[] {
+  const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5].find((m) => m * power >= rough) ?? 10);
+  const first = Math.ceil(low / step), last = Math.floor(high / step);
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
 export const percent = (share: number): string => `${Number((100 * share).toPrecision(6))} %`;
 
 const decades = (x: number): string => signed(x, 2);

@@ -3,7 +3,7 @@
 // the runs close up.
 import * as Plot from "@observablehq/plot";
 import { figure, h, responsive, table } from "../dom";
-import { boundaryText, count, finite, intervalText, loss, lrText, num } from "../format";
+import { boundaryText, count, finite, intervalText, loss, lrText, num, roundTicks } from "../format";
 import type { Palette } from "../palette";
 import type { Curve, Report } from "../types";
 
@@ -112,7 +112,7 @@ function draw(report: Report, palette: Palette, curves: Curve[], dots: Dot[], vi
   const title = (d: Dot): string => `${d.arm}\nLR ${lrText(d.lr)}, seed ${d.seed}\nloss ${Number.isFinite(d.loss) ? loss(d.loss) : "not finite"} (${d.label.replace("_", " ")})${d.refined ? "\nrun to narrow a bracket" : ""}`;
   const bars = rows > 0 ? boundaryBars(curves, domain, view.low - pad + 0.3 * row * perPixel, row * perPixel) : [];
   const color = (b: { arm: string }): string => palette.color(b.arm);
-  const ticks = width < 420 && lrs.length > 6 ? lrs.filter((_, i) => i % 2 === 0) : lrs;
+  const ticks = lrs.filter((_, i) => i % Math.ceil((34 * lrs.length) / width) === 0);
 
   return Plot.plot({
     width,
@@ -122,9 +122,10 @@ function draw(report: Report, palette: Palette, curves: Curve[], dots: Dot[], vi
     marginTop: above,
     marginBottom: below,
     style: { background: "none", fontSize: "12px" },
-    x: { type: "log", domain, ticks, tickFormat: (v: number) => lrText(v), label: "peak learning rate (log axis) →", labelOffset: 38 },
-    y: { domain: [bottom, edge + 0.4 * pad], label: "↑ final validation loss (nat/token)", grid: true, nice: false, ticks: 6 },
+    x: { type: "log", domain, axis: null },
+    y: { domain: [bottom, edge + 0.4 * pad], label: "↑ final validation loss (nat/token)", grid: true, nice: false, ticks: roundTicks(view.low - pad, edge, 6) },
     marks: [
+      Plot.axisX(ticks, { text: (v: number) => lrText(v), label: "peak learning rate (log axis) →", labelOffset: 38 }),
       Plot.ruleY(view.lines, { y: "y", stroke: "var(--muted)", strokeDasharray: "5 4" }),
       Plot.text(view.lines, { x: domain[0], y: "y", text: "text", textAnchor: "start", dx: 3, dy: 8, fill: "var(--muted)", stroke: "var(--page)", strokeWidth: 4 }),
       ...curves.flatMap((c) => {

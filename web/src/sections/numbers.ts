@@ -5,8 +5,9 @@ import type { Curve, Estimate, Report } from "../types";
 
 const optional = (v: number | null, show: (x: number) => string): string => (v === null ? "–" : show(v));
 
+const hundredths = (v: number): string => v.toFixed(2).replace("-", "−");
 /** "0.53 [0.41, 0.66]" */
-const estimate = (e: Estimate): string => (e.value === null ? "–" : `${signed(num(e.value), 2)} ${intervalText(e.interval, (v) => signed(v, 2))}`.trim());
+const estimate = (e: Estimate): string => (e.value === null ? "–" : `${hundredths(num(e.value))} ${intervalText(e.interval, hundredths)}`.trim());
 
 export function keyNumbers(report: Report): HTMLElement {
   const { curves, constants } = report.analysis;
@@ -23,10 +24,10 @@ export function keyNumbers(report: Report): HTMLElement {
       { name: "arm", text: (c) => c.arm },
       { name: "size", text: (c) => c.size },
       { name: "boundary LR", text: (c) => boundaryText(c.boundary_lr), value: (c) => num(c.boundary_lr.middle) },
-      { name: level, text: (c) => boundaryInterval(c.boundary_lr) || "–", value: () => 0 },
+      { name: `${level} interval`, text: (c) => boundaryInterval(c.boundary_lr) || "–", value: () => 0 },
       { name: "seeds", text: (c) => String(c.boundary_lr.brackets.length || c.seeds), value: (c) => c.seeds },
       { name: "runs to narrow it", text: (c) => String(c.refined_cells), value: (c) => c.refined_cells },
-      { name: "bracket (decades)", text: (c) => optional(c.boundary_lr.width_decades, (x) => x.toFixed(2)), value: (c) => num(c.boundary_lr.width_decades) },
+      { name: "bracket (decades)", text: (c) => optional(c.boundary_lr.width_decades, hundredths), value: (c) => num(c.boundary_lr.width_decades) },
       { name: "headroom over best LR (decades)", text: (c) => estimate(c.headroom_decades), value: (c) => num(c.headroom_decades.value) },
       { name: "well trained from LR", text: (c) => optional(c.stable_lr_min, lrText), value: (c) => num(c.stable_lr_min) },
       { name: "stable up to LR", text: (c) => optional(c.stable_lr_max, lrText), value: (c) => num(c.stable_lr_max) },
@@ -60,7 +61,7 @@ export function keyNumbers(report: Report): HTMLElement {
 export function lossChanges(report: Report): HTMLElement | null {
   const rows = report.analysis.comparisons.flatMap((c) => c.loss_change.map((row) => ({ ...row, arm: c.arm, size: c.size })));
   if (rows.length === 0) return null;
-  return table(
+  const all = table(
     `Loss minus that of ${report.analysis.baseline} at the same LR, paired by seed (nat)`,
     [
       { name: "arm", text: (r) => r.arm },
@@ -72,4 +73,5 @@ export function lossChanges(report: Report): HTMLElement | null {
     ],
     rows,
   );
+  return rows.length > 12 ? h("details", {}, h("summary", {}, `The change of the loss at every LR, for all ${report.analysis.comparisons.length} comparisons`), all) : all;
 }
