@@ -241,7 +241,8 @@ Json analysis_json(const Analysis& analysis) {
               {"collapse",
                {{"entropy_norm", CollapseDetector::kThreshold}, {"records", CollapseDetector::kRecords}}},
               {"margin_decades", o.margin}}},
-            {"comparisons_made", analysis.comparisons.size()}};
+            {"comparisons_made", analysis.comparisons.size()},
+            {"multiplicity", number_of_comparisons(analysis)}};
   if (!analysis.no_baseline.empty()) json["why"] = analysis.no_baseline;
   for (const Curve& c : analysis.curves) json["curves"].push_back(curve_json(c));
   for (const Comparison& c : analysis.comparisons)

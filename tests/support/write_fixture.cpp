@@ -1,5 +1,5 @@
 // Writes the fixture sweep into a folder, for tests in other languages: write_fixture FOLDER
-// [plain|two_sizes|hostile|pairs].
+// [plain|two_sizes|hostile|pairs|refined|arms].
 #include <cstdio>
 #include <string>
 
@@ -7,7 +7,7 @@
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fputs("usage: write_fixture FOLDER [plain|two_sizes|hostile|pairs]\n", stderr);
+    std::fputs("usage: write_fixture FOLDER [plain|two_sizes|hostile|pairs|refined|arms]\n", stderr);
     return 2;
   }
   const std::string kind = argc > 2 ? argv[2] : "";
@@ -19,6 +19,11 @@ int main(int argc, char** argv) {
     options.seeds = {1, 2, 3};
     options.leave_one_out = true;
   }
+  if (kind == "refined" || kind == "arms") {
+    options.seeds = {1, 2, 3, 4, 5, 6};
+    options.refined = true;
+  }
+  if (kind == "arms") options.more_arms = 7;
   if (kind == "hostile")
     options.title = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>";
   evenkeel::test::FixtureSweep(argv[1], options).write();

@@ -117,8 +117,8 @@ class Browser(unittest.TestCase):
     def test_every_chart_drew(self):
         self.open("one")
         marks = lambda section, what: self.js(f"document.querySelectorAll('#{section} svg {what}').length")
-        # 14 finite cells, each a symbol, in both views; two lost ones at the edge of each; two boundaries in the first.
-        self.assertGreaterEqual(marks("loss", "g[aria-label=dot] path, g[aria-label=dot] circle"), 2 * 16 + 2)
+        # 14 finite cells, each a symbol, in both views; two lost ones at the edge of each.
+        self.assertEqual(marks("loss", "g[aria-label=dot] path, g[aria-label=dot] circle"), 2 * 16)
         self.assertGreaterEqual(marks("loss", "g[aria-label=line] path"), 4)
         self.assertEqual(marks("sensitivity", "g[aria-label=bar] rect"), 4)
         self.assertEqual(self.js("document.querySelectorAll('#attention .panel svg').length"), 12)
@@ -193,21 +193,50 @@ class Browser(unittest.TestCase):
     def test_says_what_it_found_and_what_not(self):
         self.open("one")
         sections = self.js("[...document.querySelectorAll('main > section')].map(s => s.id)")
-        self.assertEqual(sections, ["verdict", "numbers", "loss", "sensitivity", "attention", "training", "heads",
+        self.assertEqual(sections, ["verdict", "numbers", "boundary", "loss", "sensitivity", "attention", "training", "heads",
                                     "cells", "config", "definitions", "limits"])
         text = self.js("document.getElementById('report').innerText")
-        for words in ("Does qk-norm move the boundary?", "boundary LR", "seeds agree", "decades", "arXiv 2309.14322",
+        for words in ("Does qk-norm move the boundary?", "boundary LR", "seeds surely later", "shift of the boundary", "best of the grid, same seeds", "arXiv 2309.14322",
                       "only one size was run", "degraded", "0.07"):
             self.assertIn(words, text)
+
+    def test_draws_the_bracket_of_every_seed(self):
+        self.open("refined")
+        links = self.js("document.querySelectorAll('#boundary svg g[aria-label=link] path').length")
+        # Six seeds of two arms, the band of each arm, its whiskers.
+        self.assertEqual(links, 12 + 2 + 2)
+        rows = self.js("[...document.querySelectorAll('#boundary tbody tr')].map(r => [...r.children].map(t => t.innerText || t.textContent))")
+        self.assertEqual(len(rows), 12)
+        self.assertIn(["qk_norm=off", "1", "0.17", "0.23", "0.12", "0"], rows)
+        self.assertIn(["qk_norm=per_head", "2", "0.1", "0.3", "0.48", "2"], [[*r[:5], "2"] for r in rows if r[1] == "2"])
+        # Cells that narrow brackets are marks of their own: no lines, no panels.
+        self.assertEqual(self.js("document.querySelectorAll('#attention .panel svg').length"), 12)
+        self.assertEqual(self.js("document.querySelector('#loss table').tBodies[0].rows.length"), 8)
+        self.assertEqual(self.js("[...document.querySelectorAll('#cells tbody tr')].filter(r => r.innerText.includes('narrow a bracket')).length"), 18)
+        text = self.js("document.getElementById('report').innerText")
+        for words in ("5 of 6", "1 surely earlier", "became stable again above the bracket", "One threshold per seed"):
+            self.assertIn(words, text)
+        verdict = self.js("document.getElementById('verdict').innerText")
+        self.assertNotIn("wall clock", verdict)
+        self.assert_silent()
+
+    def test_many_arms_stay_apart(self):
+        self.open("arms")
+        self.assertEqual(self.js("document.querySelectorAll('#verdict tbody tr').length"), 8)
+        self.assertEqual(self.js("[...document.querySelectorAll('#verdict details')].filter(d => !d.open).length"), 8)
+        self.assertIn("8 comparisons were made", self.js("document.querySelector('#verdict .headline').innerText"))
+        looks = self.js("[...document.querySelectorAll('#loss .legend li .glyph[style]')].map(g => g.textContent + g.style.color)")
+        self.assertEqual(len(set(looks)), 9)
+        self.assert_silent()
 
     def test_tables_sort_and_selects_redraw(self):
         self.open("one")
         d = self.driver
-        first = lambda: self.js("document.querySelector('#cells tbody td:nth-child(7)').innerText")
+        first = lambda: self.js("document.querySelector('#cells tbody td:nth-child(8)').innerText")
         heading = d.find_element("xpath", "//section[@id='cells']//th[normalize-space()='final loss']/button")
         d.execute_script("arguments[0].click()", heading)
         lowest = first()
-        self.assertEqual(lowest, min(self.js("[...document.querySelectorAll('#cells tbody td:nth-child(7)')]"
+        self.assertEqual(lowest, min(self.js("[...document.querySelectorAll('#cells tbody td:nth-child(8)')]"
                                              ".map(t => t.innerText).filter(t => t != 'NaN')")))
         d.execute_script("arguments[0].click()", heading)
         self.assertNotEqual(first(), lowest)
@@ -218,7 +247,7 @@ class Browser(unittest.TestCase):
         self.assert_silent()
 
     def test_fits_phones_and_desktops_in_light_and_dark(self):
-        for kind in ("one", "two_sizes"):
+        for kind in ("one", "two_sizes", "refined", "arms"):
             for width, dark in ((390, True), (1280, False)):
                 with self.subTest(kind=kind, width=width):
                     self.open(kind, width, dark)

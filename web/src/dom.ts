@@ -13,6 +13,13 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** Text that may break after a comma: names of arms are long and have no spaces. */
+export function prose(text: string): DocumentFragment {
+  const fragment = document.createDocumentFragment();
+  for (const part of text.split(/(?<=,)(?=\S)/)) fragment.append(...(fragment.childNodes.length ? [document.createElement("wbr"), part] : [part]));
+  return fragment;
+}
+
 export function section(id: string, title: string, lead: string | null, ...children: Child[]): HTMLElement {
   return h("section", { id }, h("h2", {}, title), lead ? h("p", { class: "lead" }, lead) : null, ...children);
 }

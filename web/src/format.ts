@@ -1,5 +1,5 @@
 // Numbers as people read them.
-import type { Boundary, Estimate, Interval, Maybe } from "./types";
+import type { Boundary, Estimate, Interval, Maybe, Shift } from "./types";
 
 /** The number itself; missing values become NaN too, so check for null first where that differs. */
 export function num(value: Maybe | undefined): number {
@@ -41,12 +41,35 @@ export function intervalText(interval: Interval, show: (v: number) => string): s
   return interval ? `[${show(num(interval[0]))}, ${show(num(interval[1]))}]` : "";
 }
 
-/** "0.17", "> 1", "< 0.03" or "unknown". */
+/** "0.1–0.3", the bracket; "≥ 1", "≤ 0.01" or "unknown". As analysis/verdict.h, whose sentences stand beside it. */
 export function boundaryText(b: Boundary): string {
-  if (b.kind === "fitted") return lrText(num(b.value));
-  if (b.kind === "above_range") return `> ${lrText(num(b.bound))}`;
-  if (b.kind === "below_range") return `< ${lrText(num(b.bound))}`;
+  if (b.kind === "bracketed") return `${lrText(num(b.low))}–${lrText(num(b.high))}`;
+  if (b.kind === "at_least") return `≥ ${lrText(num(b.interval ? b.interval[0] : b.low))}`;
+  if (b.kind === "at_most") return `≤ ${lrText(num(b.interval ? b.interval[1] : b.high))}`;
   return "unknown";
+}
+
+/** Its interval, where it says more than boundaryText. */
+export const boundaryInterval = (b: Boundary): string => (b.kind === "bracketed" ? intervalText(b.interval, lrText) : "");
+
+/** Round numbers from `low` to `high`, about `count` of them. */
+export function roundTicks(low: number, high: number, count: number): number[] {
+  const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5].find((m) => m * power >= rough) ?? 10);
+  const first = Math.ceil(low / step), last = Math.floor(high / step);
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
+export const percent = (share: number): string => `${Number((100 * share).toPrecision(6))} %`;
+
+const decades = (x: number): string => signed(x, 2);
+
+/** "+0.32 to +0.81", "≥ +0.5" or "unknown", in decades: the interval, or what the tried learning rates leave open. */
+export function shiftText(s: Shift): string {
+  if (s.direction === "unknown") return "unknown";
+  const [low, high] = s.interval ? s.interval.map(num) as [number, number] : [s.low ?? -Infinity, s.high ?? Infinity];
+  if (high === Infinity) return low === -Infinity ? "unknown" : `≥ ${decades(low)}`;
+  return low === -Infinity ? `≤ ${decades(high)}` : `${decades(low)} to ${decades(high)}`;
 }
 
 /** "+0.031 ± 0.020", or a dash. */

@@ -1,5 +1,6 @@
 // The report: reads the document inside the page, a sweep's with or without probes or probes alone, and builds it from top
 // to bottom.
+import { brackets } from "./charts/brackets";
 import { heatMap } from "./charts/heatmap";
 import { lossOverSteps } from "./charts/loss_steps";
 import { lossVsLr } from "./charts/loss_vs_lr";
@@ -78,6 +79,9 @@ function sweep(report: Report): HTMLElement[] {
   return [
     verdict(report),
     section("numbers", "Key numbers", null, keyNumbers(report)),
+    section("boundary", "Where each seed breaks",
+      "A sweep shows the learning rate at which a seed's training becomes unstable only up to a bracket. The mean over seeds lies somewhere in the band, however many seeds there are; the whiskers add the spread over seeds.",
+      brackets(report, palette) ?? h("p", { class: "note" }, "No arm has a boundary LR: the reasons stand under the key numbers.")),
     section("loss", "Final loss against learning rate", null, lossVsLr(report, palette), lossChanges(report)),
     section("sensitivity", "LR sensitivity", "How much loss is left on the table, on average, when the learning rate is not the best one.", sensitivity(report, palette)),
     attention(report, palette) ?? section("attention", "Inside: attention logits and entropy", null, absent("attention statistics")),

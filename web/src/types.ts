@@ -21,13 +21,45 @@ export interface Window {
   why?: string;
 }
 
+/** Where one seed's training becomes unstable: after `low`, by `high`; null where the bracket is open. */
+export interface Bracket {
+  seed: number;
+  low: number | null;
+  high: number | null;
+  /** Stable cells above the bracket. */
+  stable_above: number;
+}
+
 export interface Boundary {
-  value: Maybe;
+  kind: "none" | "bracketed" | "at_least" | "at_most";
+  low: number | null;
+  high: number | null;
+  middle: number | null;
+  /** Its upper end may be infinite, its lower end 0. */
   interval: Interval;
-  kind: "none" | "fitted" | "above_range" | "below_range";
-  bound: Maybe;
-  extrapolated: boolean;
-  penalised: boolean;
+  width_decades: number | null;
+  brackets: Bracket[];
+  blocked_seeds: number;
+  reentrant_seeds: number;
+  interval_if_last: Interval;
+  why?: string;
+}
+
+/** Of the boundary LR, arm against baseline, in decades. */
+export interface Shift {
+  direction: "unknown" | "up" | "down" | "none" | "unresolved";
+  low: number | null;
+  high: number | null;
+  middle: number | null;
+  interval: Interval;
+  paired: boolean;
+  seeds: number;
+  later: number;
+  earlier: number;
+  undecided: number;
+  p: number | null;
+  holm_p: number | null;
+  stands: boolean;
   why?: string;
 }
 
@@ -37,6 +69,7 @@ export interface Mean extends Estimate {
   nonfinite_runs: number;
   unstable: number;
   missing: number;
+  effective_lr: number | null;
 }
 
 export interface Curve {
@@ -54,6 +87,11 @@ export interface Curve {
   stable_lr_max: number | null;
   stable_lr_min: number | null;
   boundary_lr: Boundary;
+  headroom_decades: Estimate;
+  /** With a whole grid. */
+  seeds: number;
+  /** Run to narrow brackets. */
+  refined_cells: number;
   missing_cells: number;
   step_ms: number | null;
 }
@@ -64,11 +102,9 @@ export interface Comparison {
   arm: string;
   baseline: string;
   size: string;
-  boundary_decades: Estimate & { at_least: boolean };
-  seeds_agree: { k: number; n: number };
+  shift: Shift;
   best_loss_change: Estimate;
   loss_change: (Estimate & { lr: number })[];
-  step_time_ratio: Estimate;
 }
 
 export interface Series {
@@ -100,6 +136,10 @@ export interface Cell {
   params: number | null;
   label: string;
   unstable: boolean | null;
+  /** Run after the grid to narrow a seed's bracket. */
+  refined: boolean;
+  relapsed: boolean | null;
+  effective_lr: number | null;
   hash: string;
   l0: number | null;
   loss: Maybe;
@@ -152,22 +192,26 @@ export interface Report extends Probes {
   study: Partial<Record<"title" | "question" | "expectation" | "criterion" | "cost", string>>;
   notes: string[];
   analysis: {
-    baseline: string;
+    /** Null where nothing says which arm it is: then `why` does, and nothing is compared. */
+    baseline: string | null;
     arms: string[];
     sizes: string[];
     curves: Curve[];
     comparisons: Comparison[];
     verdict: string[];
+    /** How many comparisons were made and what stands after Holm's correction; "" for fewer than two. */
+    multiplicity: string;
     constants: {
       interval_level: number;
       degraded_share: number;
       window: [number, number];
       window_steps: number;
-      bootstrap_from_seeds: number;
+      margin_decades: number;
       not_learned_margin: number;
       spike: { window: number; deviations: number; recovered: number };
       collapse: { entropy_norm: number; records: number };
     };
+    why?: string;
   };
   config: { same: Setting[]; varied: Setting[] };
   facts: {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "evenkeel/base/error.h"
@@ -115,8 +116,44 @@ TEST(Report, MissingCellsShowAsMissing) {
   const Json d = document_of(options);
   EXPECT_EQ(d["cells"].back()["label"], "missing");
   EXPECT_TRUE(d["cells"].back()["loss"].is_null());
-  EXPECT_TRUE(d["analysis"]["curves"][1]["best_lr"].is_null());
-  EXPECT_FALSE(d["analysis"]["curves"][1]["why"].get<std::string>().empty());
+  const Json& curve = d["analysis"]["curves"][1];
+  EXPECT_EQ(curve["missing_cells"], 1);
+  EXPECT_EQ(curve["boundary_lr"]["blocked_seeds"], 1);
+  EXPECT_EQ(curve["boundary_lr"]["brackets"].size(), 1u);
+}
+
+TEST(Report, CellsThatNarrowABracketAreMarked) {
+  test::FixtureOptions options;
+  options.seeds = {1, 2, 3, 4, 5, 6};
+  options.refined = true;
+  const Json d = document_of(options);
+  std::size_t refined = 0, relapsed = 0;
+  for (const Json& cell : d["cells"]) {
+    refined += cell["refined"].get<bool>();
+    relapsed += cell["relapsed"].get<bool>();
+    EXPECT_NEAR(cell["effective_lr"].get<double>(), 0.01 * cell["lr"].get<double>(), 1e-12);
+  }
+  EXPECT_EQ(refined, 6u * (2 + 1));
+  EXPECT_EQ(relapsed, 1u);
+  const Json &without = d["analysis"]["curves"][0], &with = d["analysis"]["curves"][1];
+  EXPECT_EQ(without["means"].size(), 4u);  // of the grid alone
+  EXPECT_EQ(without["refined_cells"], 12);
+  // Each bracket was halved twice, of half a decade.
+  EXPECT_NEAR(without["boundary_lr"]["width_decades"].get<double>(), std::log10(3.0) / 4, 1e-3);
+  EXPECT_EQ(with["boundary_lr"]["reentrant_seeds"], 1);
+  EXPECT_EQ(d["analysis"]["comparisons"][0]["shift"]["later"], 5);
+  EXPECT_EQ(d["analysis"]["multiplicity"], "");
+}
+
+TEST(Report, SeveralComparisonsAreCountedAndCorrectedTogether) {
+  test::FixtureOptions options;
+  options.seeds = {1, 2, 3, 4, 5, 6};
+  options.refined = true;
+  options.more_arms = 7;
+  const Json analysis = document_of(options)["analysis"];
+  EXPECT_EQ(analysis["comparisons_made"], 8u);
+  EXPECT_EQ(analysis["multiplicity"], analysis["verdict"].back());
+  EXPECT_NE(analysis["multiplicity"].get<std::string>().find("8 comparisons were made"), std::string::npos);
 }
 
 TEST(Report, DataCannotLeaveItsElement) {

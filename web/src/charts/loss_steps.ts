@@ -26,11 +26,12 @@ export function lossOverSteps(report: Report, palette: Palette): HTMLElement | n
   const cells = report.cells.filter((c) => (c.train?.steps.length ?? 0) > 0);
   if (cells.length === 0) return null;
   const { sizes } = report.analysis;
-  const lrs = [...new Set(cells.map((c) => c.lr))].sort((a, b) => a - b);
+  const sorted = (of: Cell[]): number[] => [...new Set(of.map((c) => c.lr))].sort((a, b) => a - b);
+  const lrs = sorted(cells.filter((c) => !c.refined)), narrowing = sorted(cells.filter((c) => !lrs.includes(c.lr)));
   const baseline = report.analysis.curves.find((c) => c.arm === report.analysis.baseline);
   // Begin where the arms part: at the first LR at which the baseline is unstable.
   const parting = baseline?.means.find((m) => m.unstable > 0)?.lr ?? lrs.at(-1)!;
-  const state = { lr: lrs.includes(parting) ? parting : lrs[0]!, size: sizes[0]! };
+  const state = { lr: lrs.includes(parting) ? parting : (lrs[0] ?? narrowing[0]!), size: sizes[0]! };
   const box = h("div", { class: "chart zoom" });
   let plot: uPlot | null = null;
 
@@ -68,7 +69,7 @@ export function lossOverSteps(report: Report, palette: Palette): HTMLElement | n
   const controls = h(
     "div",
     { class: "controls" },
-    choose("Learning rate", lrs.map((lr) => ({ value: String(lr), text: lrText(lr) })), String(state.lr), (v) => ((state.lr = Number(v)), draw())),
+    choose("Learning rate", [...lrs.map((lr) => ({ value: String(lr), text: lrText(lr) })), ...narrowing.map((lr) => ({ value: String(lr), text: `${lrText(lr)}, narrowing a bracket` }))], String(state.lr), (v) => ((state.lr = Number(v)), draw())),
     sizes.length > 1 ? choose("Size", sizes.map((s) => ({ value: s, text: s })), state.size, (v) => ((state.size = v), draw())) : null,
     reset,
   );

@@ -1,8 +1,9 @@
-// Final loss against learning rate: every seed a mark, the mean a line, runs that are not finite at the top edge, and
-// along the bottom the boundary LR of each arm with its interval. Each size is drawn twice: whole, and the runs close up.
+// Final loss against learning rate: every seed a mark, the mean over the grid a line, runs that are not finite at the top
+// edge, and along the bottom the boundary LR of each arm as a band with its interval. Each size is drawn twice: whole, and
+// the runs close up.
 import * as Plot from "@observablehq/plot";
 import { figure, h, responsive, table } from "../dom";
-import { boundaryText, count, finite, intervalText, loss, lrText, num } from "../format";
+import { boundaryText, count, finite, intervalText, loss, lrText, num, roundTicks } from "../format";
 import type { Palette } from "../palette";
 import type { Curve, Report } from "../types";
 
@@ -12,6 +13,7 @@ interface Dot {
   loss: number;
   seed: number;
   label: string;
+  refined: boolean;
 }
 interface Line {
   y: number;
@@ -26,14 +28,14 @@ interface View {
 
 export function lossVsLr(report: Report, palette: Palette): HTMLElement {
   const sizes = report.analysis.sizes.map((size) => oneSize(report, palette, size));
-  return h("div", {}, palette.legend(["×", "not finite"], ["━", "boundary LR with interval"]), ...sizes);
+  return h("div", {}, palette.legend(["×", "not finite"], ...(report.cells.some((c) => c.refined) ? [["○", "run to narrow a bracket"] as [string, string]] : []), ["━", "boundary LR with interval"]), ...sizes);
 }
 
 function oneSize(report: Report, palette: Palette, size: string): HTMLElement {
   const curves = report.analysis.curves.filter((c) => c.size === size);
   const dots: Dot[] = report.cells
     .filter((c) => c.size === size && c.label !== "missing")
-    .map((c) => ({ arm: c.arm, lr: c.lr, loss: num(c.loss), seed: c.seed, label: c.label }));
+    .map((c) => ({ arm: c.arm, lr: c.lr, loss: num(c.loss), seed: c.seed, label: c.label, refined: c.refined }));
   const l0 = curves.find((c) => c.l0 !== null)?.l0 ?? null;
   const lines = [
     { y: l0, text: "l₀, at initialisation" },
@@ -66,54 +68,64 @@ function oneSize(report: Report, palette: Palette, size: string): HTMLElement {
     curves.flatMap((c) => c.means.map((m) => ({ ...m, arm: c.arm }))),
   );
   const params = curves.find((c) => c.params !== null)?.params;
-  const caption = `Size ${size}${params ? ` (N = ${count(params)})` : ""}. Each mark is one seed; lines join means over seeds, and a thin line leads to a learning rate where runs were lost. ` +
-    "Bars along the bottom: boundary LR of each arm with its interval; an open circle means that it lies beyond the swept range.";
+  const caption = `Size ${size}${params ? ` (N = ${count(params)})` : ""}. Each mark is one seed; lines join means over seeds, of the grid alone, and a thin line leads to a learning rate where runs were lost. ` +
+    "Bars along the bottom: the boundary LR of each arm lies in the band; whiskers are its interval, an arrow leads beyond the tried learning rates.";
   const told = curves.map((c) => `${c.arm}: boundary LR ${boundaryText(c.boundary_lr)}, best loss ${finite(c.best_loss) ? loss(num(c.best_loss)) : "unknown"}`);
   return figure(`Final loss against learning rate at size ${size}. ${told.join("; ")}.`, caption, drawings, data);
 }
 
-/** The boundary of each arm as a bar at the bottom of the chart. */
+/** The boundary of each arm, in rows of `step` below `base`. */
 function boundaryBars(curves: Curve[], domain: [number, number], base: number, step: number) {
   const within = (x: number): number => Math.min(domain[1], Math.max(domain[0], x));
   return curves
     .filter((c) => c.boundary_lr.kind !== "none")
     .map((c, i) => {
       const b = c.boundary_lr;
-      const at = b.kind === "fitted" ? num(b.value) : num(b.bound);
-      const [from, to] = b.interval ? [num(b.interval[0]), num(b.interval[1])] : [at, at];
+      const [low, high] = [b.low ?? 0, b.high ?? Infinity];
+      const [from, to] = b.interval ? [num(b.interval[0]), num(b.interval[1])] : [low, high];
+      // The text stands on the side where there is more room.
+      const left = Math.log10(within(from) / domain[0]), right = Math.log10(domain[1] / within(to));
       return {
-        arm: c.arm, y: base - (i + 1.6) * step, at: within(at), from: within(from), to: within(to),
-        inside: b.kind === "fitted" && at === within(at), text: boundaryText(b) + (at > domain[1] ? " →" : ""),
+        arm: c.arm, y: base - (i + 1) * step, low: within(low), high: within(high), from: within(from), to: within(to), text: boundaryText(b),
+        side: right >= left ? "right" : "left", ends: [from, to].filter((x) => b.interval && x === within(x)), open: [from !== within(from), to !== within(to)],
       };
     });
 }
 
 function draw(report: Report, palette: Palette, curves: Curve[], dots: Dot[], view: View, width: number): Element {
   const { arms } = report.analysis;
-  const height = Math.round(Math.min(440, Math.max(320, width * 0.72)));
   const pad = (view.high - view.low || 0.1) / 13;
   const edge = view.high + pad;
-  const bottom = view.low - pad * (view.boundaries ? 2 + 1.5 * curves.length : 1);
-  const lrs = [...new Set(dots.map((d) => d.lr))].sort((a, b) => a - b);
-  const domain: [number, number] = [(lrs[0] ?? 0.1) / 1.6, (lrs.at(-1) ?? 1) * 1.6];
+  // Rows of boundaries add to the height, so that many arms leave the losses their room.
+  const lossHeight = Math.round(Math.min(400, Math.max(290, width * 0.66))), row = 17;
+  const [above, below] = [26, 44];
+  const perPixel = (edge + 0.4 * pad - (view.low - pad)) / (lossHeight - above - below);
+  const rows = view.boundaries ? curves.filter((c) => c.boundary_lr.kind !== "none").length : 0;
+  const bottom = view.low - pad - perPixel * row * (rows > 0 ? rows + 0.5 : 0);
+  const sorted = (of: number[]): number[] => [...new Set(of)].sort((a, b) => a - b);
+  const all = sorted(dots.map((d) => d.lr)), lrs = sorted(curves.flatMap((c) => c.means.map((m) => m.lr)));
+  const domain: [number, number] = [(all[0] ?? 0.1) / 1.6, (all.at(-1) ?? 1) * 1.6];
   // Arms stand a little apart, or their marks would hide each other.
-  const nudge = (d: { arm: string; lr: number }): number => d.lr * 10 ** (0.016 * (arms.indexOf(d.arm) - (arms.length - 1) / 2));
+  const apart = Math.min(0.016, 0.12 / Math.max(1, arms.length - 1));
+  const nudge = (d: { arm: string; lr: number }): number => d.lr * 10 ** (apart * (arms.indexOf(d.arm) - (arms.length - 1) / 2));
   const inside = (d: Dot): boolean => Number.isFinite(d.loss) && d.loss <= view.high;
-  const title = (d: Dot): string => `${d.arm}\nLR ${lrText(d.lr)}, seed ${d.seed}\nloss ${Number.isFinite(d.loss) ? loss(d.loss) : "not finite"} (${d.label.replace("_", " ")})`;
-  const bars = view.boundaries ? boundaryBars(curves, domain, view.low, 1.5 * pad) : [];
-  const ticks = width < 420 && lrs.length > 6 ? lrs.filter((_, i) => i % 2 === 0) : lrs;
+  const title = (d: Dot): string => `${d.arm}\nLR ${lrText(d.lr)}, seed ${d.seed}\nloss ${Number.isFinite(d.loss) ? loss(d.loss) : "not finite"} (${d.label.replace("_", " ")})${d.refined ? "\nrun to narrow a bracket" : ""}`;
+  const bars = rows > 0 ? boundaryBars(curves, domain, view.low - pad + 0.3 * row * perPixel, row * perPixel) : [];
+  const color = (b: { arm: string }): string => palette.color(b.arm);
+  const ticks = lrs.filter((_, i) => i % Math.ceil((34 * lrs.length) / width) === 0);
 
   return Plot.plot({
     width,
-    height,
+    height: Math.round(lossHeight + row * (rows > 0 ? rows + 0.5 : 0)),
     marginLeft: 44,
     marginRight: 12,
-    marginTop: 26,
-    marginBottom: 44,
+    marginTop: above,
+    marginBottom: below,
     style: { background: "none", fontSize: "12px" },
-    x: { type: "log", domain, ticks, tickFormat: (v: number) => lrText(v), label: "peak learning rate (log axis) →", labelOffset: 38 },
-    y: { domain: [bottom, edge + 0.4 * pad], label: "↑ final validation loss (nat/token)", grid: true, nice: false, ticks: 6 },
+    x: { type: "log", domain, axis: null },
+    y: { domain: [bottom, edge + 0.4 * pad], label: "↑ final validation loss (nat/token)", grid: true, nice: false, ticks: roundTicks(view.low - pad, edge, 6) },
     marks: [
+      Plot.axisX(ticks, { text: (v: number) => lrText(v), label: "peak learning rate (log axis) →", labelOffset: 38 }),
       Plot.ruleY(view.lines, { y: "y", stroke: "var(--muted)", strokeDasharray: "5 4" }),
       Plot.text(view.lines, { x: domain[0], y: "y", text: "text", textAnchor: "start", dx: 3, dy: 8, fill: "var(--muted)", stroke: "var(--page)", strokeWidth: 4 }),
       ...curves.flatMap((c) => {
@@ -125,22 +137,30 @@ function draw(report: Report, palette: Palette, curves: Curve[], dots: Dot[], vi
         ];
       }),
       ...curves.map((c) =>
-        Plot.dot(dots.filter((d) => d.arm === c.arm && inside(d)), {
+        Plot.dot(dots.filter((d) => d.arm === c.arm && inside(d) && !d.refined), {
           x: nudge, y: "loss", r: 4.5, symbol: palette.symbol(c.arm), fill: palette.color(c.arm), fillOpacity: 0.8, stroke: "var(--page)", strokeWidth: 0.8, title, tip: true,
         }),
       ),
-      Plot.dot(dots.filter((d) => !inside(d)), {
-        x: nudge, y: edge, r: 5, symbol: (d: Dot) => (Number.isFinite(d.loss) ? "plus" : "times"), stroke: (d: Dot) => palette.color(d.arm), strokeWidth: 2.4, title, tip: true,
+      Plot.dot(dots.filter((d) => inside(d) && d.refined), {
+        x: nudge, y: "loss", r: 2.6, symbol: (d: Dot) => palette.symbol(d.arm), fill: "var(--page)", stroke: color, strokeWidth: 1.3, title, tip: true,
       }),
-      Plot.link(bars, { x1: "from", x2: "to", y1: "y", y2: "y", stroke: (b: { arm: string }) => palette.color(b.arm), strokeWidth: 4, strokeOpacity: 0.4 }),
-      Plot.dot(bars, { x: "at", y: "y", r: 5, fill: (b: (typeof bars)[number]) => (b.inside ? palette.color(b.arm) : "var(--page)"), stroke: (b: { arm: string }) => palette.color(b.arm), strokeWidth: 2 }),
-      ...(["middle", "end"] as const).map((textAnchor) =>
-        Plot.text(bars.filter((b) => (b.at >= domain[1]) === (textAnchor === "end")), {
-          x: "at", y: "y", text: "text", dy: -13, textAnchor, fill: (b: { arm: string }) => palette.color(b.arm), fontWeight: 650, stroke: "var(--page)", strokeWidth: 4,
+      Plot.dot(dots.filter((d) => !inside(d)), {
+        x: nudge, y: edge, r: (d: Dot) => (d.refined ? 3.5 : 5), symbol: (d: Dot) => (Number.isFinite(d.loss) ? "plus" : "times"), stroke: (d: Dot) => palette.color(d.arm), strokeWidth: 2.4, title, tip: true,
+      }),
+      Plot.link(bars, { x1: "low", x2: "high", y1: "y", y2: "y", stroke: color, strokeWidth: 8, strokeOpacity: 0.4 }),
+      Plot.link(bars, { x1: "from", x2: "to", y1: "y", y2: "y", stroke: color, strokeWidth: 1.5 }),
+      Plot.link(bars.flatMap((b) => b.ends.map((x) => ({ ...b, x }))), { x1: "x", x2: "x", y1: (b) => b.y - 5 * perPixel, y2: (b) => b.y + 5 * perPixel, stroke: color, strokeWidth: 1.5 }),
+      ...([0, 1] as const).map((end) =>
+        Plot.text(bars.filter((b) => b.open[end]), { x: domain[end], y: "y", text: () => "◀▶"[end]!, textAnchor: end === 0 ? "start" : "end", fontSize: 10, dx: end === 0 ? -4 : 4, fill: color }),
+      ),
+      ...(["left", "right"] as const).map((side) =>
+        Plot.text(bars.filter((b) => b.side === side), {
+          x: side === "left" ? "from" : "to", y: "y", text: "text", dx: side === "left" ? -6 : 6, textAnchor: side === "left" ? "end" : "start", fill: color, fontWeight: 650, stroke: "var(--page)", strokeWidth: 4,
         }),
       ),
     ],
     color: { type: "identity" },
     symbol: { type: "identity" },
+    r: { type: "identity" },
   });
 }

@@ -23,7 +23,7 @@ interface Point {
 }
 
 export function smallMultiples(report: Report, palette: Palette, size: string, quantity: Quantity): HTMLElement | null {
-  const cells = report.cells.filter((c) => c.size === size && (quantity.pick(c)?.steps.length ?? 0) > 0);
+  const cells = report.cells.filter((c) => c.size === size && !c.refined && (quantity.pick(c)?.steps.length ?? 0) > 0);
   if (cells.length === 0) return null;
   const usable = (v: number): boolean => Number.isFinite(v) && (!quantity.log || v > 0);
   const values = cells.flatMap((c) => quantity.pick(c)!.values.map(num).filter(usable));
@@ -81,6 +81,6 @@ export function smallMultiples(report: Report, palette: Palette, size: string, q
     cells,
     true,
   );
-  const caption = `${quantity.name} over training${report.analysis.sizes.length > 1 ? `, size ${size}` : ""}. One line per seed; × marks where a run stopped being finite.`;
+  const caption = `${quantity.name} over training${report.analysis.sizes.length > 1 ? `, size ${size}` : ""}. One line per seed${report.cells.some((c) => c.refined) ? " of the grid" : ""}; × marks where a run stopped being finite.`;
   return figure(`${quantity.name} over steps, one panel for each of ${lrs.length} learning rates.`, caption, panels, data);
 }

@@ -3,6 +3,11 @@ import { h } from "../dom";
 import { count, short } from "../format";
 import type { Probes, Report } from "../types";
 
+function range(values: number[]): string {
+  const [low, high] = [Math.min(...values), Math.max(...values)].map((v) => v.toFixed(2));
+  return low === high ? low! : `${low} to ${high}`;
+}
+
 export function limits(report: Report): HTMLElement {
   const { curves, sizes } = report.analysis;
   const seeds = new Set(report.cells.map((c) => c.seed)).size;
@@ -24,9 +29,12 @@ export function limits(report: Report): HTMLElement {
   if (facts.train_tokens && seen > facts.train_tokens) items.push(`What fresh data would do. Each token was seen up to ${short(seen / facts.train_tokens, 2)} times; a verdict should rest on runs that see each token at most once.`);
   const gaps = report.cells.filter((c) => (c.gap ?? 0) > 0.1).length;
   if (gaps > 0) items.push(`How much is memory. In ${gaps} of ${report.cells.length} cells the validation loss is more than 0.1 nat above the training loss.`);
-  items.push("The boundary between the swept learning rates: it is interpolated, and its resolution is their spacing. A boundary said to lie above the largest LR may lie anywhere above it.");
-  items.push(`The price of a treatment in time. Step times are wall-clock medians on a machine that may have been shared${facts.processor ? ` (${facts.processor})` : ""}, of this program's kernels; they will differ on yours.`);
-  items.push("Other definitions of instability. Loss spikes that recover, or a worse model that still trains, count only as far as the final loss shows them.");
+  const widths = curves.map((c) => c.boundary_lr.width_decades).filter((w): w is number => w !== null);
+  items.push(`Where exactly a seed breaks. ${widths.length ? `Brackets are ${range(widths)} decades wide on average per arm, and` : "Where the seeds' brackets are known,"} nothing is said about where within them; more runs between (--refine) narrow them. A boundary said to be at least some LR may lie anywhere above it.`);
+  if (curves.some((c) => c.boundary_lr.reentrant_seeds > 0)) items.push("One threshold per seed. Some seeds are stable again above their first unstable cell, so a single boundary describes them only in part.");
+  items.push("The loss at the best LR. Each arm's best LR was chosen on the runs that it is judged by, which flatters; a number that counts needs fresh seeds at that LR.");
+  items.push(`The price of a treatment in time. Step times are wall-clock medians on a machine that may have been shared${facts.processor ? ` (${facts.processor})` : ""}; no verdict here rests on them, and evenkeel bench measures them properly.`);
+  items.push("Other definitions of instability. Loss spikes that recover, or a worse model that still trains, count only as far as the final loss or a lasting relapse shows them.");
   if (report.config.same.some((s) => s.path === "train.precision" && s.values.includes("bf16"))) {
     items.push("Rounding: matrix products ran in bf16, which rounds large logits by whole units. Confirm a boundary that matters once in fp32.");
   }
