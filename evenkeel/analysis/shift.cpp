@@ -9,6 +9,9 @@
 namespace evenkeel::analysis {
 namespace {
 
+/// Share of 1 - level that a wrong "differs by less than the margin" may have: 2 % for both sides at 95 %.
+constexpr double kStricter = 0.4;
+
 /// Ends of the arm's bracket less the baseline's, per common seed.
 struct PairedEnds {
   std::vector<double> low, high;
@@ -117,7 +120,8 @@ Shift shift_between(const Boundary& arm, const Boundary& baseline, double margin
     shift.direction = Direction::kUp;
   else if ((sign && shift.earlier > shift.later) || (m.interval && m.interval->high < 0))
     shift.direction = Direction::kDown;
-  else if (m.interval && m.interval->low > -margin && m.interval->high < margin)
+  else if (const auto strict = at(1 - kStricter * (1 - level)).interval;
+           strict && strict->low > -margin && strict->high < margin)
     shift.direction = Direction::kNone;
   else shift.direction = Direction::kUnresolved;
   return shift;

@@ -18,7 +18,7 @@ enum class Direction {
   kNotKnown,    ///< there is no shift to speak of
   kUp,          ///< the sign test or the interval says so
   kDown,        ///< likewise
-  kNone,        ///< the interval lies inside (-margin, margin): it differs by less than the margin
+  kNone,        ///< the interval, a stricter one of 98 %, lies inside (-margin, margin)
   kUnresolved,  ///< none of these
 };
 const char* direction_name(Direction direction);
