@@ -23,7 +23,10 @@ int main(int argc, char** argv) {
     options.seeds = {1, 2, 3, 4, 5, 6};
     options.refined = true;
   }
-  if (kind == "arms") options.more_arms = 7;
+  if (kind == "arms") {
+    options.seeds = {1, 2, 3};
+    options.more_arms = 7;
+  }
   if (kind == "hostile")
     options.title = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>";
   evenkeel::test::FixtureSweep(argv[1], options).write();

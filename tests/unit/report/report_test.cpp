@@ -147,8 +147,6 @@ TEST(Report, CellsThatNarrowABracketAreMarked) {
 
 TEST(Report, SeveralComparisonsAreCountedAndCorrectedTogether) {
   test::FixtureOptions options;
-  options.seeds = {1, 2, 3, 4, 5, 6};
-  options.refined = true;
   options.more_arms = 7;
   const Json analysis = document_of(options)["analysis"];
   EXPECT_EQ(analysis["comparisons_made"], 8u);
