@@ -89,6 +89,11 @@ void print_lead(const Predictors& p) {
   const char* title = "Alarms: failing runs alarmed before their onset, median lead, stable runs alarmed";
   if (rows.size() == 1) fmt::print("\n{}: {}\n", title, why);
   else fmt::print("\n{}\n{}", title, table_text(rows, Style(stdout)));
+  int without = 0;
+  for (const auto& signal : p.signals) without = std::max(without, signal.lead.no_threshold);
+  if (without > 0)
+    fmt::print("Without {} runs: fewer than {} stable runs of their size in other configurations\n", without,
+               p.options.min_stable);
 }
 
 void print_sharpness(const Predictors& p) {

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "evenkeel/analysis/analysis.h"
+#include "evenkeel/analysis/effective_lr.h"
 #include "evenkeel/analysis/load.h"
 #include "evenkeel/base/error.h"
 
@@ -51,24 +52,12 @@ struct HeadRecord {
   std::vector<double> above_bound;
 
   explicit HeadRecord(const Json& record) {
-    std::vector<double> ratios;
     for (const auto& [key, value] : record.items()) {
       const std::size_t slash = key.rfind('/');
-      if (slash == std::string::npos) continue;
-      const std::string_view quantity = std::string_view(key).substr(slash + 1);
-      const std::string site = key.substr(0, slash + 1);
-      if (site.starts_with("tensor/") && quantity == "update_rms") {
-        const auto size = record.find(site + "param_rms");
-        if (size == record.end()) continue;
-        const double rms = number_from_json(*size, key);
-        if (rms != 0) ratios.push_back(number_from_json(value, key) / rms);
-      } else if (site.starts_with("attn/")) {
-        attention(record, key, site, quantity, value);
-      }
+      if (slash == std::string::npos || !key.starts_with("attn/")) continue;
+      attention(record, key, key.substr(0, slash + 1), std::string_view(key).substr(slash + 1), value);
     }
-    if (ratios.empty()) return;
-    const bool finite = std::all_of(ratios.begin(), ratios.end(), [](double r) { return std::isfinite(r); });
-    update_ratio = finite ? median_of_finite(ratios) : kUnknown;
+    update_ratio = analysis::update_ratio(record);
   }
 
  private:

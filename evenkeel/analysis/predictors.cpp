@@ -147,7 +147,7 @@ double threshold_of(const std::vector<double>& others, double share) {
 
 Lead no_lead(const std::string& why) {
   const Estimate none = Estimate::missing(why);
-  return {none, none, none, none, std::nullopt, 0};
+  return {none, none, none, none, std::nullopt, 0, 0};
 }
 
 /// The most dangerous value of a run.
@@ -166,25 +166,25 @@ std::optional<std::int64_t> alarm_of(const Trajectory& run, std::size_t signal, 
   return std::nullopt;
 }
 
-/// The threshold of every group, by number; or why there is none.
-std::string thresholds_of(const Study& study, std::size_t signal, std::map<int, double>& thresholds) {
+/// The threshold of every group, by number, where enough other runs set it.
+std::map<int, double> thresholds_of(const Study& study, std::size_t signal) {
   std::vector<double> extremes;
   for (const Trajectory* run : study.natural_stable) extremes.push_back(extreme_of(*run, signal));
+  std::map<int, double> thresholds;
+  std::set<int> seen;
   for (std::size_t i = 0; i < study.runs.size(); ++i) {
     const Trajectory& judged = *study.runs[i];
-    if (thresholds.contains(study.group[i])) continue;
+    if (!seen.insert(study.group[i]).second) continue;
     std::vector<double> others;
     for (std::size_t j = 0; j < extremes.size(); ++j) {
       const Trajectory& other = *study.natural_stable[j];
       if (other.size == judged.size && other.group != judged.group) others.push_back(extremes[j]);
     }
-    if (std::ssize(others) < study.options.min_stable)
-      return fmt::format("{} stable run{} of one size in the other groups; a threshold needs {}",
-                         others.size(), others.size() == 1 ? "" : "s", study.options.min_stable);
+    if (std::ssize(others) < study.options.min_stable) continue;
     std::sort(others.rbegin(), others.rend());
     thresholds[study.group[i]] = threshold_of(others, study.options.false_alarm_share);
   }
-  return "";
+  return thresholds;
 }
 
 Lead lead_of(const Study& study, std::size_t signal) {
@@ -195,8 +195,10 @@ Lead lead_of(const Study& study, std::size_t signal) {
   const auto blocked = std::count_if(study.runs.begin(), study.runs.end(),
                                      [](const auto* run) { return run->failed && run->onset_blocked; });
   if (blocked > 0) return no_lead(fmt::format("{} failing runs lack the records their onset needs", blocked));
-  std::map<int, double> thresholds;
-  if (const std::string why = thresholds_of(study, signal, thresholds); !why.empty()) return no_lead(why);
+  const std::map<int, double> thresholds = thresholds_of(study, signal);
+  if (thresholds.empty())
+    return no_lead(fmt::format("a threshold needs {} natural stable runs of one size in the other groups",
+                               study.options.min_stable));
 
   std::vector<bool> alarmed, false_alarms;
   std::vector<double> lead_steps, lead_share;
@@ -205,7 +207,12 @@ Lead lead_of(const Study& study, std::size_t signal) {
   for (std::size_t i = 0; i < study.runs.size(); ++i) {
     const Trajectory& run = *study.runs[i];
     const int group = study.group[i];
-    const auto alarm = alarm_of(run, signal, thresholds.at(group));
+    const auto threshold = thresholds.find(group);
+    if (threshold == thresholds.end()) {
+      ++lead.no_threshold;
+      continue;
+    }
+    const auto alarm = alarm_of(run, signal, threshold->second);
     if (!run.failed) {
       false_alarms.push_back(alarm.has_value());
       stable.push_back(group);

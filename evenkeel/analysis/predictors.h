@@ -116,6 +116,7 @@ struct Lead {
   Estimate false_alarms;  ///< share of the stable runs with an alarm
   std::optional<Interval> threshold;  ///< smallest and largest over the groups, in the signal's own sign
   int late = 0;                       ///< failing runs with an onset whose alarm came at it or later
+  int no_threshold = 0;  ///< runs left out: too few stable runs of their size in the other groups
 };
 
 struct SignalResult {

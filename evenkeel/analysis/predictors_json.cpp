@@ -29,9 +29,10 @@ Json lead_json(const Lead& lead) {
             {"share", estimate_json(lead.share)},
             {"false_alarms", estimate_json(lead.false_alarms)},
             {"threshold", nullptr},
-            {"late", lead.threshold ? Json(lead.late) : Json(nullptr)}};
+            {"late", lead.threshold ? Json(lead.late) : Json(nullptr)},
+            {"no_threshold", lead.threshold ? Json(lead.no_threshold) : Json(nullptr)}};
   if (lead.threshold) json["threshold"] = {lead.threshold->low, lead.threshold->high};
-  else json["why"] = "threshold, late: " + lead.alarmed.why;
+  else json["why"] = "threshold, late, no_threshold: " + lead.alarmed.why;
   return json;
 }
 

@@ -251,6 +251,26 @@ TEST(Predictors, OnlyRunsOfOneSizeAreCompared) {
   EXPECT_EQ(*find_predictors(runs, {.at = {{0.5, 0}}}).signals[index_of("logit_max")].at[0].auc.value, 0.75);
 }
 
+TEST(Predictors, RunsWithoutAThresholdAreLeftOutOfTheLeadAndCounted) {
+  std::vector<Trajectory> runs;
+  for (int group = 0; group < 8; ++group) {
+    runs.push_back(trajectory(group, group == 0, 20, group == 0 ? 5 : 2, 60));
+    runs.back().size = "d64";
+  }
+  for (int group = 8; group < 12; ++group) {
+    runs.push_back(trajectory(group, group == 8, 20, 2, 60));
+    runs.back().size = "d128";
+  }
+  Lead lead = find_predictors(runs).signals[index_of("logit_max")].lead;
+  EXPECT_EQ(lead.no_threshold, 4);
+  EXPECT_EQ(lead.alarmed.n, 1);
+  EXPECT_EQ(lead.false_alarms.n, 7);
+  runs.erase(runs.begin(), runs.begin() + 8);
+  lead = find_predictors(runs).signals[index_of("logit_max")].lead;
+  EXPECT_FALSE(lead.threshold);
+  EXPECT_NE(lead.alarmed.why.find("a threshold needs 5"), std::string::npos) << lead.alarmed.why;
+}
+
 TEST(Predictors, ForcedRunsAreJudgedApartAndSetNoThreshold) {
   std::vector<Trajectory> runs;
   for (int group = 0; group < 6; ++group) runs.push_back(trajectory(group, false, 10, 2));
