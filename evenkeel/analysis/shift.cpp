@@ -12,6 +12,9 @@ namespace {
 /// Share of 1 - level that a wrong "differs by less than the margin" may have: 2 % for both sides at 95 %.
 constexpr double kStricter = 0.4;
 
+/// Below this the tails of Student's t say more of the assumption than of the data.
+constexpr double kSmallestP = 1e-3;
+
 /// Ends of the arm's bracket less the baseline's, per common seed.
 struct PairedEnds {
   std::vector<double> low, high;
@@ -71,10 +74,9 @@ double interval_p(const std::function<MeanBounds(double)>& at) {
   };
   const MeanBounds m = at(0.5);
   if (!m.interval || (m.end_error_low == 0 && m.end_error_high == 0)) return 1;
-  // p from 1/2 down to 1e-6, by bisection of its logarithm.
-  double no = std::log(1e-6), yes = std::log(0.5);
+  double no = std::log(kSmallestP), yes = std::log(0.5);  // by bisection of the logarithm of p
   if (!excludes(0.5)) return 1;
-  if (excludes(1 - 1e-6)) return 1e-6;
+  if (excludes(1 - kSmallestP)) return kSmallestP;
   for (int i = 0; i < 40; ++i) {
     const double middle = 0.5 * (no + yes);
     (excludes(1 - std::exp(middle)) ? yes : no) = middle;

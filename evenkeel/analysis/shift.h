@@ -31,7 +31,7 @@ struct Shift {
   int seeds = 0;                     ///< common seeds
   int later = 0;                     ///< of them surely later: l2 >= u1
   int earlier = 0;                   ///< surely earlier: l1 >= u2; the rest is undecided
-  double p = 1;                      ///< two-sided; see shift_between
+  double p = 1;                      ///< two-sided, at least 0.001 from the interval; see shift_between
   std::string why;                   ///< set when there is no value or no interval
 
   bool known() const { return direction != Direction::kNotKnown; }
