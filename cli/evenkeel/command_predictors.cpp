@@ -62,7 +62,8 @@ void print_by_horizon(const Predictors& p, const char* title, Estimate SignalAt:
       if (any) rows.push_back(row);
     }
     if (rows.size() == 1) {
-      fmt::print("\n{}: {}\n", title, (p.signals.front().at[from].*which).why);
+      fmt::print("\n{}\n",
+                 wrapped(fmt::format("{}: {}", title, (p.signals.front().at[from].*which).why), stdout));
       continue;
     }
     fmt::print("\n{}\n{}", title, table_text(rows, Style(stdout)));
@@ -87,7 +88,7 @@ void print_lead(const Predictors& p) {
                         : fmt::format("{:.3g} to {:.3g}", lead.threshold->low, lead.threshold->high)});
   }
   const char* title = "Alarms: failing runs alarmed before their onset, median lead, stable runs alarmed";
-  if (rows.size() == 1) fmt::print("\n{}: {}\n", title, why);
+  if (rows.size() == 1) fmt::print("\n{}\n", wrapped(fmt::format("{}: {}", title, why), stdout));
   else fmt::print("\n{}\n{}", title, table_text(rows, Style(stdout)));
   int without = 0;
   for (const auto& signal : p.signals) without = std::max(without, signal.lead.no_threshold);

@@ -120,8 +120,8 @@ std::string boundary_words(const Boundary& b) {
 std::string seeds_text(const Curve& c) {
   std::string text;
   if (c.boundary.blocked > 0)
-    text += fmt::format(" {} seed{} of {} left out: cells are missing.", c.boundary.blocked,
-                        c.boundary.blocked == 1 ? " is" : "s are", c.arm.empty() ? "this arm" : c.arm);
+    text += fmt::format(" {} seed{} of {} {} left out: cells are missing.", c.boundary.blocked,
+                        c.boundary.blocked == 1 ? "" : "s", c.arm, c.boundary.blocked == 1 ? "is" : "are");
   if (c.boundary.reentrant > 0) {
     text +=
         fmt::format(" With {} {} seed{} became stable again above {} bracket", c.arm, c.boundary.reentrant,

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <numbers>
@@ -173,19 +174,28 @@ int table(int sweeps, std::uint64_t seed) {
     }
   }
   fmt::print(
-      "| thresholds | seeds | spread | shift (correlation) | rounds | boundary covers | its width | shift "
-      "covers | its width | \"moves up\" | called smaller "
-      "|\n|---|---|---|---|---|---|---|---|---|---|---|\n");
+      "Four numbers in a cell: after the grid and after 1, 2, 3 rounds of refinement; widths in decades.\n\n"
+      "| thresholds | seeds | spread | shift, correlation | boundary covers | width | shift covers | width | "
+      "\"moves up\" | called smaller |\n|---|---|---|---|---|---|---|---|---|---|\n");
   int failures = 0;
   for (const Setting& s : settings) {
     Rng rng(seed, fmt::format("coverage/{}/{}/{}/{}", shape_name(s.shape), s.seeds, s.spread, s.shift));
     const auto rates = simulate(s, sweeps, rng);
-    const double promised = s.shape == Shape::kNormal ? 0.93 : 0.90;
+    const auto row = [&](double Rates::*what, int digits) {
+      std::string text;
+      for (const Rates& r : rates)
+        text += fmt::format("{}{:.{}f}", text.empty() ? "" : ", ", r.*what, digits);
+      return text;
+    };
+    fmt::print("| {} | {} | {} | {}, {} | {} | {} | {} | {} | {} | {} |\n", shape_name(s.shape), s.seeds,
+               s.spread, s.shift, s.correlation, row(&Rates::boundary, 3), row(&Rates::boundary_width, 2),
+               row(&Rates::shift, 3), row(&Rates::width, 2), row(&Rates::moved, 2),
+               row(&Rates::called_smaller, 3));
+    std::fflush(stdout);
+    // Four seeds of two kinds are all of one kind in an eighth of sweeps, and tell nothing of the other.
+    const double promised = s.shape == Shape::kNormal ? 0.93 : s.seeds > 4 ? 0.90 : 0.87;
     for (int round = 0; round <= kRounds; ++round) {
       const Rates& r = rates[static_cast<std::size_t>(round)];
-      fmt::print("| {} | {} | {} | {} ({}) | {} | {:.3f} | {:.2f} | {:.3f} | {:.2f} | {:.2f} | {:.3f} |\n",
-                 shape_name(s.shape), s.seeds, s.spread, s.shift, s.correlation, round, r.boundary,
-                 r.boundary_width, r.shift, r.width, r.moved, r.called_smaller);
       failures += broken(s, round, "coverage of the boundary", r.boundary, promised, true, sweeps);
       failures += broken(s, round, "coverage of the shift", r.shift, promised, true, sweeps);
       if (s.shift >= 0.25)

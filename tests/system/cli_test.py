@@ -92,7 +92,9 @@ class Predictors(ProgramTest):
         self.assertEqual(logit["lead"]["alarmed"]["value"], 0.5)
         self.assertEqual(stdout, self.evenkeel("predictors", "s", "--json", "--at", "30,50%")[0])
         stdout, _ = self.evenkeel("predictors", "s", "--at", "5%,10%,25%,50%,100%,30")
-        self.assertLessEqual(max(map(len, stdout.splitlines())), 100)
+        # Sentences are wrapped in a terminal only.
+        tables = [line for line in stdout.splitlines() if not line.endswith(".")]
+        self.assertLessEqual(max(map(len, tables)), 100)
         self.assertIn("logit_max", stdout)
 
     def test_wrong_input(self):
@@ -109,7 +111,7 @@ class Import(ProgramTest):
         self.write("log.csv", "run,step,loss\na,0,6\na,10,nan\na,20,3\nb,0,6\nb,10,nan\n")
         words = ("import", "log.csv", "--map", "run=run,step=step,loss=loss", "--out", "o", "--json")
         stdout, stderr = self.evenkeel(*words)
-        self.assertEqual(json.loads(stdout), {"out": "o", "rows": 5, "runs": 2, "nonfinite": 1, "isolated_nonfinite": 1})
+        self.assertEqual(json.loads(stdout), {"out": "o", "rows": 5, "runs": 2, "nonfinite_runs": 1, "isolated_nonfinite": 1})
         self.assertIn("1 loss is not finite with a finite one after it", stderr)
         labels = {entry["run"]: entry["label"] for entry in json.loads(self.evenkeel("ls", "o", "--json")[0])}
         self.assertEqual(labels, {"o/a": "finished", "o/b": "nonfinite"})

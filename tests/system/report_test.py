@@ -314,7 +314,7 @@ class Browser(unittest.TestCase):
         self.open("two_sizes")
         text = self.js("document.getElementById('report').innerText")
         self.assertIn("1 of 48 cells have not ended", text)
-        self.assertIn("cannot be said", text)
+        self.assertIn("1 seed of qk_norm=per_head is left out: cells are missing", text)
 
 
 if __name__ == "__main__":
