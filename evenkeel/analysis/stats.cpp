@@ -6,8 +6,6 @@
 #include <limits>
 #include <numeric>
 
-#include "evenkeel/base/rng.h"
-
 namespace evenkeel::analysis {
 
 double mean(const std::vector<double>& values) {
@@ -56,24 +54,6 @@ Estimate mean_with_interval(const std::vector<double>& values, double level) {
   const double half = t_half_width(values, level);
   e.interval = Interval{*e.value - half, *e.value + half};
   return e;
-}
-
-Interval bootstrap_interval(int n, double level,
-                            const std::function<double(const std::vector<int>&)>& statistic) {
-  constexpr int kResamples = 2000;
-  Rng rng(0, "analysis/bootstrap");
-  std::vector<double> draws;
-  draws.reserve(kResamples);
-  std::vector<int> indices(static_cast<std::size_t>(n));
-  for (int r = 0; r < kResamples; ++r) {
-    for (int& i : indices) i = static_cast<int>(rng.below(static_cast<std::uint64_t>(n)));
-    draws.push_back(statistic(indices));
-  }
-  std::sort(draws.begin(), draws.end());
-  const auto at = [&](double p) {
-    return draws[static_cast<std::size_t>(std::lround(p * (kResamples - 1)))];
-  };
-  return {at(0.5 - level / 2), at(0.5 + level / 2)};
 }
 
 }  // namespace evenkeel::analysis

@@ -1,7 +1,6 @@
 // Means with intervals, and numbers that may be missing for a stated reason.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,11 +31,6 @@ double jackknife_half_width(const std::vector<double>& leave_one_out, double lev
 
 /// Half-width of the Student-t interval of a mean: t(level, n - 1) sd / sqrt(n); n >= 2.
 double t_half_width(const std::vector<double>& values, double level);
-
-/// Percentile bootstrap over `n` units: statistic(indices drawn with replacement), 2000 resamples from a
-/// fixed seed, so equal data give equal intervals.
-Interval bootstrap_interval(int n, double level,
-                            const std::function<double(const std::vector<int>&)>& statistic);
 
 double mean(const std::vector<double>& values);
 /// Sample standard deviation (n - 1); 0 for fewer than two values.
