@@ -230,7 +230,14 @@ int run_sweep(const SweepRequest& request) {
     progress.clear();
     const bool ended = exit_code == kExitFinished || exit_code == kExitCellsCrashed;
     std::vector<sweep::Cell> next;
-    if (ended && rounds > 0) next = refinement(plan, out, rounds);
+    if (ended && rounds > 0) {
+      try {
+        next = refinement(plan, out, rounds);
+      } catch (const InputError&) {
+        // A cell with a damaged manifest: it counts as crashed, and its sentence has been told.
+        if (exit_code != kExitCellsCrashed) throw;
+      }
+    }
     if (next.empty() || (request.has_room && !request.has_room(next.size(), jobs, file))) {
       sweep::write_sweep_file(out, file);
       return tell_outcome(request, file, scheduler.refusal(), exit_code);

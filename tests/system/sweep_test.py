@@ -402,6 +402,14 @@ class Refinement(SweepCase):
         self.assertEqual({cell["lr"] for cell in self.cells("o") if cell.get("round") == 1}, {0.3333})
         self.assertEqual(self.brackets("o")["qk_norm=off"], {(0.2467, 0.3333)})
 
+    def test_a_damaged_cell_ends_it_with_6_not_2(self):
+        self.evenkeel("sweep", "study.toml", "--out", "o")
+        cell = self.cells("o")[2]["hash"]
+        os.remove(self.path("o", "cells", cell, "result.json"))
+        self.write(os.path.join("o", "cells", cell, "manifest.json"), "{")
+        _, error = self.evenkeel("sweep", "study.toml", "--out", "o", "--refine", "1", code=6)
+        self.assertIn("1 of 8 cells crashed", error)
+
     def test_the_study_may_ask_for_it(self):
         self.write("study.toml", STUDY.replace("[study]", "[study]\nrefine = 1"))
         self.evenkeel("sweep", "study.toml", "--out", "o")
