@@ -63,7 +63,7 @@ export function verdict(report: Report): HTMLElement {
     sentences.forEach((s, i) => box.append(h("p", i === 0 || sentences.length <= atLength ? { class: "headline" } : {}, prose(s))));
   }
   const many = comparisons.length > atLength;
-  if (many) box.append(h("p", { class: "headline" }, prose(multiplicity)), overview(report));
+  if (many) box.append(h("p", { class: multiplicity.length < 160 ? "headline" : "all" }, prose(multiplicity)), overview(report));
   for (const c of comparisons) {
     const words = h("p", {}, prose(c.details));
     box.append(...(many ? [h("details", {}, h("summary", {}, prose(c.headline)), words, tiles(report, c))] : [h("p", { class: "headline" }, prose(c.headline)), words, tiles(report, c)]));
