@@ -4,11 +4,12 @@
 // 18 times as long on an Intel Xeon. Flushed, each result and each operand of that size counts as 0 of its
 // sign (x86: FTZ and DAZ of MXCSR; ARM: FZ of FPCR), and no number takes longer than another.
 //
-// What that does to results: a softmax weight below 1.2e-38 is 0, or that number where exp ends there, and
-// its term of the entropy, below 1e-36, is too small to count. Adam's second moment v <- b2 v + (1 - b2) g^2
-// stays 0 where (1 - b2) g^2 is below 1.2e-38 (|g| below 4.9e-19 at b2 = 0.95), so that the update is m /
-// eps, as in exact numbers where eps is far above |g|. Sigma of a matrix whose squares lie below is that of
-// zeros. Double loses nothing that anything here gets near. AVX512-BF16 and AMX products flush always.
+// What that does to results: a softmax weight below 1.2e-38 is 0 (the fused path's exponential ends at
+// 2^-126, which no sum sees either), and its term of the entropy, below 1e-36, is too. Adam's second moment
+// v <- b2 v + (1 - b2) g^2 stays 0 where (1 - b2) g^2 is below 1.2e-38 (|g| below 4.9e-19 at b2 = 0.95), so
+// that the update is m / eps, as in exact numbers where eps is far above |g|; with an eps of 0 there is none.
+// Sigma of a matrix whose W^T W lies below is that of zeros. Double loses nothing that anything here gets
+// near. AVX512-BF16 and AMX products flush always.
 #pragma once
 
 #include <cstdint>
