@@ -10,6 +10,8 @@
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 
+template class nlohmann::basic_json<>;
+
 namespace evenkeel {
 namespace {
 

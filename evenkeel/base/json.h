@@ -17,6 +17,8 @@
 #include <string>
 #include <string_view>
 
+extern template class nlohmann::basic_json<>;  // compiled once, in json.cpp
+
 namespace evenkeel {
 
 using Json = nlohmann::json;

@@ -10,6 +10,9 @@
 #include "evenkeel/base/hash.h"
 
 namespace evenkeel {
+
+template Json to_json(const Experiment&, bool);
+template std::vector<FieldDoc> describe<Experiment>();
 namespace {
 
 constexpr double kCoupledDecay = 0.1;  // lambda where none is given (arXiv 2309.14322 §3.2.2)

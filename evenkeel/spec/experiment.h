@@ -58,6 +58,10 @@ Experiment experiment_from(const Settings& settings);
 /// precision (bf16 only when `machine_has_fast_bf16`). Idempotent.
 void resolve(Experiment& experiment, const DataFacts& data, bool machine_has_fast_bf16);
 
+// Compiled once, in experiment.cpp: they go through every field.
+extern template Json to_json(const Experiment&, bool);
+extern template std::vector<FieldDoc> describe<Experiment>();
+
 /// The updates (1 ... train.steps) that [change] is in effect for; nullopt: none.
 struct ChangedUpdates {
   std::int64_t first = 0, last = 0;
