@@ -1,5 +1,6 @@
-// Bundles the page into evenkeel/report/page and writes THIRD_PARTY_NOTICES.md. The bundle's first line holds a hash of
-// all its sources, by which a test can tell whether the committed bundle is current.
+// Bundles the page into evenkeel/report/page and writes THIRD_PARTY_NOTICES.md. The first line of either file holds a hash
+// of all sources and one of what follows that line, by which a test can tell whether the committed bundle is current and
+// as it was built.
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
@@ -60,11 +61,12 @@ const result = await esbuild.build({
 });
 const find = (name) => result.outputFiles.find((f) => f.path.endsWith(name)).text;
 const used = notices(result.metafile);
-const stamp = `evenkeel report page; built from web/; sources sha256 ${sourceHash()}`;
+const stamped = (body) =>
+  `/* evenkeel report page; built from web/; sources sha256 ${sourceHash()}; body sha256 ${createHash("sha256").update(body).digest("hex")} */\n${body}`;
 const licences = used.map(({ names, text }) => `${names.join(", ")}\n\n${text}`).join("\n\n----\n\n");
 if (licences.includes("*/")) throw new Error("a licence text would end the comment");
-writeFileSync(join(out, "report.js"), `/* ${stamp} */\n${find("report.js").replaceAll("</script", "<\\/script")}/*\nThis file contains:\n\n${licences}\n*/\n`);
-writeFileSync(join(out, "report.css"), `/* ${stamp} */\n${find("style.css")}`);
+writeFileSync(join(out, "report.js"), stamped(`${find("report.js").replaceAll("</script", "<\\/script")}/*\nThis file contains:\n\n${licences}\n*/\n`));
+writeFileSync(join(out, "report.css"), stamped(find("style.css")));
 
 const heading = "# Third-party notices\n\nThe page of evenkeel's reports (`evenkeel/report/page/report.js`, and so every report) contains these works. Written by `web/build.mjs`.\n";
 const body = used.map(({ names, text }) => `\n## ${names.join(", ")}\n\n\`\`\`\n${text}\n\`\`\`\n`).join("");

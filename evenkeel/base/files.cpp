@@ -155,7 +155,7 @@ void make_folder(const fs::path& folder) {
 AppendFile::AppendFile(fs::path file, std::uint64_t keep_bytes) : file_(std::move(file)) {
   fd_ = ::open(file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (fd_ < 0) fail("write", file_);
-  const off_t length = ::lseek(fd_, 0, SEEK_END);  // a device has none and nothing to cut
+  const off_t length = ::lseek(fd_, 0, SEEK_END);
   const bool grows = length >= 0 && keep_bytes > static_cast<std::uint64_t>(length);
   if (grows) {
     ::close(fd_);
@@ -163,7 +163,8 @@ AppendFile::AppendFile(fs::path file, std::uint64_t keep_bytes) : file_(std::mov
                            " bytes, expected at least " + std::to_string(keep_bytes) +
                            "; it was changed by something else: delete its folder and run again");
   }
-  if (::ftruncate(fd_, static_cast<off_t>(keep_bytes)) != 0) {
+  // A device has no length that could be cut.
+  if (static_cast<off_t>(keep_bytes) != length && ::ftruncate(fd_, static_cast<off_t>(keep_bytes)) != 0) {
     const int error = errno;
     ::close(fd_);
     errno = error;

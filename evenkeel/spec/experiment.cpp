@@ -51,7 +51,7 @@ void fill_shape(ArchSpec& a, const Settings& settings) {
   const bool by_hand = a.width || a.depth || a.heads;
   if (!a.size && !by_hand) a.size = a.ladder == "mini" ? "d64" : ladder(a.ladder).front().name;
   if (a.size && !(a.width && a.depth && a.heads && *a.size == own_size_name(a))) {
-    const Rung& rung = find_rung(a, origin_of(settings, "arch.size"));
+    const Rung rung = find_rung(a, origin_of(settings, "arch.size"));
     const auto take = [&](const char* name, std::optional<std::int64_t>& field, std::int64_t value) {
       if (field && *field != value) {
         throw InputError(fmt::format(

@@ -3,10 +3,12 @@ import contextlib
 import io
 import json
 import math
+import os
 import pathlib
 import subprocess
 import sys
 import tempfile
+import tomllib
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -14,6 +16,25 @@ sys.path.insert(0, str(ROOT / "studies" / "tools"))
 
 import runs  # noqa: E402
 import stats  # noqa: E402
+
+
+class Files(unittest.TestCase):
+    def test_every_study_passes_config_check(self):
+        evenkeel = pathlib.Path(os.environ["EVENKEEL_BIN"]) / "evenkeel"
+        files = sorted((ROOT / "studies").rglob("*.toml"))
+        self.assertGreaterEqual(len(files), 13)
+        with tempfile.TemporaryDirectory() as folder:
+            text = pathlib.Path(folder) / "text.txt"
+            text.write_text("To be, or not to be, that is the question.\n" * 20000)
+            for file in files:
+                command = [evenkeel, "config", "check", file]
+                study = tomllib.loads(file.read_text())
+                if study.get("data", {}).get("kind") == "bytes":
+                    command += ["--set", f"data.path={text}"]
+                if study.get("train", {}).get("precision") == "bf16":
+                    command += ["--set", "train.precision=fp32"]  # not every processor has bf16
+                checked = subprocess.run(command, capture_output=True, text=True)
+                self.assertEqual(checked.returncode, 0, f"{file}: {checked.stderr}")
 
 
 class Intervals(unittest.TestCase):
