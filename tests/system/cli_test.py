@@ -1,6 +1,7 @@
 """What the plain program answers: errors that say what to do, exit codes, JSON, help."""
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -104,6 +105,28 @@ class Predictors(ProgramTest):
         self.write("x.json", "{}")
         self.assertIn("no run there was forced by [change]", self.error_of("predictors", "s", "--forced", code=2))
         self.assertIn("does not say sharpness", self.error_of("predictors", "s", "--sharpness", "x.json", code=2))
+
+
+class JsonKeys(ProgramTest):
+    """docs/formats/json.md promises keys; the commands print those and no others."""
+
+    def documented(self, command):
+        with open(os.path.join(ROOT, "docs", "formats", "json.md")) as page:
+            page = page.read()
+        section = page.split(f"## `evenkeel {command} --json`\n")[1].split("\n## ")[0]
+        opening, *rows = section.split("\n|")
+        keys = set(re.findall(r"`([a-z0-9_]+)`", opening)) - {"null"}
+        for row in rows:
+            if row.startswith(" `"):
+                keys |= set(re.findall(r"`([a-z0-9_]+)`", row.split("|")[0]))
+        return keys
+
+    def test_of_ls_and_show(self):
+        subprocess.run([os.path.join(BIN, "write_fixture"), self.path("s")], check=True)
+        listed = json.loads(self.evenkeel("ls", "s", "--json")[0])
+        self.assertEqual({key for run in listed for key in run} - {"nonfinite"}, self.documented("ls DIR") - {"why"})
+        shown = json.loads(self.evenkeel("show", listed[0]["run"], "--json")[0])
+        self.assertEqual(set(shown) - {"nonfinite"}, self.documented("show RUN"))
 
 
 class Import(ProgramTest):
