@@ -57,13 +57,18 @@ std::string amount(const Interval& interval, bool up, double level) {
   return fmt::format("by {} to {} decades ({} interval)", decades(near), decades(far), percent(level));
 }
 
+/// "the shift lies between 0.32 and 0.81 decades"; one-sided where a side is open.
+std::string where(double low, double high) {
+  if (std::isinf(low) && std::isinf(high)) return "the shift may have any size";
+  if (std::isinf(high)) return fmt::format("the shift is {} decades or more", decades(low));
+  if (std::isinf(low)) return fmt::format("the shift is {} decades or less", decades(high));
+  return fmt::format("the shift lies between {} and {} decades", decades(low), decades(high));
+}
+
 std::string between(const Shift& s, double level) {
-  if (s.interval) {
-    return fmt::format("the shift lies between {} and {} decades ({} interval)", decades(s.interval->low),
-                       decades(s.interval->high), percent(level));
-  }
-  return fmt::format("the shift lies between {} and {} decades, the tried learning rates ({}: no interval)",
-                     decades(s.low), decades(s.high), s.why);
+  if (s.interval)
+    return fmt::format("{} ({} interval)", where(s.interval->low, s.interval->high), percent(level));
+  return fmt::format("{} by the tried learning rates ({}: no interval)", where(s.low, s.high), s.why);
 }
 
 /// What would narrow the answer.
@@ -228,10 +233,10 @@ std::string number_of_comparisons(const Analysis& analysis) {
         "(Holm's correction).",
         made, level);
   }
-  return fmt::format(
-      "{} comparisons were made; at {} for all together (Holm's correction) the shift of {} "
-      "stands{}.",
-      made, level, fmt::join(stand, ", of "), stand.size() < made ? ", no other" : "");
+  const std::string opening =
+      fmt::format("{} comparisons were made; at {} for all together (Holm's correction) ", made, level);
+  if (stand.size() == made) return opening + "every shift stands.";
+  return fmt::format("{}the shift of {} stands, no other.", opening, fmt::join(stand, ", of "));
 }
 
 std::vector<std::string> verdict(const Analysis& analysis) {
