@@ -12,6 +12,7 @@
 #include "evenkeel/analysis/load.h"
 #include "evenkeel/analysis/verdict.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/printable.h"
 
 namespace evenkeel::cli {
 namespace {
@@ -64,7 +65,7 @@ void print_summary(const analysis::Analysis& a) {
                "its interval\n";
   std::cout << table_text(rows, Style(stdout), 2);
   for (const auto& c : a.curves) {
-    const std::string who = "  " + c.size + " " + c.arm + ": ";
+    const std::string who = printable("  " + c.size + " " + c.arm + ": ");
     if (c.missing > 0) std::cout << who << c.missing << " cells have not ended: their seeds are left out\n";
     if (c.seeds == 0) continue;
     if (!c.paper.value) std::cout << who << "S paper: " << c.paper.why << '\n';

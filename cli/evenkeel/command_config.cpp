@@ -6,6 +6,7 @@
 
 #include "cli/evenkeel/commands.h"
 #include "cli/evenkeel/sweep_session.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/telemetry/metric_table.h"
 
 namespace evenkeel::cli {
@@ -65,7 +66,7 @@ void print_fields(const SweepSpec& spec, const sweep::Plan& plan, const Style& s
     for (const std::string& value : values_of(configs, field.path))
       text += (text.empty() ? "" : ", ") + value;
     const std::string origin = origin_text(spec, field.path);
-    const std::string line = fmt::format("{:<30} {}", field.path, text);
+    const std::string line = printable(fmt::format("{:<30} {}", field.path, text));
     fmt::print("{}\n", origin == "default" ? line : fmt::format("{}  {}", line, style.dim("# " + origin)));
   }
 }
@@ -120,8 +121,8 @@ void check(const SpecOptions& options, bool json) {
   const Style style(stdout);
   print_fields(spec, plan, style);
   print_costs(plan, style);
-  fmt::print("Data: {}; unigram entropy of the validation text {:.3f} nats\n", plan.cells[0].data.name,
-             plan.cells[0].data.h1);
+  fmt::print("Data: {}; unigram entropy of the validation text {:.3f} nats\n",
+             printable(plan.cells[0].data.name), plan.cells[0].data.h1);
 }
 
 std::vector<FieldDoc> all_fields() {

@@ -8,6 +8,7 @@
 
 #include "cli/evenkeel/commands.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/data/pairs/pair_source.h"
 #include "evenkeel/data/source.h"
 #include "evenkeel/data/text/tokens_file.h"
@@ -192,7 +193,7 @@ void print_facts(const Json& j) {
            : value.is_number_float() ? fmt::format("{:.4f}", value.get<double>())
                                      : value.dump();
   };
-  fmt::print("data          {}\n", j["name"].get<std::string>());
+  fmt::print("data          {}\n", printable(j["name"].get<std::string>()));
   fmt::print("kind          {}\n", j["kind"].get<std::string>());
   fmt::print("vocabulary    {} ids, {} of them occur in the training text\n", j["vocab"].dump(),
              j["occurring_ids"].dump());
@@ -287,7 +288,7 @@ void inspect_pairs(const data::PairSource& source, const Experiment& e, const Da
   j["first"] = {{"source", first_json(source.part(data::Split::kTrain).source.read(first), pieces)},
                 {"target", first_json(source.part(data::Split::kTrain).target.read(first), pieces)}};
   if (json) return print_json(j);
-  fmt::print("data          {}\n", j["name"].get<std::string>());
+  fmt::print("data          {}\n", printable(j["name"].get<std::string>()));
   fmt::print("kind          {}\n", j["kind"].get<std::string>());
   fmt::print("vocabulary    {} ids, {} of them occur in the training targets\n", j["vocab"].dump(),
              j["occurring_ids"].dump());

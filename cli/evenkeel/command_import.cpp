@@ -75,12 +75,20 @@ void import_table(const Arguments& args) {
         "not as a divergence\n",
         n, n == 1 ? "loss is" : "losses are");
   }
+  if (summary.open_line > 0) {
+    fmt::print(
+        stderr,
+        "evenkeel: line {} of {} has no line end: if the file was cut off there, its last value is wrong; "
+        "compare it with the source\n",
+        summary.open_line, args.file);
+  }
   if (args.json) {
-    const Json document = {{"out", args.out},
-                           {"rows", summary.rows},
-                           {"runs", summary.runs},
-                           {"nonfinite_runs", summary.nonfinite},
-                           {"isolated_nonfinite", summary.isolated_nonfinite}};
+    Json document = {{"out", args.out},
+                     {"rows", summary.rows},
+                     {"runs", summary.runs},
+                     {"nonfinite_runs", summary.nonfinite},
+                     {"isolated_nonfinite", summary.isolated_nonfinite}};
+    if (summary.open_line > 0) document["open_line"] = summary.open_line;
     fmt::print("{}\n", json_text(document, 2));
   } else {
     fmt::print("{} runs from {} rows in {} ({} not finite); next: evenkeel analyze {}\n", summary.runs,

@@ -9,6 +9,7 @@
 #include "cli/evenkeel/commands.h"
 #include "cli/evenkeel/terminal.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/runs/cell.h"
 #include "evenkeel/runs/progress.h"
 #include "evenkeel/runs/records.h"
@@ -68,7 +69,7 @@ void print_listing(const Listing& listing, const fs::path& folder) {
                     progress.loss ? fmt::format("{:.4f}", *progress.loss) : "-"});
   }
   if (!listing.cells.empty()) fmt::print("{}", table_text(rows, Style(stdout)));
-  for (const auto& [run, why] : listing.damaged) fmt::print("damaged: {}\n", why);
+  for (const auto& [run, why] : listing.damaged) fmt::print("damaged: {}\n", printable(why));
 }
 
 struct Arguments {

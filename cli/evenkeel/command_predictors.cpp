@@ -13,6 +13,7 @@
 #include "evenkeel/analysis/predictors.h"
 #include "evenkeel/analysis/predictors_json.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/printable.h"
 
 namespace evenkeel::cli {
 namespace {
@@ -139,7 +140,7 @@ void print_text(const Predictors& p, const analysis::PredictorRuns& runs) {
   if (p.onset_unknown > 0) fmt::print(", {} of them without a known onset", p.onset_unknown);
   fmt::print("\n");
   for (const auto& [why, n] : runs.left_out)
-    fmt::print("Left out: {} run{}, {}\n", n, n == 1 ? "" : "s", why);
+    fmt::print("Left out: {} run{}, {}\n", n, n == 1 ? "" : "s", printable(why));
   if (p.not_judged > 0)
     fmt::print("Not judged: {} {}\n", p.not_judged,
                p.options.forced ? "natural runs; leave out --forced for them"

@@ -9,6 +9,7 @@
 #include "cli/evenkeel/commands.h"
 #include "cli/evenkeel/terminal.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/runs/checkpoint.h"
 #include "evenkeel/runs/progress.h"
 #include "evenkeel/runs/records.h"
@@ -105,7 +106,7 @@ void print_rows(const char* heading, const std::vector<std::pair<std::string, st
   fmt::print("\n{}\n", style.bold(heading));
   std::size_t width = 0;
   for (const auto& [key, value] : rows) width = std::max(width, key.size());
-  for (const auto& [key, value] : rows) fmt::print("  {:{}}  {}\n", key, width, value);
+  for (const auto& [key, value] : rows) fmt::print("  {:{}}  {}\n", printable(key), width, printable(value));
 }
 
 // How the run computes, in one line; "" when the manifest does not say.
@@ -137,7 +138,7 @@ std::string standing_text(const Shown& s) {
 
 void print_shown(const Shown& s) {
   const Style style(stdout);
-  fmt::print("{}\n{}\n", style.bold(s.cell.run.string()), standing_text(s));
+  fmt::print("{}\n{}\n", style.bold(s.cell.run.string()), printable(standing_text(s)));
   std::vector<std::pair<std::string, std::string>> facts{
       {"config hash", s.cell.config_hash},
       {"size", fmt::format("{}{}", s.cell.size.empty() ? "-" : s.cell.size,

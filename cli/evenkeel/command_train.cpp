@@ -8,6 +8,7 @@
 #include "cli/evenkeel/sweep_session.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
+#include "evenkeel/base/printable.h"
 
 namespace evenkeel::cli {
 namespace {
@@ -72,7 +73,7 @@ Watched watch(const fs::path& run, const sweep::Cell& cell, Progress& progress) 
   // A log is about what went wrong on the way: once there is a result it has been said, and equal runs are
   // equal files.
   const bool ended = status.code == kExitFinished || status.code == kExitStopped;
-  if (ended && fs::exists(log)) fmt::print(stderr, "{}", read_file(log).substr(log_bytes));
+  if (ended && fs::exists(log)) fmt::print(stderr, "{}", printable(read_file(log).substr(log_bytes), "\n"));
   if (ended || fs::file_size(log, absent) == 0) fs::remove(log, absent);
   return result;
 }
@@ -135,7 +136,7 @@ int train(const Arguments& given) {
         "stopped; run the same command again to go on from the last checkpoint in {}", given.out));
   }
   const fs::path log = run / "log.txt";
-  fmt::print(stderr, "evenkeel: {}{}\n", ended.failure,
+  fmt::print(stderr, "evenkeel: {}{}\n", printable(ended.failure),
              fs::exists(log) ? fmt::format(" (log: {})", log.string()) : "");
   return ended.code == kExitFinished || ended.code == kExitStopped ? kExitInternal : ended.code;
 }

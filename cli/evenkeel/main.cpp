@@ -10,6 +10,7 @@
 #include "cli/evenkeel/commands.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/base/version.h"
 
 namespace {
@@ -77,7 +78,7 @@ std::string usage_sentence(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 int complain(const std::string& sentence, int code) {
-  fmt::print(stderr, "evenkeel: {}\n", sentence);
+  fmt::print(stderr, "evenkeel: {}\n", printable(sentence));
   return code;
 }
 
@@ -137,7 +138,8 @@ int main(int argc, char** argv) {
   } catch (const std::filesystem::filesystem_error& error) {
     return complain(fmt::format("{}; check the path and your permissions", error.what()), kExitEnvironment);
   } catch (const std::bad_alloc&) {
-    return complain("out of memory; use a smaller model or batch, or fewer --jobs", kExitEnvironment);
+    return complain("out of memory; use smaller files, a smaller model or batch, or fewer --jobs",
+                    kExitEnvironment);
   } catch (const std::exception& error) {
     return complain(
         fmt::format("{} (this is a bug in evenkeel {}; please report it with the command you ran)",

@@ -10,6 +10,7 @@
 #include "evenkeel/analysis/load.h"
 #include "evenkeel/analysis/verdict.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/report/report.h"
 
 namespace evenkeel::cli {
@@ -144,7 +145,7 @@ void print_outcome(const SweepRequest& request, const Outcome& outcome, const Sw
 
 int complain(const std::string& sentence, int exit_code) {
   std::fflush(stdout);
-  fmt::print(stderr, "evenkeel: {}\n", sentence);
+  fmt::print(stderr, "evenkeel: {}\n", printable(sentence));
   return exit_code;
 }
 

@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "evenkeel/base/printable.h"
+
 namespace evenkeel::cli {
 namespace {
 
@@ -37,7 +39,8 @@ Style::Style(std::FILE* stream) {
 }
 
 std::string Style::wrap(const char* code, const std::string& text) const {
-  return on_ ? fmt::format("\033[{}m{}\033[0m", code, text) : text;
+  const std::string safe = printable(text);
+  return on_ ? fmt::format("\033[{}m{}\033[0m", code, safe) : safe;
 }
 
 Progress::Progress(bool quiet)
@@ -54,13 +57,14 @@ void Progress::show(const std::vector<std::string>& lines, const std::string& pl
     if (plain == last_plain_ || now - last_time_ < std::chrono::seconds(5)) return;
     last_plain_ = plain;
     last_time_ = now;
-    fmt::print(stderr, "{}\n", plain);
+    fmt::print(stderr, "{}\n", printable(plain));
     return;
   }
   // One write per frame, each line erased to its end only after it is drawn: no flicker.
   const std::size_t width = terminal_width(stderr) - 1;
   std::string frame = drawn_ > 0 ? fmt::format("\033[{}F", drawn_) : "";
-  for (const std::string& line : lines) frame += line.substr(0, width) + "\033[K\n";
+  for (const std::string& line : lines)
+    frame += printable(line).substr(0, width) + "\033[K\n";
   frame += "\033[J";
   drawn_ = lines.size();
   std::fputs(frame.c_str(), stderr);
@@ -80,8 +84,11 @@ void Progress::clear() {
   drawn_ = 0;
 }
 
-std::string table_text(const std::vector<std::vector<std::string>>& rows, const Style& style,
+std::string table_text(const std::vector<std::vector<std::string>>& given, const Style& style,
                        std::size_t words) {
+  std::vector<std::vector<std::string>> rows = given;
+  for (auto& row : rows)
+    for (std::string& cell : row) cell = printable(cell);
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()), 0);
@@ -100,7 +107,8 @@ std::string table_text(const std::vector<std::vector<std::string>>& rows, const 
   return text;
 }
 
-std::string wrapped(const std::string& text, std::FILE* stream) {
+std::string wrapped(const std::string& given, std::FILE* stream) {
+  const std::string text = printable(given, "\n");
   if (!is_terminal(stream)) return text;
   const std::size_t width = terminal_width(stream) - 1;
   std::string out;

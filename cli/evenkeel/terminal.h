@@ -1,5 +1,7 @@
 // What people see while they wait: a few redrawn lines on a terminal, plain lines now and then elsewhere, and
-// tables. Control codes go to terminals only, colour only when NO_COLOR is unset (no-color.org).
+// tables. Control codes go to terminals only, colour only when NO_COLOR is unset (no-color.org). What is
+// given to the functions below may come from strangers: control characters in it are written out
+// (base/printable.h).
 #pragma once
 
 #include <chrono>

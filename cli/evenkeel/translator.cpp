@@ -9,6 +9,7 @@
 #include "cli/evenkeel/terminal.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/hash.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/base/utf8.h"
 #include "evenkeel/data/source.h"
 #include "evenkeel/sweep/process.h"
@@ -92,7 +93,8 @@ void Translator::start() {
   try {
     const Json begun = process_->receive();
     step_ = begun.at("step");
-    for (const std::string sentence : begun.at("warnings")) fmt::print(stderr, "evenkeel: {}\n", sentence);
+    for (const std::string sentence : begun.at("warnings"))
+      fmt::print(stderr, "evenkeel: {}\n", printable(sentence));
   } catch (const bench::ContestantError& error) {
     fail(error);
   }

@@ -18,6 +18,7 @@
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/json.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/base/version.h"
 #include "evenkeel/train/bench_worker.h"
 #include "evenkeel/train/trainer.h"
@@ -28,7 +29,7 @@ namespace {
 volatile std::sig_atomic_t stop_signal = 0;  // the only thing a signal handler may set
 
 int complain(const std::string& sentence, int code) {
-  std::fprintf(stderr, "evenkeel-train: %s\n", sentence.c_str());
+  std::fprintf(stderr, "evenkeel-train: %s\n", evenkeel::printable(sentence).c_str());
   return code;
 }
 
@@ -62,7 +63,8 @@ int export_weights(const std::string& run, const std::string& file, std::int64_t
                    bool fold, bool json) {
   const auto done = evenkeel::train::export_weights(
       run, step >= 0 ? std::optional<std::int64_t>(step) : std::nullopt, average, fold, file);
-  for (const std::string& sentence : done.warnings) std::fprintf(stderr, "evenkeel: %s\n", sentence.c_str());
+  for (const std::string& sentence : done.warnings)
+    std::fprintf(stderr, "evenkeel: %s\n", evenkeel::printable(sentence).c_str());
   if (json) {
     const evenkeel::Json answer{{"out", file},
                                 {"step", done.step},

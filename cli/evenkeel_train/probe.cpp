@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <exception>
 #include <functional>
 
 #include "cli/evenkeel/terminal.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/json.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/kernels/isa.h"
 #include "evenkeel/ops/memory.h"
 #include "evenkeel/ops/threads.h"
@@ -23,6 +25,14 @@ struct Target {
   std::optional<std::int64_t> step;  ///< nullopt: the newest
 };
 
+std::int64_t step_from(const std::string& text) {
+  std::int64_t step = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), step);
+  if (error != std::errc() || end != text.data() + text.size() || step < 0)
+    throw InputError(fmt::format("--step must be a number of updates or \"all\", got \"{}\"", text));
+  return step;
+}
+
 std::vector<Target> targets_of(const ProbeArguments& arguments) {
   std::vector<Target> targets;
   for (const std::string& folder : arguments.folders) {
@@ -32,7 +42,7 @@ std::vector<Target> targets_of(const ProbeArguments& arguments) {
       if (arguments.step == "all" && !steps.empty())
         for (const std::int64_t step : steps) targets.push_back({run, step});
       else if (arguments.step.empty() || arguments.step == "all") targets.push_back({run, std::nullopt});
-      else targets.push_back({run, std::stoll(arguments.step)});
+      else targets.push_back({run, step_from(arguments.step)});
     }
   }
   return targets;
@@ -127,7 +137,8 @@ int probe(const ProbeArguments& arguments) {
   std::vector<Json> answers;
   JsonList list;
   const auto keep = [&](const Json& run, const probes::Subject& subject) {
-    for (const std::string& sentence : subject.warnings) fmt::print(stderr, "evenkeel: {}\n", sentence);
+    for (const std::string& sentence : subject.warnings)
+      fmt::print(stderr, "evenkeel: {}\n", printable(sentence));
     answers.push_back(probes::measure(probe, run, subject, options));
     if (arguments.json) list.add(answers.back());
   };

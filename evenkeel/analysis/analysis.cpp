@@ -10,6 +10,7 @@
 
 #include "evenkeel/analysis/compare.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/printable.h"
 
 namespace evenkeel::analysis {
 namespace {
@@ -333,6 +334,11 @@ const Curve* Analysis::find(const std::string& arm, const std::string& size) con
 Analysis analyze(const std::vector<CellPoint>& unordered, const Options& options) {
   // One order of summation, so that the order of folders does not reach the last digits.
   std::vector<CellPoint> cells = unordered;
+  for (const auto& c : cells) {  // first, because a learning rate that is no number has no place in an order
+    if (std::isfinite(c.lr) && c.lr > 0) continue;
+    throw InputError(fmt::format("a cell of arm \"{}\", size {}, has no learning rate above 0: give its lr",
+                                 shortened(c.arm), shortened(c.size)));
+  }
   std::sort(cells.begin(), cells.end(), [](const auto& a, const auto& b) {
     return std::tie(a.size, a.arm, a.lr, a.seed) < std::tie(b.size, b.arm, b.lr, b.seed);
   });
@@ -340,10 +346,6 @@ Analysis analyze(const std::vector<CellPoint>& unordered, const Options& options
   analysis.options = options;
   std::map<std::pair<std::string, std::string>, std::vector<CellPoint>> groups;
   for (const auto& c : cells) {
-    if (!std::isfinite(c.lr) || c.lr <= 0) {
-      throw InputError(fmt::format("a cell of arm \"{}\", size {}, has no learning rate above 0: give its lr",
-                                   c.arm, c.size));
-    }
     groups[{c.size, c.arm}].push_back(c);
     if (std::find(analysis.arms.begin(), analysis.arms.end(), c.arm) == analysis.arms.end())
       analysis.arms.push_back(c.arm);

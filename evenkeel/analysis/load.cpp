@@ -1,6 +1,7 @@
 #include "evenkeel/analysis/load.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +11,7 @@
 #include "evenkeel/analysis/effective_lr.h"
 #include "evenkeel/analysis/stats.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/runs/records.h"
 #include "evenkeel/spec/arm.h"
 #include "evenkeel/spec/sweep.h"
@@ -64,27 +66,67 @@ LoadedCell loaded(runs::Cell cell) {
   return l;
 }
 
+/// What sweep.json says of a cell, and where the run's own manifest, which is guarded by its hash, says
+/// otherwise.
+struct Listed {
+  std::string arm, size;
+  double lr;
+  std::int64_t seed;
+};
+
+/// The manifest's word where the two differ, with a note; the list's name of the arm where it fits the
+/// manifest's settings, because arms are named anew when a study gets another axis.
+void settle(LoadedCell& cell, const Listed& listed, const std::vector<std::string>& swept,
+            std::vector<std::string>& notes) {
+  CellPoint& p = cell.point;
+  std::string differs;
+  const auto note = [&](const char* what, const auto& there, const auto& here) {
+    differs += fmt::format("{}{} {} where the run has {}", differs.empty() ? "" : ", ", what, there, here);
+  };
+  if (listed.lr != p.lr) note("lr", listed.lr, p.lr);
+  if (listed.seed != p.seed) note("seed", listed.seed, p.seed);
+  if (listed.size != p.size) note("size", shortened(listed.size), p.size);
+  const Json& config = cell.cell.config;
+  if (listed.arm == p.arm || (!config.empty() && listed.arm == arm_name(config, swept))) p.arm = listed.arm;
+  else note("arm", shortened(listed.arm), p.arm);
+  if (!differs.empty())
+    notes.push_back(fmt::format("sweep.json says of cell {}: {}; the run's own word is taken",
+                                cell.cell.config_hash, differs));
+}
+
 LoadedSweep from_sweep_file(const fs::path& folder) {
   const fs::path file = folder / "sweep.json";
   const Json document = read_json(file);
   LoadedSweep sweep;
+  std::vector<std::string> swept;
   try {
     bind(sweep.study, settings_from_json(document.value("study", Json::object()), file.string()));
     sweep.axes = document.value("axes", Json::object());
     sweep.notes = document.value("notes", std::vector<std::string>{});
+    for (const auto& [path, values] : sweep.axes.items()) swept.push_back(path);
     for (const Json& entry : document.at("cells")) {
       const std::string hash = entry.at("hash");
+      if (!is_config_hash(hash)) {
+        throw InputError(
+            fmt::format("{}: the hash of a cell must be 16 hexadecimal digits, got {}; the cells are "
+                        "whole: remove this file and run the same sweep again",
+                        file.string(), excerpt(hash)));
+      }
       const fs::path run = folder / "cells" / hash;
       LoadedCell cell;
       if (fs::exists(run / "manifest.json")) cell = loaded(runs::load_cell(run));
       CellPoint& p = cell.point;
-      p.arm = entry.at("arm");
-      p.size = entry.at("size");
-      p.lr = number_from_json(entry.at("lr"), "lr");
-      p.seed = entry.at("seed");
-      p.refined = entry.value("round", 0) > 0;
-      if (!cell.begun) {
-        p.params = entry.value("params", std::int64_t{-1});
+      const Listed listed{entry.at("arm"), entry.at("size"), number_from_json(entry.at("lr"), "lr"),
+                          integer_from_json(entry.at("seed"), "seed")};
+      p.refined = integer_from_json(entry.value("round", Json(0)), "round") > 0;
+      if (cell.begun) {
+        settle(cell, listed, swept, sweep.notes);
+      } else {
+        p.arm = listed.arm;
+        p.size = listed.size;
+        p.lr = listed.lr;
+        p.seed = listed.seed;
+        p.params = integer_from_json(entry.value("params", Json(-1)), "params");
         p.label = "missing";
         cell.cell.run = run;
         cell.cell.config_hash = hash;
@@ -96,8 +138,6 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
                      " is damaged: a key is missing or of the wrong type; the cells are whole: "
                      "remove this file and run the same sweep again");
   }
-  std::vector<std::string> swept;
-  for (const auto& [path, values] : sweep.axes.items()) swept.push_back(path);
   sweep.baseline = sweep.study.baseline.empty() ? baseline_of(sweep.cells, swept) : sweep.study.baseline;
   // A run that has not begun does not know its length; its siblings do.
   std::int64_t steps = 0;
@@ -111,14 +151,25 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
 LoadedSweep from_cells(const std::vector<runs::Cell>& cells) {
   LoadedSweep sweep;
   const std::vector<std::string> arms = runs::arms_of(cells);
+  const auto has_lr = [](const runs::Cell& cell) { return cell.lr > 0 && std::isfinite(cell.lr); };
+  const bool any_lr = std::any_of(cells.begin(), cells.end(), has_lr);
+  std::vector<std::string> without_lr;
   std::vector<Json> configs;
   for (std::size_t i = 0; i < cells.size(); ++i) {
+    if (any_lr && !has_lr(cells[i])) {
+      without_lr.push_back(cells[i].run.filename().string());
+      continue;
+    }
     sweep.cells.push_back(loaded(cells[i]));
     sweep.cells.back().point.arm = arms[i];
     if (!cells[i].config.empty()) configs.push_back(cells[i].config);
   }
+  if (!without_lr.empty()) {
+    sweep.notes.push_back(fmt::format("{} runs have no learning rate and are left out: {}", without_lr.size(),
+                                      shortened(fmt::format("{}", fmt::join(without_lr, ", ")), 300)));
+  }
   const std::vector<std::string> differing = differing_settings(configs);
-  const bool all_known = configs.size() == cells.size();
+  const bool all_known = configs.size() == sweep.cells.size();
   if (all_known) sweep.baseline = baseline_of(sweep.cells, differing);
   for (const auto& path : differing) {
     std::set<Json> values;

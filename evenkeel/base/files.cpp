@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -62,8 +63,15 @@ std::string explain_errno(std::string_view action, const fs::path& file, int err
 }
 
 std::string read_file(const fs::path& file) {
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd =
+      ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // or it would wait for a pipe's sender
   if (fd < 0) fail("read", file);
+  struct stat status {};
+  if (::fstat(fd, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {
+    ::close(fd);
+    throw InputError(file.string() +
+                     " is a pipe or a device, not a file; write its content into a file first");
+  }
   std::string content;
   std::string block(std::size_t{1} << 18, '\0');
   for (;;) {

@@ -13,7 +13,8 @@ namespace evenkeel {
 
 namespace fs = std::filesystem;
 
-/// The whole file as bytes.
+/// The whole file as bytes. Throws InputError for a pipe or a device, which may have no end and no sender:
+/// all files that evenkeel reads are regular ones.
 std::string read_file(const fs::path& file);
 
 /// Writes beside `file`, flushes to disk, renames over it: readers see the old or the new content, never a

@@ -9,6 +9,7 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
+#include "evenkeel/base/printable.h"
 
 template class nlohmann::basic_json<>;
 
@@ -143,16 +144,82 @@ double number_from_json(const Json& value, std::string_view where) {
   if (value.is_string()) {
     if (const auto number = from_word(value.get_ref<const std::string&>())) return *number;
   }
-  throw InputError("[" + std::string(where) + "] must be a number, got " + value.dump());
+  throw InputError("[" + std::string(where) + "] must be a number, got " + excerpt(value));
+}
+
+std::int64_t integer_from_json(const Json& value, std::string_view where) {
+  constexpr auto kLargest = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > kLargest)
+    throw InputError("[" + std::string(where) + "] must be a whole number below 2^63, got " + excerpt(value));
+  if (!value.is_number_integer())
+    throw InputError("[" + std::string(where) + "] must be a whole number, got " + excerpt(value));
+  return value.get<std::int64_t>();
+}
+
+std::string excerpt(const Json& value) {
+  return shortened(value.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+namespace {
+
+// The place of the bracket that opens one level too many; npos when there is none. Text that is no JSON may
+// be misread here and is refused all the same.
+std::size_t too_deep(std::string_view text) {
+  std::size_t depth = 0;
+  bool quoted = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (quoted) {
+      if (c == '\\') ++at;
+      else if (c == '"') quoted = false;
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kDeepestJson) return at;
+    } else if ((c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return std::string_view::npos;
+}
+
+// The library names the number and not its place: "[...] number overflow parsing '1e999'".
+JsonFault too_large(std::string_view text, std::string_view message) {
+  const std::size_t open = message.find('\''), close = message.rfind('\'');
+  const std::string_view number =
+      open < close ? message.substr(open + 1, close - open - 1) : std::string_view("one");
+  const std::size_t at = text.find(number);
+  return {at == std::string_view::npos ? 0 : at + 1,
+          "holds a number that is too large, " + shortened(number, 30), false};
+}
+
+}  // namespace
+
+Json try_parse_json(std::string_view text, JsonFault* fault, const Json::parser_callback_t& watch) {
+  JsonFault found;
+  if (const std::size_t at = too_deep(text); at != std::string_view::npos) {
+    found = {at + 1, "nests more than " + std::to_string(kDeepestJson) + " levels deep", false};
+  } else {
+    try {
+      return Json::parse(text, watch);
+    } catch (const Json::parse_error& e) {
+      found = {e.byte, "is not valid JSON"};
+    } catch (const Json::out_of_range& e) {
+      found = too_large(text, e.what());
+    }
+  }
+  if (fault) *fault = std::move(found);
+  return Json(Json::value_t::discarded);
 }
 
 Json parse_json(std::string_view text, std::string_view where) {
-  try {
-    return restore_nonfinite(Json::parse(text), where);
-  } catch (const Json::parse_error& e) {
-    throw InputError(std::string(where) + " is not valid JSON (byte " + std::to_string(e.byte) +
-                     "): the file is damaged or was cut short; restore it or delete it and run again");
-  }
+  JsonFault fault;
+  Json document = try_parse_json(text, &fault);
+  if (!document.is_discarded()) return restore_nonfinite(std::move(document), where);
+  throw InputError(
+      std::string(where) + " " + fault.what + " (byte " + std::to_string(fault.byte) + "): " +
+      (fault.syntax ? "the file is damaged or was cut short" : "the file is damaged or not evenkeel's") +
+      "; restore it or delete it and run again");
 }
 
 Json read_json(const std::filesystem::path& file) {

@@ -41,6 +41,27 @@ Json restore_nonfinite(Json document, std::string_view where);
 /// files written by earlier versions. Throws InputError (with `where`) for anything else.
 double number_from_json(const Json& value, std::string_view where);
 
+/// The same for a whole number that std::int64_t holds; 3.0 is none.
+std::int64_t integer_from_json(const Json& value, std::string_view where);
+
+/// A value as a sentence quotes it: as JSON, shortened.
+std::string excerpt(const Json& value);
+
+/// Levels of lists and objects that a document may have. Those that evenkeel writes have fewer than ten.
+inline constexpr std::size_t kDeepestJson = 100;
+
+/// Why a text cannot be read as JSON.
+struct JsonFault {
+  std::size_t byte = 0;  ///< where, from 1
+  std::string what;      ///< "is not valid JSON", to follow the name of the text
+  bool syntax = true;    ///< false: it is JSON, but nests too deep or holds a number that no double holds
+};
+
+/// All JSON text is parsed here. Its numbers are not restored. `watch` sees the parser's events. What cannot
+/// be read gives a value that is_discarded() and, where asked for, its `fault`.
+Json try_parse_json(std::string_view text, JsonFault* fault = nullptr,
+                    const Json::parser_callback_t& watch = nullptr);
+
 /// Parses `text` and restores its numbers; throws InputError naming `where` and the byte offset.
 Json parse_json(std::string_view text, std::string_view where);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
@@ -14,6 +15,9 @@
 namespace evenkeel {
 namespace {
 
+// gzip makes text three to ten times smaller, and what is meant to fill the memory up to a thousand times.
+constexpr std::size_t kMostPacked = 200, kSurelyText = std::size_t{1} << 26;
+
 std::string read_text(const fs::path& file, const char* tag) {
   std::error_code error;
   if (!fs::is_regular_file(file, error)) {
@@ -23,11 +27,19 @@ std::string read_text(const fs::path& file, const char* tag) {
   // Plain files pass through unchanged.
   const std::unique_ptr<gzFile_s, int (*)(gzFile)> in(gzopen(file.c_str(), "rb"), gzclose);
   if (!in) throw EnvironmentError(explain_errno("read", file, errno));
+  const std::size_t limit =
+      std::max(kSurelyText, kMostPacked * static_cast<std::size_t>(fs::file_size(file, error)));
   std::string text;
   std::array<char, 1 << 16> block;
   for (;;) {
     const int n = gzread(in.get(), block.data(), block.size());
     if (n > 0) text.append(block.data(), static_cast<std::size_t>(n));
+    if (text.size() > limit) {
+      throw InputError(fmt::format(
+          "[{}] {}: the gzip file unpacks to more than {} times its size, as no text does; unpack it "
+          "yourself if it is one",
+          tag, file.string(), kMostPacked));
+    }
     if (n == static_cast<int>(block.size())) continue;
     int status = Z_OK;
     gzerror(in.get(), &status);

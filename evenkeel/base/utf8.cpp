@@ -1,10 +1,9 @@
 #include "evenkeel/base/utf8.h"
 
 namespace evenkeel {
-namespace {
 
-// Length of a well-formed character at the start of `s`, else 0.
-std::size_t character_length(std::string_view s) {
+std::size_t utf8_length(std::string_view s) {
+  if (s.empty()) return 0;
   const auto byte = [&s](std::size_t i) { return static_cast<unsigned char>(s[i]); };
   const unsigned char lead = byte(0);
   if (lead < 0x80) return 1;
@@ -20,11 +19,9 @@ std::size_t character_length(std::string_view s) {
   return length;
 }
 
-}  // namespace
-
 std::size_t first_invalid_utf8(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = character_length(text.substr(at));
+    const std::size_t length = utf8_length(text.substr(at));
     if (length == 0) return at;
     at += length;
   }
@@ -35,7 +32,7 @@ std::u32string code_points(std::string_view text) {
   std::u32string characters;
   characters.reserve(text.size());
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = character_length(text.substr(at));
+    const std::size_t length = utf8_length(text.substr(at));
     const auto byte = [&](std::size_t i) {
       return static_cast<char32_t>(static_cast<unsigned char>(text[at + i]));
     };

@@ -7,6 +7,9 @@
 
 namespace evenkeel {
 
+/// Bytes of the well-formed character at the start of `text`; 0 when there is none.
+std::size_t utf8_length(std::string_view text);
+
 /// Offset of the first byte that does not belong to a well-formed character; npos when all do.
 std::size_t first_invalid_utf8(std::string_view text);
 

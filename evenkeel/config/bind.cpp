@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+
+#include "evenkeel/base/printable.h"
+
 namespace evenkeel::bind_detail {
 namespace {
 bool bounded(double x) {
@@ -11,7 +15,19 @@ bool bounded(double x) {
 
 void wrong_value(const std::string& path, const std::string& expected, const Setting& setting) {
   throw InputError(
-      fmt::format("[{}] must be {}, got {} ({})", path, expected, json_text(setting.value), setting.origin));
+      fmt::format("[{}] must be {}, got {} ({})", path, expected, excerpt(setting.value), setting.origin));
+}
+
+std::optional<std::int64_t> whole_number(const Json& value) {
+  if (value.is_number_float()) {
+    const double x = value.get<double>();
+    if (std::abs(x) < 1e15 && x == std::floor(x)) return static_cast<std::int64_t>(x);
+    return std::nullopt;
+  }
+  constexpr auto kLargest = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > kLargest) return std::nullopt;
+  if (!value.is_number_integer()) return std::nullopt;
+  return value.get<std::int64_t>();
 }
 
 std::string range_text(const FieldInfo& info) {
@@ -27,13 +43,13 @@ void check_range(const std::string& path, double value, const FieldInfo& info, c
   const bool low = info.above_min ? value > info.min : value >= info.min;
   if ((bounded(info.min) && !low) || (bounded(info.max) && value > info.max)) {
     throw InputError(fmt::format("[{}] must be{}, got {} ({})", path, range_text(info),
-                                 json_text(setting.value), setting.origin));
+                                 excerpt(setting.value), setting.origin));
   }
 }
 
 void unknown_key(const std::string& path, const Setting& setting, const std::vector<std::string>& known) {
   const std::string guess = did_you_mean(path, known);
-  throw InputError(fmt::format("[{}] is not a known key ({}); {}", path, setting.origin,
+  throw InputError(fmt::format("[{}] is not a known key ({}); {}", shortened(path), setting.origin,
                                guess.empty() ? "`evenkeel config schema` lists every key"
                                              : fmt::format("did you mean \"{}\"?", guess)));
 }

@@ -2,7 +2,9 @@
 // lists.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,9 @@ namespace bind_detail {
 [[noreturn]] void wrong_value(const std::string& path, const std::string& expected, const Setting& setting);
 void check_range(const std::string& path, double value, const FieldInfo& info, const Setting& setting);
 std::string range_text(const FieldInfo& info);
+/// 3, and 3.0 up to 1e15, which tables and other programs write; nullopt for what is no whole number or does
+/// not fit.
+std::optional<std::int64_t> whole_number(const Json& value);
 
 template <class T>
 void read(const std::string& path, T& out, const FieldInfo& info, const Setting& s) {
@@ -39,10 +44,9 @@ void read(const std::string& path, T& out, const FieldInfo& info, const Setting&
     if (!v.is_boolean()) wrong_value(path, "true or false", s);
     out = v.get<bool>();
   } else if constexpr (std::is_same_v<T, std::int64_t>) {
-    const bool whole = v.is_number_integer() || (v.is_number_float() && std::abs(v.get<double>()) < 1e15 &&
-                                                 v.get<double>() == std::floor(v.get<double>()));
+    const auto whole = whole_number(v);
     if (!whole) wrong_value(path, "a whole number" + range_text(info), s);
-    out = v.is_number_integer() ? v.get<std::int64_t>() : static_cast<std::int64_t>(v.get<double>());
+    out = *whole;
     check_range(path, static_cast<double>(out), info, s);
   } else if constexpr (std::is_same_v<T, double>) {
     if (!v.is_number()) wrong_value(path, "a number" + range_text(info), s);
@@ -52,10 +56,10 @@ void read(const std::string& path, T& out, const FieldInfo& info, const Setting&
   } else if constexpr (std::is_same_v<T, Duration>) {
     std::optional<Duration> d;
     if (v.is_number_integer())
-      d = Duration{static_cast<double>(v.get<std::int64_t>()), Duration::Unit::kStep};
+      d = Duration{static_cast<double>(whole_number(v).value_or(-1)), Duration::Unit::kStep};
     if (v.is_string()) d = Duration::parse(v.get<std::string>());
     if (!d || d->value < 0)
-      wrong_value(path, "a length of training such as \"40step\", \"10Mtok\" or \"5%\"", s);
+      wrong_value(path, "a length of training such as \"40step\", \"10Mtok\" or \"5%\", at most 1e15", s);
     out = *d;
   } else if constexpr (std::is_same_v<T, std::string>) {
     if (!v.is_string()) wrong_value(path, "a string", s);

@@ -13,7 +13,8 @@ std::int64_t Duration::steps(std::int64_t total_steps, std::int64_t tokens_per_s
   double steps = value;
   if (unit == Unit::kToken) steps = value / static_cast<double>(tokens_per_step);
   if (unit == Unit::kPercent) steps = value / 100 * static_cast<double>(total_steps);
-  return std::max<std::int64_t>(1, std::llround(steps));
+  constexpr double kLongest = 1e18;  // more than any run, and still a whole number
+  return std::max<std::int64_t>(1, std::llround(std::min(steps, kLongest)));
 }
 
 std::string Duration::text() const {
@@ -39,6 +40,7 @@ std::optional<Duration> Duration::parse(std::string_view text) {
     else if (suffix == "Gtok") d.value *= 1e9;
     else if (suffix != "tok") return std::nullopt;
   }
+  if (d.value > 1e15) return std::nullopt;
   return d;
 }
 

@@ -9,6 +9,7 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/base/utf8.h"
 
 namespace evenkeel {
@@ -36,6 +37,37 @@ Json to_json_value(const toml::node& node) {
   std::ostringstream text;
   text << toml::node_view<const toml::node>(node);
   return text.str();
+}
+
+// Parts that a dotted key may have; the longest that means anything has four.
+constexpr int kMostParts = 16;
+
+// The line of a longer key, 0 when there is none: parser, tables and this file go one level down the stack
+// for each part, so such text is not parsed at all.
+int line_of_long_key(std::string_view text) {
+  int parts = 1, line = 1;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (c == '#') {
+      at = std::min(text.find('\n', at), text.size()) - 1;
+    } else if (c == '"' || c == '\'') {
+      const std::string three(3, c);
+      const bool lines = text.substr(at, 3) == three;
+      std::size_t end = at + (lines ? 3 : 1);
+      while (end < text.size() &&
+             (lines ? text.substr(end, 3) != three : text[end] != c && text[end] != '\n')) {
+        line += text[end] == '\n';
+        end += c == '"' && text[end] == '\\' ? 2 : 1;
+      }
+      at = lines ? end + 2 : end < text.size() && text[end] == '\n' ? end - 1 : end;
+    } else if (c == '.') {
+      if (++parts > kMostParts) return line;
+    } else if (std::string_view("=,[]{}\n").find(c) != std::string_view::npos) {
+      parts = 1;
+      line += c == '\n';
+    }
+  }
+  return 0;
 }
 
 void flatten(const toml::table& table, const std::string& prefix, const std::string& file, bool quoted_paths,
@@ -66,13 +98,18 @@ void flatten(const Json& object, const std::string& prefix, const std::string& o
 
 Settings settings_from_toml_text(std::string_view text, const std::string& file_name,
                                  const std::vector<std::string>& keep_whole) {
+  if (const int line = line_of_long_key(text); line > 0) {
+    throw InputError(
+        fmt::format("{}:{} has a key of more than {} parts, joined by dots; no setting has so many",
+                    file_name, line, kMostParts));
+  }
   try {
     Settings out;
     flatten(toml::parse(text, file_name), "", file_name, false, keep_whole, out);
     return out;
   } catch (const toml::parse_error& e) {
     throw InputError(fmt::format("{}:{}:{} is not valid TOML: {}", file_name, e.source().begin.line,
-                                 e.source().begin.column, e.description()));
+                                 e.source().begin.column, shortened(e.description(), 300)));
   }
 }
 
@@ -105,6 +142,7 @@ std::pair<std::string, Setting> parse_assignment(std::string_view text, const st
         origin, bad + 1, json_text(Json(std::string(text)))));
   }
   const std::string key(text.substr(0, equals)), value(text.substr(equals + 1));
+  if (line_of_long_key(value) > 0) return {key, {Json(value), origin}};  // a path with many dots
   try {
     const auto table = toml::parse("v = " + value);
     if (table.size() == 1) return {key, {to_json_value(*table.get("v")), origin}};
@@ -116,6 +154,7 @@ std::pair<std::string, Setting> parse_assignment(std::string_view text, const st
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& known) {
   // Levenshtein distance; a slip is at most three edits and less than half of the word.
+  if (word.size() > 200) return "";
   std::string best;
   std::size_t best_distance = std::max<std::size_t>(3, word.size() / 4) + 1;
   const auto consider = [&](std::string_view typed, std::string_view candidate, const std::string& name) {

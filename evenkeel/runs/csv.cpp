@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/base/utf8.h"
 
 namespace evenkeel::runs {
@@ -53,7 +54,6 @@ class Parser {
       if (text_[at_] == '"')
         fail(line_,
              "a quote inside an unquoted field; put the whole field in quotes and double those inside");
-      if (text_[at_] == '\0') fail(line_, "a NUL byte; this is no text file");
       ++at_;
     }
     return std::string(text_.substr(begin, at_ - begin));
@@ -97,7 +97,12 @@ CsvTable parse_csv(std::string_view text, const std::string& name) {
     const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(bad), '\n');
     parser.fail(line, "not UTF-8; convert the file first, for example with iconv -f latin1 -t utf8");
   }
+  if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(nul), '\n');
+    parser.fail(line, "a NUL byte; this is no text file");
+  }
   CsvTable table;
+  table.whole = text.empty() || text.back() == '\n';
   table.rows = parser.rows();
   if (table.rows.empty()) throw InputError(name + " is empty; expected a header line and at least one row");
   const std::int64_t header_line = table.rows.front().line;
@@ -109,7 +114,7 @@ CsvTable parse_csv(std::string_view text, const std::string& name) {
     if (column.empty()) parser.fail(header_line, fmt::format("column {} of the header has no name", i + 1));
     if (std::find(table.header.begin(), table.header.begin() + static_cast<std::ptrdiff_t>(i), column) !=
         table.header.begin() + static_cast<std::ptrdiff_t>(i)) {
-      parser.fail(header_line, fmt::format("the header names column \"{}\" twice", column));
+      parser.fail(header_line, fmt::format("the header names column \"{}\" twice", shortened(column)));
     }
   }
   if (table.rows.empty()) throw InputError(name + " has a header and no rows; expected at least one row");

@@ -18,6 +18,7 @@ struct CsvRow {
 struct CsvTable {
   std::vector<std::string> header;
   std::vector<CsvRow> rows;
+  bool whole = true;  ///< false: the last line has no end, so the file may have been cut off inside it
 };
 
 /// Throws InputError with `name` and line for an unclosed or misplaced quote, a row of another length than

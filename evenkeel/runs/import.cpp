@@ -16,6 +16,7 @@
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/hash.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/base/version.h"
 #include "evenkeel/config/settings.h"
 #include "evenkeel/runs/csv.h"
@@ -25,6 +26,7 @@
 namespace evenkeel::runs {
 namespace {
 
+constexpr std::int64_t kLastStep = 1'000'000'000'000;
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 const std::vector<std::string> kFields{"run",  "step", "loss", "train_loss", "lr", "params",
                                        "size", "seed", "arm",  "l0",         "h1"};
@@ -62,7 +64,8 @@ class RowReader {
     const char* end = value.data() + value.size();
     double x = 0;
     const auto [stop, error] = std::from_chars(begin, end, x);
-    if (error != std::errc() || stop != end) fail(row, field, "must be a number, got \"" + value + "\"");
+    if (error != std::errc() || stop != end)
+      fail(row, field, "must be a number, got \"" + shortened(value) + "\"");
     return x;
   }
 
@@ -70,9 +73,15 @@ class RowReader {
     if (!has(field)) return absent;
     const double x = number(row, field);  // tables made by others write 300.0 and 9.8e4
     if (!(x >= 0 && x < 9e15 && x == std::floor(x))) {
-      fail(row, field, "must be a whole number >= 0, got \"" + text(row, field) + "\"");
+      fail(row, field, "must be a whole number >= 0, got \"" + shortened(text(row, field)) + "\"");
     }
     return static_cast<std::int64_t>(x);
+  }
+
+  std::int64_t step(const CsvRow& row) const {
+    const std::int64_t step = whole(row, "step", 0);
+    if (step > kLastStep) fail(row, "step", fmt::format("must be at most {}, got {}", kLastStep, step));
+    return step;
   }
 
   [[noreturn]] void fail(const CsvRow& row, const std::string& field, const std::string& what) const {
@@ -107,7 +116,7 @@ Imported facts_of(const RowReader& reader, const CsvRow& row) {
   facts.seed = reader.whole(row, "seed", 0);
   facts.lr = reader.number(row, "lr");
   if (reader.has("lr") && !(facts.lr > 0 && std::isfinite(facts.lr))) {
-    reader.fail(row, "lr", "must be a finite number > 0, got \"" + reader.text(row, "lr") + "\"");
+    reader.fail(row, "lr", "must be a finite number > 0, got \"" + shortened(reader.text(row, "lr")) + "\"");
   }
   return facts;
 }
@@ -120,7 +129,8 @@ bool same(double a, double b) {
 void check_same(const RowReader& reader, const CsvRow& row, const ImportedRun& run, const Imported& facts,
                 double l0, double h1) {
   const auto differs = [&](const char* field) {
-    reader.fail(row, field, fmt::format("differs from line {} of the same run \"{}\"", run.line, run.name));
+    reader.fail(row, field,
+                fmt::format("differs from line {} of the same run \"{}\"", run.line, shortened(run.name)));
   };
   if (facts.arm != run.facts.arm) differs("arm");
   if (facts.size != run.facts.size) differs("size");
@@ -158,9 +168,9 @@ std::vector<ImportedRun> gather(const RowReader& reader, const CsvTable& table) 
     }
     check_same(reader, row, run, facts, l0, h1);
     const Point point{reader.number(row, "loss"), reader.number(row, "train_loss")};
-    const std::int64_t step = reader.whole(row, "step", 0);
+    const std::int64_t step = reader.step(row);
     if (!run.points.emplace(step, point).second) {
-      reader.fail(row, "step", fmt::format("{} appears twice in run \"{}\"", step, run.name));
+      reader.fail(row, "step", fmt::format("{} appears twice in run \"{}\"", step, shortened(run.name)));
     }
   }
   return runs;
@@ -274,6 +284,11 @@ ImportMap parse_import_map(const std::vector<std::string>& words) {
   return map;
 }
 
+std::size_t check_csv(std::string_view text, const fs::path& file, const ImportMap& map) {
+  const CsvTable table = parse_csv(text, file.string());
+  return gather(RowReader(file, table, map), table).size();
+}
+
 ImportSummary import_csv(const fs::path& file, const ImportMap& map, const fs::path& out) {
   std::string text;
   try {
@@ -290,6 +305,7 @@ ImportSummary import_csv(const fs::path& file, const ImportMap& map, const fs::p
   std::set<std::string> taken;
   ImportSummary summary;
   summary.rows = static_cast<std::int64_t>(table.rows.size());
+  if (!table.whole) summary.open_line = table.rows.back().line;
   try {
     for (const ImportedRun& run : runs) {
       const fs::path folder = out / folder_name(run.name, taken);

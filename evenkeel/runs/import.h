@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace evenkeel::runs {
@@ -28,6 +29,7 @@ struct ImportSummary {
   std::int64_t rows = 0, runs = 0;
   std::int64_t nonfinite = 0;           ///< runs with that label
   std::int64_t isolated_nonfinite = 0;  ///< losses that are not finite although a finite one follows
+  std::int64_t open_line = 0;  ///< the last line when it has no end, so that its last value may be cut off
 };
 
 /// Reads all of `file`, then writes one folder per run into `out`, which must be absent or empty. Throws
@@ -35,5 +37,8 @@ struct ImportSummary {
 /// range, a field that changes within a run, and repeated steps or runs; nothing is written then.
 ImportSummary import_csv(const std::filesystem::path& file, const ImportMap& map,
                          const std::filesystem::path& out);
+
+/// What import_csv checks of a table before it writes anything; returns the number of runs.
+std::size_t check_csv(std::string_view text, const std::filesystem::path& file, const ImportMap& map);
 
 }  // namespace evenkeel::runs

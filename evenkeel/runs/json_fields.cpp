@@ -22,7 +22,7 @@ void JsonFields::fail(std::string_view key, std::string_view expected) const {
   throw InputError(
       fmt::format("{}: [{}] must be {}, got {}; the file is damaged or of another version: restore it or "
                   "delete the run and run again",
-                  where_, key, expected, it == document_.end() ? "nothing" : it->dump()));
+                  where_, key, expected, it == document_.end() ? "nothing" : excerpt(*it)));
 }
 
 bool JsonFields::has(std::string_view key) const {
@@ -44,7 +44,7 @@ std::string JsonFields::text(std::string_view key) const {
 std::int64_t JsonFields::integer(std::string_view key) const {
   const Json& value = at(key);
   if (!value.is_number_integer()) fail(key, "a whole number");
-  return value.get<std::int64_t>();
+  return integer_from_json(value, fmt::format("{}: {}", where_, key));
 }
 
 double JsonFields::number(std::string_view key) const {

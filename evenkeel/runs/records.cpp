@@ -49,7 +49,7 @@ Series scalar_series(const std::vector<Json>& records, const std::string& key) {
     const auto value = record.find(key);
     if (value == record.end() || value->is_array() || !record.contains("step")) continue;
     series.values.push_back(number_from_json(*value, key));
-    series.steps.push_back(record.at("step").get<std::int64_t>());
+    series.steps.push_back(integer_from_json(record.at("step"), "step"));
   }
   return series;
 }
@@ -63,7 +63,7 @@ HeadSeries head_series(const std::vector<Json>& records, const std::string& key)
     heads.reserve(value->size());
     for (const Json& item : *value) heads.push_back(number_from_json(item, key));
     series.values.push_back(std::move(heads));
-    series.steps.push_back(record.at("step").get<std::int64_t>());
+    series.steps.push_back(integer_from_json(record.at("step"), "step"));
   }
   return series;
 }

@@ -12,6 +12,7 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/json.h"
+#include "evenkeel/base/printable.h"
 
 namespace evenkeel::runs {
 namespace {
@@ -42,15 +43,13 @@ Json parse_header(const fs::path& file, std::string_view text) {
     }
     return true;
   };
-  try {
-    Json header = Json::parse(text, watch);
-    if (!header.is_object()) corrupt(file, kLengthBytes, "the header is no JSON object");
-    if (!repeated.empty())
-      corrupt(file, kLengthBytes, fmt::format("the header names \"{}\" twice", repeated));
-    return header;
-  } catch (const Json::parse_error& e) {
-    corrupt(file, kLengthBytes + e.byte, "the header is not valid JSON");
-  }
+  JsonFault fault;
+  Json header = try_parse_json(text, &fault, watch);
+  if (header.is_discarded()) corrupt(file, kLengthBytes + fault.byte, "the header " + fault.what);
+  if (!header.is_object()) corrupt(file, kLengthBytes, "the header is no JSON object");
+  if (!repeated.empty())
+    corrupt(file, kLengthBytes, fmt::format("the header names \"{}\" twice", shortened(repeated)));
+  return header;
 }
 
 struct Entry {
@@ -72,7 +71,7 @@ std::vector<std::uint64_t> whole_numbers(const Json& list, bool& ok) {
 
 Entry parse_entry(const fs::path& file, const std::string& name, const Json& spec) {
   const auto fail = [&](const std::string& what) -> void {
-    corrupt(file, kLengthBytes, fmt::format("tensor \"{}\" {}", name, what));
+    corrupt(file, kLengthBytes, fmt::format("tensor \"{}\" {}", shortened(name), what));
   };
   if (!spec.is_object() || !spec.contains("dtype") || !spec.contains("shape") ||
       !spec.contains("data_offsets")) {
@@ -82,7 +81,8 @@ Entry parse_entry(const fs::path& file, const std::string& name, const Json& spe
   entry.tensor.name = name;
   const auto type = std::find_if(kTypes.begin(), kTypes.end(),
                                  [&](const auto& t) { return spec.at("dtype") == t.second.first; });
-  if (type == kTypes.end()) fail("has dtype " + spec.at("dtype").dump() + ", expected F32, F64, BF16 or I64");
+  if (type == kTypes.end())
+    fail("has dtype " + excerpt(spec.at("dtype")) + ", expected F32, F64, BF16 or I64");
   entry.tensor.type = type->first;
   bool ok = false;
   std::uint64_t bytes = type->second.second;
@@ -91,10 +91,10 @@ Entry parse_entry(const fs::path& file, const std::string& name, const Json& spe
       fail("has an impossible shape");
     entry.tensor.shape.push_back(static_cast<std::int64_t>(extent));
   }
-  if (!ok) fail("has shape " + spec.at("shape").dump() + ", expected a list of sizes");
+  if (!ok) fail("has shape " + excerpt(spec.at("shape")) + ", expected a list of sizes");
   const auto offsets = whole_numbers(spec.at("data_offsets"), ok);
   if (!ok || offsets.size() != 2 || offsets[0] > offsets[1]) {
-    fail("has data_offsets " + spec.at("data_offsets").dump() + ", expected [begin, end]");
+    fail("has data_offsets " + excerpt(spec.at("data_offsets")) + ", expected [begin, end]");
   }
   entry.begin = offsets[0];
   entry.end = offsets[1];
@@ -153,8 +153,12 @@ void write_safetensors(const fs::path& file, std::vector<TensorBytes> tensors,
 }
 
 Safetensors read_safetensors(const fs::path& file) {
+  return parse_safetensors(read_file(file), file);
+}
+
+Safetensors parse_safetensors(std::string bytes, const fs::path& file) {
   Safetensors out;
-  out.content = std::make_shared<const std::string>(read_file(file));
+  out.content = std::make_shared<const std::string>(std::move(bytes));
   const std::string_view content(*out.content);
   if (content.size() < kLengthBytes) corrupt(file, content.size(), "it ends inside the header's length");
   std::uint64_t length = 0;
@@ -182,7 +186,7 @@ Safetensors read_safetensors(const fs::path& file) {
       corrupt(file, data_start + std::min<std::uint64_t>(entry.begin, data.size()),
               fmt::format(
                   "tensor \"{}\" lies at bytes {} to {} of the data, expected to start at {} and end by {}",
-                  entry.tensor.name, entry.begin, entry.end, at, data.size()));
+                  shortened(entry.tensor.name), entry.begin, entry.end, at, data.size()));
     }
     entry.tensor.data = data.substr(entry.begin, entry.end - entry.begin);
     at = entry.end;

@@ -49,5 +49,7 @@ struct Safetensors {
 /// and byte offset when the header's length, JSON, types, shapes, offsets or the file's size do not fit each
 /// other.
 Safetensors read_safetensors(const fs::path& file);
+/// The same for the bytes of `file`.
+Safetensors parse_safetensors(std::string bytes, const fs::path& file);
 
 }  // namespace evenkeel::runs

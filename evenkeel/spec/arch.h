@@ -67,17 +67,21 @@ struct ArchSpec {
           {.doc = "Rung of the ladder, such as d64: sets width, depth and heads together. Leave it out to "
                   "give the "
                   "three yourself. auto: d64."});
-    visit("width", self.width, {.doc = "D, the width of the residual stream.", .min = 2});
+    visit("width", self.width, {.doc = "D, the width of the residual stream.", .min = 2, .max = 1 << 16});
     visit("depth", self.depth,
           {.doc = "L, the number of blocks; 0 is the zero-layer (bigram) model. Of seq2seq: layers of the "
                   "encoder.",
-           .min = 0});
+           .min = 0,
+           .max = 10000});
     visit("decoder_depth", self.decoder_depth,
-          {.doc = "Of seq2seq: layers of the decoder. auto: depth.", .min = 1});
+          {.doc = "Of seq2seq: layers of the decoder. auto: depth.", .min = 1, .max = 10000});
     visit("heads", self.heads,
-          {.doc = "H, attention heads per block; must divide width into an even head width.", .min = 1});
-    visit("ffn_width", self.ffn_width, {.doc = "F, hidden width of the MLP. auto: 4 * width.", .min = 1});
-    visit("context", self.context, {.doc = "T, tokens per sequence.", .min = 2});
+          {.doc = "H, attention heads per block; must divide width into an even head width.",
+           .min = 1,
+           .max = 1 << 15});
+    visit("ffn_width", self.ffn_width,
+          {.doc = "F, hidden width of the MLP. auto: 4 * width.", .min = 1, .max = 1 << 20});
+    visit("context", self.context, {.doc = "T, tokens per sequence.", .min = 2, .max = 1 << 20});
     visit(
         "residual", self.residual,
         {.doc = "How branches are added and where the norms stand: pre_ln (before each branch and the head), "

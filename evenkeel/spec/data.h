@@ -54,9 +54,12 @@ struct PairTaskSpec {
           {.doc = "What the target is: copy of the source, reverse, or sort (ascending)."});
     visit("symbols", self.symbols,
           {.doc = "Number of symbols; the vocabulary has 4 ids more.", .min = 2, .max = 60000});
-    visit("length_min", self.length_min, {.doc = "Symbols of the shortest source.", .min = 1});
+    visit("length_min", self.length_min,
+          {.doc = "Symbols of the shortest source.", .min = 1, .max = 1 << 20});
     visit("length_max", self.length_max,
-          {.doc = "Symbols of the longest source; lengths between are equally likely.", .min = 1});
+          {.doc = "Symbols of the longest source; lengths between are equally likely.",
+           .min = 1,
+           .max = 1 << 20});
     visit("count", self.count, {.doc = "Training pairs, drawn once.", .min = 1, .max = 1 << 24});
     visit("seed", self.seed, {.doc = "Seed of the pairs; their order follows train.seed.", .min = 0});
   }
@@ -98,7 +101,7 @@ struct SyntheticSpec {
            .min = 0,
            .max = 0.99});
     visit("copy_length", self.copy_length, {.doc = "Mean length of a copied stretch, in tokens.", .min = 1});
-    visit("lag_min", self.lag_min, {.doc = "Smallest lag of a copied stretch.", .min = 1});
+    visit("lag_min", self.lag_min, {.doc = "Smallest lag of a copied stretch.", .min = 1, .max = 1024});
     visit("lag_max", self.lag_max,
           {.doc = "Largest lag of a copied stretch; each stretch draws its own, uniformly.",
            .min = 1,
@@ -139,11 +142,14 @@ struct DataSpec {
         "valid_fraction", self.valid_fraction,
         {.doc = "Share of path kept for validation when valid_path is not given.", .min = 0.001, .max = 0.5});
     visit("valid_tokens", self.valid_tokens,
-          {.doc = "Tokens of the fixed validation set (fewer when there are fewer).", .min = 2});
+          {.doc = "Tokens of the fixed validation set (fewer when there are fewer).",
+           .min = 2,
+           .max = 1 << 30});
     visit("batch_tokens", self.batch_tokens,
           {.doc = "Of pairs: the most tokens of either side in a batch, padding included; takes the place of "
                   "train.batch.",
-           .min = 2});
+           .min = 2,
+           .max = 1 << 30});
     visit("text_field", self.text_field, {.doc = "Field of each JSON line that holds the text."});
     visit("vocab", self.vocab,
           {.doc = "Vocabulary size. auto: what the data needs (256 for bytes; one more id for document ends "

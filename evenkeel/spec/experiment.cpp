@@ -129,6 +129,52 @@ void check_pairs(const Experiment& e, const Settings& settings) {
   if (e.arch.D() < 4) throw InputError("[arch.width] must be at least 4 for sinusoidal positions, got 2");
 }
 
+// What no machine holds or ends. Counts below these stay whole numbers of 64 bits in all that is computed
+// from them.
+constexpr double kMostParams = 1e12, kMostTokens = 1e15, kMostBytes = 1e15;
+
+// Bytes of the activations that a step keeps for its backward pass: a lower bound.
+double activation_bytes(const Experiment& e, double tokens_per_step) {
+  const auto width = static_cast<double>(e.arch.D() + e.arch.F());
+  const double layers = static_cast<double>(e.arch.L()) + static_cast<double>(e.arch.decoder_layers());
+  // The plain path keeps the attention weights too, [B, H, T, T].
+  const double weights = e.train.ops == OpPath::kPlain
+                             ? static_cast<double>(e.arch.H()) * static_cast<double>(e.arch.context)
+                             : 0.0;
+  return 4 * tokens_per_step * std::max(layers, 1.0) * (width + weights);
+}
+
+void check_extent(const Experiment& e, const Settings& settings) {
+  const ArchSpec& a = e.arch;
+  const bool pairs = a.family == Family::kSeq2Seq;
+  const auto given = [&](const char* path, std::int64_t value) {
+    return fmt::format("[{}] = {} ({})", path, value, origin_of(settings, path));
+  };
+  const std::string shape = fmt::format("{}, {} and {}", given("arch.width", a.D()),
+                                        given("arch.depth", a.L()), given("arch.ffn_width", a.F()));
+  const std::string batch =
+      pairs ? given("data.batch_tokens", e.data.batch_tokens)
+            : fmt::format("{} and {}", given("train.batch", e.train.batch), given("arch.context", a.context));
+  if (const auto params = static_cast<double>(a.params()); params > kMostParams) {
+    throw InputError(
+        fmt::format("{} make a model of {:.2g} weights, more than {:g}, which no machine trains; "
+                    "choose a smaller shape",
+                    shape, params, kMostParams));
+  }
+  const double per_step = pairs ? static_cast<double>(e.data.batch_tokens)
+                                : static_cast<double>(e.train.batch) * static_cast<double>(a.context);
+  if (const double tokens = per_step * static_cast<double>(e.train.steps); tokens > kMostTokens) {
+    throw InputError(fmt::format("{} and {} make {:.2g} training tokens, more than {:g}; choose fewer", batch,
+                                 given("train.steps", e.train.steps), tokens, kMostTokens));
+  }
+  if (const double bytes = activation_bytes(e, per_step); bytes > kMostBytes) {
+    throw InputError(
+        fmt::format("{} with {} need {:.2g} bytes of memory for the activations of a step, more "
+                    "than {:g}; choose smaller ones",
+                    batch, shape, bytes, kMostBytes));
+  }
+}
+
 void check_change(const Experiment& e, const Settings& settings) {
   const ChangeSpec& c = e.change;
   const auto origin = [&](const char* field) { return origin_of(settings, std::string("change.") + field); };
@@ -169,6 +215,7 @@ Experiment experiment_from(const Settings& settings) {
   fill_family(e, settings);
   fill_shape(e.arch, settings);
   if (e.arch.family == Family::kSeq2Seq && !e.arch.decoder_depth) e.arch.decoder_depth = e.arch.depth;
+  check_extent(e, settings);
   check_pairs(e, settings);
   const DataSpec& d = e.data;
   const bool built_in = d.kind == DataKind::kSynthetic || d.kind == DataKind::kSyntheticPairs;
@@ -293,6 +340,10 @@ bool machine_has_fast_bf16() {
 
 std::string config_hash(const Experiment& resolved) {
   return content_hash(to_json(resolved, true).dump()).substr(0, 16);
+}
+
+bool is_config_hash(std::string_view text) {
+  return text.size() == 16 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 Experiment experiment_from_json(const Json& document, const std::string& origin) {

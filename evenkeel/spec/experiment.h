@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "evenkeel/config/bind.h"
@@ -77,6 +78,9 @@ void require_bf16(bool machine_has_fast_bf16);
 
 /// 16 hexadecimal digits over the resolved identity fields (paths do not count, the data fingerprint does).
 std::string config_hash(const Experiment& resolved);
+
+/// Whether `text` is such a hash: what a file says may become the name of a folder.
+bool is_config_hash(std::string_view text);
 
 /// Reads a resolved experiment back from a manifest.
 Experiment experiment_from_json(const Json& document, const std::string& origin);

@@ -95,7 +95,7 @@ struct SigmaOptions {
            .min = 0,
            .above_min = true});
     visit("start", self.start, {.doc = "First singular vector: svd (exact) or burn_in (random, iterated)."});
-    visit("burn_in", self.burn_in, {.doc = "Iterations of start = burn_in.", .min = 1});
+    visit("burn_in", self.burn_in, {.doc = "Iterations of start = burn_in.", .min = 1, .max = 1 << 20});
   }
 };
 

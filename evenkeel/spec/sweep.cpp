@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/printable.h"
 
 namespace evenkeel {
 namespace {
@@ -51,10 +52,10 @@ std::vector<Json> axis_values(const std::string& path, const Setting& setting) {
     int used = 0;
     const auto whole = [&] { return used == static_cast<int>(text.size()); };
     if (std::sscanf(text.c_str(), "log(%lf,%lf,%lf)%n", &a, &b, &n, &used) == 3 && whole() && a > 0 &&
-        b > a && n >= 2 && n <= 1000 && n == std::floor(n)) {
+        b > a && std::isfinite(b / a) && n >= 2 && n <= 1000 && n == std::floor(n)) {
       values = log_values(a, b, n);
     } else if (std::sscanf(text.c_str(), "series(%lf,%lf)%n", &a, &b, &used) == 2 && whole() && a > 0 &&
-               b >= a) {
+               b >= a && std::isfinite(b)) {
       const auto series = one_three_series(a, b);
       values.assign(series.begin(), series.end());
     }
@@ -64,13 +65,13 @@ std::vector<Json> axis_values(const std::string& path, const Setting& setting) {
   if (values.empty()) {
     throw InputError(fmt::format(
         "[sweep] \"{}\" must be a non-empty list, \"log(1e-3, 1, 7)\" or \"series(3e-4, 3e-1)\", got {} ({})",
-        path, setting.value.dump(), setting.origin));
+        shortened(path), excerpt(setting.value), setting.origin));
   }
   for (std::size_t i = 0; i < values.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       if (values[i] == values[j]) {
-        throw InputError(
-            fmt::format("[sweep] \"{}\" lists {} twice ({})", path, values[i].dump(), setting.origin));
+        throw InputError(fmt::format("[sweep] \"{}\" lists {} twice ({})", shortened(path),
+                                     excerpt(values[i]), setting.origin));
       }
     }
   }

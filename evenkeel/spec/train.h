@@ -45,9 +45,10 @@ struct TrainSpec {
   std::optional<std::string> initial_weights;  ///< content hash; set by `evenkeel import`
 
   static void fields(auto& self, auto&& visit) {
-    visit("steps", self.steps, {.doc = "Optimiser steps.", .min = 1});
-    visit("batch", self.batch,
-          {.doc = "B, sequences per step; of sentence pairs see data.batch_tokens.", .min = 1});
+    visit("steps", self.steps, {.doc = "Optimiser steps.", .min = 1, .max = 1e9});
+    visit(
+        "batch", self.batch,
+        {.doc = "B, sequences per step; of sentence pairs see data.batch_tokens.", .min = 1, .max = 1 << 24});
     visit("seed", self.seed, {.doc = "Seeds initialisation, data order and dropout.", .min = 0});
     visit(
         "label_smoothing", self.label_smoothing,
@@ -77,7 +78,7 @@ struct TrainSpec {
     visit("checkpoint_every", self.checkpoint_every,
           {.doc = "Checkpoint this often, besides the last step. auto: 25%; 0 is off."});
     visit("keep_checkpoints", self.keep_checkpoints,
-          {.doc = "How many of the newest checkpoints are kept.", .min = 1});
+          {.doc = "How many of the newest checkpoints are kept.", .min = 1, .max = 1e9});
     visit("initial_weights", self.initial_weights,
           {.doc = "Content hash of the weights that the run begins with in place of drawn ones; "
                   "`evenkeel import` sets it."});

@@ -10,6 +10,8 @@
 namespace evenkeel::sweep {
 namespace {
 
+constexpr int kMostCells = 100000;
+
 // Seeds vary slowest, so that a sweep cut short holds whole curves of fewer seeds.
 int slowness(const std::string& path) {
   if (path == "train.seed") return 0;
@@ -74,6 +76,14 @@ Plan make_plan(const SweepSpec& spec, const OpenData& open, bool fast_bf16) {
   std::vector<std::string> swept;
   for (const Axis& axis : axes) swept.push_back(axis.path);
 
+  double cells = 1;
+  for (const Axis& axis : axes) cells *= static_cast<double>(axis.values.size());
+  if (cells > kMostCells) {
+    throw InputError(
+        fmt::format("[sweep] the axes cross to {:.3g} cells, more than {}; leave values out, or make "
+                    "several studies of it",
+                    cells, kMostCells));
+  }
   std::map<std::string, OpenedData> opened;
   std::map<std::string, std::string> point_of;
   std::vector<std::size_t> at(axes.size(), 0);

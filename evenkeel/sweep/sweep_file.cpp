@@ -37,15 +37,21 @@ CellState state_from(const std::string& name, const fs::path& file) {
 CellEntry entry_from(const Json& json, const fs::path& file) {
   CellEntry entry;
   entry.hash = json.at("hash");
+  if (!is_config_hash(entry.hash)) {
+    throw InputError(
+        fmt::format("{}: the hash of a cell must be 16 hexadecimal digits, got {}; the cells are whole: "
+                    "remove this file and run the same command again",
+                    file.string(), excerpt(entry.hash)));
+  }
   entry.arm = json.at("arm");
   entry.size = json.at("size");
   entry.lr = json.at("lr");
-  entry.seed = json.at("seed");
-  entry.params = json.at("params");
-  entry.round = json.value("round", 0);
+  entry.seed = integer_from_json(json.at("seed"), "seed");
+  entry.params = integer_from_json(json.at("params"), "params");
+  entry.round = static_cast<int>(integer_from_json(json.value("round", Json(0)), "round"));
   entry.state = state_from(json.at("state"), file);
   entry.label = json.value("label", "");
-  entry.attempts = json.at("attempts");
+  entry.attempts = integer_from_json(json.at("attempts"), "attempts");
   entry.message = json.value("message", "");
   return entry;
 }

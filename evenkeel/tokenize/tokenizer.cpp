@@ -4,6 +4,7 @@
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "evenkeel/base/error.h"
@@ -49,12 +50,23 @@ class Lines : public sp::SentenceIterator {
   std::size_t next_ = 0;
 };
 
-// SentencePiece names the largest vocabulary it could fill as "<= N."
+// The number that follows `words` in `message`; "" when there is none.
+std::string number_after(const std::string& message, const std::string& words) {
+  const std::size_t at = message.rfind(words);
+  if (at == std::string::npos) return "";
+  const std::size_t begin = at + words.size();
+  const std::size_t end = std::min(message.find_first_not_of("0123456789", begin), message.size());
+  return message.substr(begin, end - begin);
+}
+
+// SentencePiece names the largest vocabulary that it could fill as "<= N.", and the smallest that holds every
+// frequent letter as "GIVEN vs N.".
 std::string advice_from(const std::string& message) {
-  const std::size_t at = message.rfind("<= ");
-  if (at == std::string::npos) return "SentencePiece says: " + message;
-  const std::size_t end = message.find_first_not_of("0123456789", at + 3);
-  return "give at most --vocab " + message.substr(at + 3, end - at - 3) + ", or more text";
+  if (const std::string most = number_after(message, "<= "); !most.empty())
+    return "give at most --vocab " + most + ", or more text";
+  if (const std::string least = number_after(message, " vs "); !least.empty())
+    return "give at least --vocab " + least;
+  return "SentencePiece says: " + message;
 }
 
 }  // namespace

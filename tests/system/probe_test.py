@@ -183,6 +183,13 @@ class Probe(ProgramTest):
         self.assertIn("sweeps optim.lr", self.refusal("sharpness", "--set", "sweep.optim.lr=[1, 2]"))
         self.assertIn("did you mean", self.refusal("sharpness", "--set", "optim.lrr=1"))
 
+    def test_a_step_that_is_no_number_given_to_the_trainer_itself(self):
+        for step in ("foo", "1x", "-1", "99999999999999999999"):
+            done = subprocess.run([TRAINER, "probe", "sharpness", self.run_a, "--step=" + step], cwd=self.folder, text=True,
+                                  capture_output=True)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("--step must be", done.stderr)
+
     def test_missing_and_damaged_checkpoints(self):
         shutil.rmtree(self.path(self.run_a, "checkpoints"))
         self.assertIn("holds no whole checkpoint", self.refusal("sharpness", self.run_a))

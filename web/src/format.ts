@@ -8,6 +8,10 @@ export function num(value: Maybe | undefined): number {
 
 export const finite = (value: Maybe | undefined): boolean => Number.isFinite(num(value));
 
+/** Whether the analysis takes two learning rates for one (evenkeel/analysis/sensitivity.h). */
+export const sameLr = (a: number | null, b: number | null): boolean =>
+  a !== null && b !== null && Math.abs(a - b) <= 1e-6 * Math.max(Math.abs(a), Math.abs(b));
+
 const superscripts = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const raised = (n: number): string =>
   (n < 0 ? "⁻" : "") + [...String(Math.abs(n))].map((d) => superscripts[Number(d)]).join("");

@@ -84,7 +84,7 @@ class PairLoader : public Loader {
   }
 
  private:
-  static HostBatch batch(const PairPart& part, const std::vector<std::int64_t>& pairs) {
+  HostBatch batch(const PairPart& part, const std::vector<std::int64_t>& pairs) const {
     HostBatch b;
     b.rows = std::ssize(pairs);
     for (const std::int64_t i : pairs) {
@@ -98,6 +98,8 @@ class PairLoader : public Loader {
     for (std::int64_t row = 0; row < b.rows; ++row) {
       const std::int64_t i = pairs[static_cast<std::size_t>(row)];
       const std::vector<std::int32_t> source = part.source.read(i), target = part.target.read(i);
+      check_unchanged(source, source_.vocab(), part.source.ids(), part.source.begin(i));
+      check_unchanged(target, source_.vocab(), part.target.ids(), part.target.begin(i));
       b.source_lengths.push_back(std::ssize(source));
       b.lengths.push_back(std::ssize(target));
       std::copy(source.begin(), source.end(), b.sources.begin() + row * b.source_cols);

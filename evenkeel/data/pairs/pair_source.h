@@ -25,6 +25,8 @@ class Sentences {
   std::int64_t size() const { return static_cast<std::int64_t>(begins_.size()) - 1; }
   /// Tokens of sentence i, its end included.
   std::int64_t length(std::int64_t i) const;
+  /// Place of its first token in ids().
+  std::int64_t begin(std::int64_t i) const { return begins_[static_cast<std::size_t>(i)]; }
   /// Its ids, the end included.
   std::vector<std::int32_t> read(std::int64_t i) const;
   const TokenStream& ids() const { return *ids_; }

@@ -15,6 +15,8 @@ namespace {
 // Raised whenever the generator changes, so that old runs are not taken for new ones.
 constexpr const char* kGeneratorVersion = "pair task 1 ";
 
+constexpr double kMostSymbols = 1e10;
+
 using Ids = std::vector<std::uint16_t>;
 
 Ids draw_source(const PairTaskSpec& task, const char* part, std::int64_t index) {
@@ -57,6 +59,13 @@ OpenedPairs make_pair_task(const DataSpec& spec) {
   if (task.length_min > task.length_max) {
     throw InputError(fmt::format("[data.pairs.length_min] must be <= data.pairs.length_max = {}, got {}",
                                  task.length_max, task.length_min));
+  }
+  if (const double symbols = static_cast<double>(task.count) * static_cast<double>(task.length_max);
+      symbols > kMostSymbols) {
+    throw InputError(
+        fmt::format("[data.pairs.count] = {} pairs of up to data.pairs.length_max = {} symbols are "
+                    "more than {:g} symbols, and are held in memory; choose fewer",
+                    task.count, task.length_max, kMostSymbols));
   }
   return {fmt::format("{} of {} symbols, {} pairs, seed {}", enum_name(task.task), task.symbols, task.count,
                       task.seed),

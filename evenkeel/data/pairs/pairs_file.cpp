@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "evenkeel/base/json.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/data/text/formats.h"
 #include "evenkeel/spec/data.h"
 
@@ -19,12 +22,12 @@ Json part_to_json(const PairsFile::Part& p) {
   return {{"pairs", p.pairs}, {"source", side_to_json(p.source)}, {"target", side_to_json(p.target)}};
 }
 
-PairsFile::Part part_from_json(const Json& j) {
-  const auto side = [](const Json& s) {
-    return PairsFile::Side{s.at("tokens").get<std::int64_t>(), s.at("hash").get<std::string>(),
-                           s.at("text_bytes").get<std::int64_t>()};
+PairsFile::Part part_from_json(const Json& j, const std::filesystem::path& file) {
+  const auto side = [&file](const Json& s) {
+    return PairsFile::Side{stored_count(s, "tokens", file), s.at("hash").get<std::string>(),
+                           stored_count(s, "text_bytes", file)};
   };
-  return {j.at("pairs").get<std::int64_t>(), side(j.at("source")), side(j.at("target"))};
+  return {stored_count(j, "pairs", file), side(j.at("source")), side(j.at("target"))};
 }
 
 }  // namespace
@@ -32,19 +35,22 @@ PairsFile::Part part_from_json(const Json& j) {
 PairsFile read_pairs_file(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "pairs.json";
   checked_size(file, "data.path");
-  const Json j = read_json(file);
+  return pairs_from_json(read_json(file), file);
+}
+
+PairsFile pairs_from_json(const Json& j, const std::filesystem::path& file) {
   PairsFile p;
   try {
-    if (j.at("format") != kFormat) bad_tokens(file, "unknown format " + j.at("format").dump());
-    p.width = j.at("bytes_per_token").get<int>();
-    p.vocab = j.at("vocab").get<std::int64_t>();
+    if (j.at("format") != kFormat) bad_tokens(file, "unknown format " + excerpt(j.at("format")));
+    p.width = static_cast<int>(std::min<std::int64_t>(stored_count(j, "bytes_per_token", file), 99));
+    p.vocab = stored_count(j, "vocab", file);
     p.model_hash = j.at("model_hash").get<std::string>();
-    p.train = part_from_json(j.at("train"));
-    p.valid = part_from_json(j.at("valid"));
-    if (j.contains("test")) p.test = part_from_json(j.at("test"));
+    p.train = part_from_json(j.at("train"), file);
+    p.valid = part_from_json(j.at("valid"), file);
+    if (j.contains("test")) p.test = part_from_json(j.at("test"), file);
     p.pieces = pieces_from_json(j.at("pieces"), file);
   } catch (const Json::exception& error) {
-    bad_tokens(file, std::string("not as evenkeel writes it (") + error.what() + ")");
+    bad_tokens(file, std::string("not as evenkeel writes it (") + shortened(error.what()) + ")");
   }
   check_vocabulary(file, p.width, p.vocab, p.pieces);
   if (p.vocab <= PairIds::kUnknown)

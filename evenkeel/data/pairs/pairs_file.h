@@ -36,6 +36,8 @@ struct PairsFile {
 
 /// Reads FOLDER/pairs.json. Throws InputError when it is missing or not as evenkeel writes it.
 PairsFile read_pairs_file(const std::filesystem::path& folder);
+/// The same for the document that `file` holds.
+PairsFile pairs_from_json(const Json& document, const std::filesystem::path& file);
 /// Writes FOLDER/pairs.json, atomically.
 void write_pairs_file(const std::filesystem::path& folder, const PairsFile& file);
 

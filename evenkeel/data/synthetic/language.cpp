@@ -31,6 +31,20 @@ std::int32_t draw(const std::vector<double>& cumulative, Rng& rng) {
 
 }  // namespace
 
+double expected_draws(const SyntheticSpec& spec) {
+  const std::vector<double> p = zipf_law(spec.vocab, spec.zipf);
+  const double wanted = static_cast<double>(std::min(spec.successors, spec.vocab)) - 0.5;
+  // After t draws, token v has come with probability 1 - exp(-p_v t), nearly.
+  double low = 0, high = 60;  // log2 t
+  for (int i = 0; i < 50; ++i) {
+    const double middle = (low + high) / 2, t = std::exp2(middle);
+    const double seen = std::accumulate(p.begin(), p.end(), 0.0,
+                                        [t](double sum, double x) { return sum - std::expm1(-x * t); });
+    (seen < wanted ? low : high) = middle;
+  }
+  return std::exp2(low) * static_cast<double>(spec.vocab);
+}
+
 Language::Language(const SyntheticSpec& spec) : spec_(spec), end_(1 / spec.copy_length) {
   // Stationary share of copying c: c * end * (1 - s) = (1 - c) * s, as a stretch may start where another
   // ends.
@@ -52,13 +66,14 @@ Language::Language(const SyntheticSpec& spec) : spec_(spec), end_(1 / spec.copy_
 
   const std::vector<double> common_cumulative = running_sum(common);
   const auto k = static_cast<std::size_t>(std::min(spec.successors, spec.vocab));
+  std::vector<std::size_t> follows(vocab, vocab);  // the last token that this one is a successor of
   for (std::size_t a = 0; a < vocab; ++a) {
-    const auto first = static_cast<std::ptrdiff_t>(a * k);
     while (successors_.size() < (a + 1) * k) {
       const std::int32_t next = draw(common_cumulative, rng);
-      if (std::find(successors_.begin() + first, successors_.end(), next) == successors_.end()) {
-        successors_.push_back(next);
-      }
+      std::size_t& last = follows[static_cast<std::size_t>(next)];
+      if (last == a) continue;
+      last = a;
+      successors_.push_back(next);
     }
   }
   for (std::size_t j = 0; j < k; ++j) successor_weight_.push_back(std::pow(0.5, static_cast<double>(j)));

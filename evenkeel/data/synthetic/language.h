@@ -20,6 +20,10 @@
 
 namespace evenkeel::data {
 
+/// How many tokens the law is asked for, about, until each token of a language has its successors, which are
+/// drawn until enough of them differ.
+double expected_draws(const SyntheticSpec& spec);
+
 class Language {
  public:
   explicit Language(const SyntheticSpec& spec);

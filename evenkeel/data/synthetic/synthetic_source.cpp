@@ -16,6 +16,8 @@ namespace {
 
 // Raised whenever the generator changes, so that old runs are not taken for new ones.
 constexpr const char* kGeneratorVersion = "synthetic language 1 ";
+// Draws from the Zipf law while the language is built; so many take half a minute.
+constexpr double kMostDraws = 1e9;
 // Top bit of the stream number: training and validation sequences can never coincide.
 constexpr std::uint64_t kValidBit = std::uint64_t{1} << 63;
 
@@ -27,6 +29,13 @@ void check(const SyntheticSpec& s, std::int64_t context) {
   if (s.successors > s.vocab) {
     throw InputError(fmt::format("[data.synthetic.successors] must be <= data.synthetic.vocab = {}, got {}",
                                  s.vocab, s.successors));
+  }
+  if (const double draws = expected_draws(s); draws > kMostDraws) {
+    throw InputError(fmt::format(
+        "[data.synthetic.successors] = {}: to find as many different ones for each of {} tokens takes about "
+        "{:.0e} "
+        "draws with data.synthetic.zipf = {}, more than {:g}; choose fewer successors or a smaller zipf",
+        s.successors, s.vocab, draws, s.zipf, kMostDraws));
   }
   if (s.copy > 0 && context < s.lag_max) {
     throw InputError(fmt::format(

@@ -90,6 +90,18 @@ OpenedText open_files(const DataSpec& spec, const std::string& unit, Open open) 
   return text;
 }
 
+// By the magic number, or by the length that the count in the header gives.
+bool looks_like_shard(const std::filesystem::path& file) {
+  const std::uint32_t magic = first_word(file);
+  if (magic == kMagic16 || magic == kMagic32) return true;
+  const std::int64_t size = checked_size(file, "data.path");
+  if (size <= kHeaderBytes) return false;
+  std::array<std::int32_t, 3> header{};
+  FileStream(file, 4, 0, 3).read(0, header);
+  const auto count = static_cast<std::int64_t>(static_cast<std::uint32_t>(header[2]));
+  return size == kHeaderBytes + 2 * count || size == kHeaderBytes + 4 * count;
+}
+
 bool ends_with(const std::string& name, const char* end) {
   return std::filesystem::path(name).extension() == end;
 }
@@ -163,8 +175,7 @@ DataKind detect_kind(const DataSpec& spec) {
   if (std::filesystem::is_regular_file(path / "tokens.json", error)) return DataKind::kTokens;
   if (std::filesystem::is_regular_file(path / "pairs.json", error)) return DataKind::kPairs;
   if (ends_with(path, ".bin")) {
-    const std::uint32_t word = first_word(path);
-    return word == kMagic16 || word == kMagic32 ? DataKind::kShard : DataKind::kNanogpt;
+    return looks_like_shard(path) ? DataKind::kShard : DataKind::kNanogpt;
   }
   return ends_with(path, ".jsonl") ? DataKind::kJsonl : DataKind::kBytes;
 }

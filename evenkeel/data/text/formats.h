@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <istream>
 #include <string>
 
 #include "evenkeel/data/text/token_stream.h"
@@ -22,7 +23,9 @@ OpenedText open_jsonl(const DataSpec& spec);
 /// Folder written by `evenkeel data tokenize`.
 OpenedText open_tokens(const DataSpec& spec);
 
-/// The kind of data at spec.path, from its name and first bytes; synthetic without a path.
+/// The kind of data at spec.path, from its name and first bytes; synthetic without a path. A .bin file whose
+/// length is that of an llm.c shard is one, also when its magic number is wrong, so that damage is not taken
+/// for text.
 DataKind detect_kind(const DataSpec& spec);
 
 /// Throws InputError, tagged with `tag`, unless `file` is there and no folder; returns its size.
@@ -34,6 +37,9 @@ std::uint32_t first_word(const std::filesystem::path& file);
 /// Calls `use` with the text in `field` of each line of a JSON-lines file; blank lines are skipped. Throws
 /// InputError, tagged with `tag`, naming line and byte of what is no JSON object or lacks the field.
 void for_each_json_line(const std::string& file, const char* tag, const std::string& field,
+                        const std::function<void(const std::string&)>& use);
+/// The same for the text of `file`.
+void for_each_json_line(std::istream& in, const std::string& file, const char* tag, const std::string& field,
                         const std::function<void(const std::string&)>& use);
 
 /// Name of a file or folder without the folders it is in, which may differ between equal runs.

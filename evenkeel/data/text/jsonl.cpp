@@ -6,6 +6,7 @@
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/json.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/data/text/formats.h"
 
 namespace evenkeel::data {
@@ -33,6 +34,11 @@ void for_each_json_line(const std::string& file, const char* tag, const std::str
                         const std::function<void(const std::string&)>& use) {
   std::ifstream in(file, std::ios::binary);
   if (!in) throw EnvironmentError(explain_errno("read", file, errno));
+  for_each_json_line(in, file, tag, field, use);
+}
+
+void for_each_json_line(std::istream& in, const std::string& file, const char* tag, const std::string& field,
+                        const std::function<void(const std::string&)>& use) {
   std::int64_t number = 0, offset = 0;
   for (std::string line; std::getline(in, line); offset += static_cast<std::int64_t>(line.size()) + 1) {
     ++number;
@@ -40,23 +46,23 @@ void for_each_json_line(const std::string& file, const char* tag, const std::str
     const auto fail = [&](std::int64_t at, const std::string& what) {
       throw InputError(fmt::format("[{}] {}:{}, byte {}: {}", tag, file, number, offset + at, what));
     };
-    Json document;
-    try {
-      document = Json::parse(line);
-    } catch (const Json::parse_error& error) {
-      const auto at = error.byte > 0 ? static_cast<std::int64_t>(error.byte) - 1 : 0;
-      fail(at, "this line is no JSON object; mend or remove it (one object per line, UTF-8)");
+    JsonFault fault;
+    const Json document = try_parse_json(line, &fault);
+    if (document.is_discarded()) {
+      const auto at = fault.byte > 0 ? static_cast<std::int64_t>(fault.byte) - 1 : 0;
+      fail(at, fmt::format("this line {}; mend or remove it (one object per line, UTF-8)",
+                           fault.syntax ? "is no JSON object" : fault.what));
     }
     if (!document.is_object()) fail(0, "expected a JSON object on each line, such as {\"text\": \"...\"}");
     const auto found = document.find(field);
     if (found == document.end() || !found->is_string()) {
       std::string names;
       for (const auto& [name, value] : document.items()) {
-        if (value.is_string()) names += (names.empty() ? "" : ", ") + name;
+        if (value.is_string()) names += (names.empty() ? "" : ", ") + shortened(name, 40);
       }
       fail(0, fmt::format("no text in field \"{}\"; set data.text_field to the field that holds it (text "
                           "fields here: {})",
-                          field, names.empty() ? "none" : names));
+                          field, names.empty() ? "none" : shortened(names, 400)));
     }
     use(found->get_ref<const std::string&>());
   }

@@ -68,6 +68,7 @@ class TextSource : public WindowSource {
   std::int64_t windows(Split part) const override { return (stream(part).size() - 1) / context_; }
   void read(Split part, std::int64_t index, std::span<std::int32_t> tokens) const override {
     stream(part).read(index * context_, tokens);
+    check_unchanged(tokens, vocab_, stream(part), index * context_);
   }
 
  private:

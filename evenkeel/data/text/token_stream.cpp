@@ -59,6 +59,18 @@ void MemoryStream::read(std::int64_t begin, std::span<std::int32_t> out) const {
   for (std::int32_t& id : out) id = ids_[static_cast<std::size_t>(begin++)];
 }
 
+void check_unchanged(std::span<const std::int32_t> ids, std::int64_t vocab, const TokenStream& stream,
+                     std::int64_t begin) {
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] >= 0 && ids[i] < vocab) continue;
+    throw EnvironmentError(fmt::format(
+        "{}: the data changed after they were opened: token id {} is not below the vocabulary of {}; restore "
+        "them "
+        "and run again",
+        stream.where(begin + static_cast<std::int64_t>(i)), static_cast<std::uint32_t>(ids[i]), vocab));
+  }
+}
+
 std::string MemoryStream::where(std::int64_t index) const {
   return fmt::format("{}, token {}", name_, index);
 }

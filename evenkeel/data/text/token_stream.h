@@ -71,6 +71,11 @@ class StreamPart : public TokenStream {
   std::int64_t begin_, size_;
 };
 
+/// Throws EnvironmentError unless all `ids`, read from `stream` at `begin`, are below `vocab`, as they were
+/// when the data were opened: models trust them, and a file may be replaced under a run.
+void check_unchanged(std::span<const std::int32_t> ids, std::int64_t vocab, const TokenStream& stream,
+                     std::int64_t begin);
+
 /// What a format's reader hands over; the rest is the same for every kind of text.
 struct OpenedText {
   std::string name;                          ///< for people: "input.txt, 1115394 bytes"

@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/hash.h"
 #include "evenkeel/base/json.h"
+#include "evenkeel/base/printable.h"
 #include "evenkeel/data/text/formats.h"
 #include "evenkeel/data/text/tokens_file.h"
 
@@ -23,7 +26,7 @@ Piece piece_from_json(const Json& value, const std::filesystem::path& file) {
   if (value.is_null()) return {};
   if (value.is_string()) return {Piece::Kind::kText, value.get<std::string>()};
   if (!value.is_number_unsigned() || value > 255)
-    bad_tokens(file, "a piece must be null, a byte or a string, got " + value.dump());
+    bad_tokens(file, "a piece must be null, a byte or a string, got " + excerpt(value));
   return {Piece::Kind::kByte, std::string(1, static_cast<char>(value.get<unsigned>()))};
 }
 
@@ -37,11 +40,11 @@ void bad_tokens(const std::filesystem::path& file, const std::string& what) {
 std::shared_ptr<const TokenStream> open_stored_ids(const std::filesystem::path& file,
                                                    const TokensFile::Part& part, int width) {
   const std::int64_t size = checked_size(file, "data.path");
-  if (size != part.tokens * width) {
-    bad_tokens(
-        file,
-        fmt::format("the folder's description promises {} tokens, which make {} bytes, but the file has {}",
-                    part.tokens, part.tokens * width, size));
+  if (size % width != 0 || size / width != part.tokens) {
+    bad_tokens(file,
+               fmt::format("the folder's description promises {} tokens of {} bytes, but the file has {} "
+                           "bytes",
+                           part.tokens, width, size));
   }
   if (file_hash(file) != part.hash)
     bad_tokens(file, "the content does not match its hash in the folder's description");
@@ -83,22 +86,32 @@ void check_vocabulary(const std::filesystem::path& file, int width, std::int64_t
 TokensFile read_tokens_file(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "tokens.json";
   checked_size(file, "data.path");
-  const Json j = read_json(file);
+  return tokens_from_json(read_json(file), file);
+}
+
+std::int64_t stored_count(const Json& object, const char* key, const std::filesystem::path& file) {
+  const Json& value = object.at(key);
+  const bool fits = value.is_number_unsigned() && value.get<std::uint64_t>() < std::uint64_t{1} << 62;
+  if (!fits) bad_tokens(file, fmt::format("{} must be a count, got {}", key, excerpt(value)));
+  return value.get<std::int64_t>();
+}
+
+TokensFile tokens_from_json(const Json& j, const std::filesystem::path& file) {
   TokensFile t;
   try {
-    if (j.at("format") != kFormat) bad_tokens(file, "unknown format " + j.at("format").dump());
-    t.width = j.at("bytes_per_token").get<int>();
-    t.vocab = j.at("vocab").get<std::int64_t>();
-    t.end_id = j.at("end_id").get<std::int64_t>();
+    if (j.at("format") != kFormat) bad_tokens(file, "unknown format " + excerpt(j.at("format")));
+    t.width = static_cast<int>(std::min<std::int64_t>(stored_count(j, "bytes_per_token", file), 99));
+    t.vocab = stored_count(j, "vocab", file);
+    t.end_id = stored_count(j, "end_id", file);
     t.model_hash = j.at("model_hash").get<std::string>();
     for (auto [name, part] : {std::pair{"train", &t.train}, std::pair{"valid", &t.valid}}) {
       const Json& p = j.at(name);
-      *part = {p.at("tokens").get<std::int64_t>(), p.at("documents").get<std::int64_t>(),
-               p.at("hash").get<std::string>(), p.at("text_bytes").get<std::int64_t>()};
+      *part = {stored_count(p, "tokens", file), stored_count(p, "documents", file),
+               p.at("hash").get<std::string>(), stored_count(p, "text_bytes", file)};
     }
     t.pieces = pieces_from_json(j.at("pieces"), file);
   } catch (const Json::exception& error) {
-    bad_tokens(file, std::string("not as evenkeel writes it (") + error.what() + ")");
+    bad_tokens(file, std::string("not as evenkeel writes it (") + shortened(error.what()) + ")");
   }
   check_vocabulary(file, t.width, t.vocab, t.pieces);
   return t;

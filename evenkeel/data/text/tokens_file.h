@@ -40,6 +40,8 @@ struct TokensFile {
 
 /// Reads FOLDER/tokens.json. Throws InputError when it is missing or not as evenkeel writes it.
 TokensFile read_tokens_file(const std::filesystem::path& folder);
+/// The same for the document that `file` holds.
+TokensFile tokens_from_json(const Json& document, const std::filesystem::path& file);
 
 /// Writes FOLDER/tokens.json, atomically.
 void write_tokens_file(const std::filesystem::path& folder, const TokensFile& file);
@@ -53,6 +55,9 @@ std::string pack_ids(std::span<const std::int32_t> ids, int width);
 // What token folders and folders of pairs share.
 Json pieces_to_json(const std::vector<Piece>& pieces);
 std::vector<Piece> pieces_from_json(const Json& value, const std::filesystem::path& file);
+/// The count in `key` of `object`. Throws bad_tokens when it is no whole number from 0 to 2^62,
+/// Json::exception when it is not there.
+std::int64_t stored_count(const Json& object, const char* key, const std::filesystem::path& file);
 /// Throws unless `width` is 2 or 4, and `vocab` is at least 2 and the number of pieces.
 void check_vocabulary(const std::filesystem::path& file, int width, std::int64_t vocab,
                       const std::vector<Piece>& pieces);

@@ -39,7 +39,7 @@ std::optional<Json> decode_record(std::string_view line) {
   }
   body += '}';
   if (hex32(crc32c(body)) != tail.substr(kCrcOpen.size(), 8)) return std::nullopt;
-  Json record = Json::parse(body, nullptr, false);
+  Json record = try_parse_json(body);
   if (!record.is_object()) return std::nullopt;
   if (!record.contains(kNonfinite)) {
     replace_words(record);

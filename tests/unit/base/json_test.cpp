@@ -103,6 +103,37 @@ TEST(Json, ParseErrorsNameFileAndByte) {
   EXPECT_THROW(parse_json("{\"a\": NaN}", "m.json"), InputError);
 }
 
+TEST(Json, NumbersThatDoNotFitAndDeepNestingAreRefusedCleanly) {
+  const auto error_of = [](const std::string& text) -> std::string {
+    try {
+      parse_json(text, "m.json");
+    } catch (const InputError& e) {
+      return e.what();
+    }
+    return "no error";
+  };
+  EXPECT_NE(
+      error_of(R"({"a": [1, -1e999]})").find("m.json holds a number that is too large, -1e999 (byte 11)"),
+      std::string::npos)
+      << error_of(R"({"a": [1, -1e999]})");
+  EXPECT_LT(error_of(std::string(400, '9')).size(), 250u);
+  const auto nested = [](std::size_t n) { return std::string(n, '[') + R"("]\"[")" + std::string(n, ']'); };
+  EXPECT_EQ(error_of(nested(kDeepestJson)), "no error");
+  EXPECT_NE(error_of(nested(kDeepestJson + 1)).find("nests more than 100 levels deep (byte 101)"),
+            std::string::npos);
+  EXPECT_EQ(error_of("[" + nested(kDeepestJson - 1) + "," + nested(kDeepestJson - 1) + "]"), "no error");
+  for (const std::string& text : {std::string("1e999"), std::string(200000, '['), std::string("{")})
+    EXPECT_TRUE(try_parse_json(text).is_discarded()) << text.substr(0, 9);
+}
+
+TEST(Json, WholeNumbersDoNotWrap) {
+  const auto whole = [](const char* text) { return integer_from_json(parse_json(text, "x"), "x"); };
+  EXPECT_EQ(whole("9223372036854775807"), std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(whole("-9223372036854775808"), std::numeric_limits<std::int64_t>::min());
+  for (const char* text : {"9223372036854775808", "18446744073709551615", "1e300", "3.0", "\"3\"", "null"})
+    EXPECT_THROW(whole(text), InputError) << text;
+}
+
 TEST(Json, FilesHaveSortedKeysAndAFinalNewline) {
   const test::TempFolder folder;
   write_json(folder / "x.json", {{"b", 0.1}, {"a", {1, 2}}});

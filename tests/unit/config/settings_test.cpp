@@ -82,6 +82,35 @@ TEST(Duration, UnitsAndRounding) {
   }
 }
 
+TEST(Duration, WhatNoRunReachesIsRefusedAndNothingOverflows) {
+  for (const char* text : {"1e30step", "1e300%", "1e16tok", "1e10Gtok", "1e308Gtok"})
+    EXPECT_FALSE(Duration::parse(text)) << text;
+  EXPECT_EQ(Duration::parse("1e15%")->steps(1'000'000'000, 1), 1'000'000'000'000'000'000);
+  EXPECT_EQ((Duration{1e300, Duration::Unit::kStep}.steps(10, 1)), 1'000'000'000'000'000'000);
+}
+
+TEST(Settings, KeysOfManyPartsAreNotParsed) {
+  const auto parts = [](int n) {
+    std::string key = "a";
+    for (int i = 1; i < n; ++i) key += ".a";
+    return key;
+  };
+  EXPECT_EQ(settings_from_toml_text(parts(16) + " = 1\n", "s.toml").size(), 1u);
+  const std::string harmless = "a = [1.5, 2.5]\n# " + parts(40) + "\nb = \"" + parts(40) + "\"\n";
+  EXPECT_EQ(settings_from_toml_text(harmless, "s.toml").size(), 2u);
+  for (const std::string& text :
+       {parts(17) + " = 1\n", "\n[" + parts(17) + "]\n", "b = {" + parts(100000) + " = 1}\n",
+        "c = " + std::string(3, '"') + "\n\"\n" + std::string(3, '"') + " # \"\n" + parts(17) + " = 1\n"}) {
+    try {
+      settings_from_toml_text(text, "s.toml");
+      ADD_FAILURE() << text.substr(0, 50);
+    } catch (const InputError& e) {
+      EXPECT_NE(std::string(e.what()).find("more than 16 parts"), std::string::npos) << e.what();
+    }
+  }
+  EXPECT_EQ(parse_assignment("data.path=" + parts(100000)).second.value, parts(100000));
+}
+
 TEST(Settings, AssignmentsMustBeUtf8) {
   EXPECT_EQ(parse_assignment("data.path=caf\xc3\xa9.txt").second.value, "caf\xc3\xa9.txt");
   for (const char* text : {"data.path=caf\xe9.txt", "dat\xe9.path=x"}) {

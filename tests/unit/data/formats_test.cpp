@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <fstream>
+
+#include "evenkeel/base/error.h"
 #include "evenkeel/base/hash.h"
 #include "evenkeel/data/source.h"
 #include "evenkeel/data/text/formats.h"
@@ -139,6 +142,24 @@ TEST_F(FormatsTest, IdBeyondTheVocabularyNamesItsByte) {
   spec.vocab.reset();
   expect_all_in(input_error([&] { open_windows(spec, kContext); }),
                 {"s.bin, byte 1064", "token id 4294967295", "corrupt"});
+}
+
+TEST_F(FormatsTest, DataReplacedUnderARunAreNotHandedToTheModel) {
+  const std::string path = scratch_.write("a.bin", little_endian(kIds, 2));
+  DataSpec spec;
+  spec.path = path;
+  spec.valid_fraction = 0.4;
+  const auto source = open_windows(spec, kContext);
+  EXPECT_EQ(window(*source, Split::kTrain, 0)[0], 5);
+  std::vector<std::uint32_t> others = kIds;
+  others[2] = 60000;
+  std::ofstream(path, std::ios::binary) << little_endian(others, 2);  // into the same file
+  try {
+    window(*source, Split::kTrain, 0);
+    FAIL();
+  } catch (const EnvironmentError& e) {
+    EXPECT_NE(std::string(e.what()).find("byte 4: the data changed"), std::string::npos) << e.what();
+  }
 }
 
 TEST_F(FormatsTest, MissingPathAndFolder) {

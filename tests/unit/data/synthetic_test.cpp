@@ -45,6 +45,24 @@ TEST(SyntheticLanguage, EqualSpecAndStreamGiveEqualTokens) {
   EXPECT_NE(sequence(a, 5, 129), sequence(Language(other), 5, 129));
 }
 
+// How many draws a table takes is known before they are made.
+TEST(SyntheticLanguage, DrawsForTheSuccessorsAreForeseen) {
+  SyntheticSpec spec;
+  spec.vocab = 2;
+  spec.zipf = 0;
+  spec.successors = 1;
+  EXPECT_LT(expected_draws(spec), 4);
+  spec.vocab = 64;
+  spec.successors = 64;
+  // Collecting all of n equally likely tokens takes n H_n = 304 draws in the mean; half of the tables have
+  // theirs somewhat earlier.
+  EXPECT_NEAR(expected_draws(spec), 64 * 304, 64 * 60);
+  spec.zipf = 4;
+  EXPECT_GT(expected_draws(spec), 1e9);
+  spec.successors = 4;
+  EXPECT_LT(expected_draws(spec), 1e5);
+}
+
 // A prefix does not depend on how long the sequence is.
 TEST(SyntheticLanguage, ShorterWindowsArePrefixes) {
   const Language language({});

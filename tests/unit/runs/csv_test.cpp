@@ -18,6 +18,13 @@ std::string error_of(std::string_view text) {
   return "no error";
 }
 
+TEST(Csv, NulBytesAndALastLineWithoutEnd) {
+  EXPECT_NE(error_of(std::string_view("a,b\n1,\"x\0y\"\n", 12)).find("t.csv:2: a NUL byte"),
+            std::string::npos);
+  EXPECT_TRUE(parse_csv("a\n1\n", "t.csv").whole);
+  EXPECT_FALSE(parse_csv("a\n1", "t.csv").whole);
+}
+
 TEST(Csv, QuotesLineEndsAndBlankLines) {
   const CsvTable t = parse_csv(
       "\xEF\xBB\xBF"

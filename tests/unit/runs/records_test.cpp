@@ -103,6 +103,15 @@ TEST(Records, SeriesPassOverRecordsWithoutTheKey) {
   EXPECT_EQ(head_series(records, "h").steps, (std::vector<std::int64_t>{2}));
 }
 
+TEST(Records, StepsAreWholeNumbers) {
+  for (const char* text : {R"({"step": "x", "v": 1, "h": [1]})", R"({"step": 1e300, "v": 1, "h": [1]})",
+                           R"({"step": 18446744073709551615, "v": 1, "h": [1]})"}) {
+    const std::vector<Json> records{Json::parse(text)};
+    EXPECT_THROW(scalar_series(records, "v"), InputError) << text;
+    EXPECT_THROW(head_series(records, "h"), InputError) << text;
+  }
+}
+
 TEST(FindRuns, InOrderOfPathAndAtTheFolderItself) {
   const test::TempFolder folder;
   for (const char* name : {"b", "cells/a", "cells/c/checkpoints/step00000001"}) {

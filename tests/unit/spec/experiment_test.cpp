@@ -39,8 +39,9 @@ TEST(ExperimentErrors, EveryKindNamesKeyExpectationFactAndLine) {
   expect_error("[optim]\nlr = nan\n", {"[optim.lr] must be", "(s.toml:2)"});
   expect_error("[optim]\nlr = inf\n", {"[optim.lr] must be", "(s.toml:2)"});
   expect_error("[optim]\nbeta1 = 1.5\n", {"[optim.beta1] must be", "0.99999", "got 1.5 (s.toml:2)"});
-  expect_error("[train]\nsteps = 1.5\n", {"[train.steps] must be a whole number >= 1, got 1.5 (s.toml:2)"});
-  expect_error("[train]\nsteps = 0\n", {"[train.steps] must be >= 1, got 0 (s.toml:2)"});
+  expect_error("[train]\nsteps = 1.5\n",
+               {"[train.steps] must be a whole number >= 1 and <= 1000000000, got 1.5 (s.toml:2)"});
+  expect_error("[train]\nsteps = 0\n", {"[train.steps] must be >= 1 and <= 1000000000, got 0 (s.toml:2)"});
   expect_error("[train]\nprecision = \"fp8\"\n",
                {"[train.precision] must be one of auto, fp32, bf16, got \"fp8\""});
   expect_error("[arch]\nbias = 1\n", {"[arch.bias] must be true or false, got 1 (s.toml:2)"});
@@ -52,6 +53,33 @@ TEST(ExperimentErrors, EveryKindNamesKeyExpectationFactAndLine) {
   expect_error("[interventions]\nqknorm = \"off\"\n",
                {"(s.toml:2); did you mean \"interventions.qk_norm\"?"});
   expect_error("optim = 3\n", {"[optim] is not a known key (s.toml:1)"});
+}
+
+TEST(ExperimentErrors, CountsThatDoNotFit) {
+  for (const char* number : {"9223372036854775808", "18446744073709551615"}) {
+    for (const auto& [section, field] : {std::pair{"train", "seed"}, std::pair{"optim", "warmup"}}) {
+      try {
+        experiment_from_json({{section, {{field, parse_json(number, "x")}}}}, "m.json");
+        ADD_FAILURE() << number;
+      } catch (const InputError& e) {
+        EXPECT_NE(std::string(e.what()).find(number), std::string::npos)
+            << e.what();  // as given, not wrapped
+      }
+    }
+  }
+  expect_error("[arch]\ncontext = 4000000000\n",
+               {"[arch.context] must be >= 2 and <= 1048576, got 4000000000"});
+  expect_error("[arch]\nwidth = 65536\ndepth = 10000\nheads = 2\n",
+               {"[arch.depth] = 10000 (s.toml:3)", "weights"});
+  expect_error("[train]\nbatch = 16777216\nsteps = 1_000_000_000\n",
+               {"[train.steps] = 1000000000", "training tokens"});
+  expect_error("[train]\nbatch = 16777216\nsteps = 1\n[arch]\ncontext = 1000000\n", {"activations"});
+  expect_error("[train]\nbatch = 65536\nops = \"plain\"\nsteps = 1\n[arch]\ncontext = 1000000\n",
+               {"activations"});
+  // Large, and somebody's machine.
+  from(
+      "[arch]\nladder = \"paper\"\nsize = \"4.8B\"\ncontext = 131072\n[train]\nbatch = 4096\nsteps = "
+      "100000\n");
 }
 
 TEST(ExperimentErrors, ContradictionsNameBothSides) {
