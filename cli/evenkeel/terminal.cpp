@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "cli/evenkeel/output.h"
+
 namespace evenkeel::cli {
 namespace {
 
@@ -54,7 +56,7 @@ void Progress::show(const std::vector<std::string>& lines, const std::string& pl
     if (plain == last_plain_ || now - last_time_ < std::chrono::seconds(5)) return;
     last_plain_ = plain;
     last_time_ = now;
-    fmt::print(stderr, "{}\n", plain);
+    print_err("{}\n", plain);
     return;
   }
   // One write per frame, each line erased to its end only after it is drawn: no flicker.
@@ -63,20 +65,18 @@ void Progress::show(const std::vector<std::string>& lines, const std::string& pl
   for (const std::string& line : lines) frame += line.substr(0, width) + "\033[K\n";
   frame += "\033[J";
   drawn_ = lines.size();
-  std::fputs(frame.c_str(), stderr);
-  std::fflush(stderr);
+  write_err(frame);
 }
 
 void Progress::say(const std::string& line) {
   if (quiet_) return;
   clear();
-  fmt::print(stderr, "{}\n", wrapped(line, stderr));
+  print_err("{}\n", wrapped(line, stderr));
 }
 
 void Progress::clear() {
   if (drawn_ == 0) return;
-  fmt::print(stderr, "\033[{}F\033[J", drawn_);
-  std::fflush(stderr);
+  print_err("\033[{}F\033[J", drawn_);
   drawn_ = 0;
 }
 
