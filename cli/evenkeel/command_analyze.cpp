@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iostream>
 #include <memory>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/output.h"
 #include "cli/evenkeel/terminal.h"
 #include "evenkeel/analysis/analysis.h"
 #include "evenkeel/analysis/json.h"
@@ -48,8 +48,8 @@ void print_loss_table(const analysis::Analysis& a) {
     for (const double lr : lrs) row.push_back(c.at(lr) ? loss_text(*c.at(lr)) : "");
     rows.push_back(std::move(row));
   }
-  std::cout << "Final validation loss (nat, mean over seeds; * some cells unstable)\n";
-  std::cout << table_text(rows, Style(stdout), 2);
+  print_out("Final validation loss (nat, mean over seeds; * some cells unstable)\n{}",
+            table_text(rows, Style(stdout), 2));
 }
 
 void print_summary(const analysis::Analysis& a) {
@@ -61,16 +61,17 @@ void print_summary(const analysis::Analysis& a) {
                     number(c.stable_lr_max, 3), analysis::boundary_text(c.boundary), sensitivity(c.paper),
                     sensitivity(c.run_length), sensitivity(c.swept)});
   }
-  std::cout << "\nLR sensitivity S in nat (u: undertrained window), boundary LR: mean bracket over seeds and "
-               "its interval\n";
-  std::cout << table_text(rows, Style(stdout), 2);
+  print_out(
+      "\nLR sensitivity S in nat (u: undertrained window), boundary LR: mean bracket over seeds and its "
+      "interval\n{}",
+      table_text(rows, Style(stdout), 2));
   for (const auto& c : a.curves) {
     const std::string who = printable("  " + c.size + " " + c.arm + ": ");
-    if (c.missing > 0) std::cout << who << c.missing << " cells have not ended: their seeds are left out\n";
+    if (c.missing > 0) print_out("{}{} cells have not ended: their seeds are left out\n", who, c.missing);
     if (c.seeds == 0) continue;
-    if (!c.paper.value) std::cout << who << "S paper: " << c.paper.why << '\n';
-    if (!c.run_length.value) std::cout << who << "S run length: " << c.run_length.why << '\n';
-    if (!c.boundary.why.empty()) std::cout << who << c.boundary.why << '\n';
+    if (!c.paper.value) print_out("{}S paper: {}\n", who, c.paper.why);
+    if (!c.run_length.value) print_out("{}S run length: {}\n", who, c.run_length.why);
+    if (!c.boundary.why.empty()) print_out("{}{}\n", who, c.boundary.why);
   }
 }
 
@@ -94,17 +95,18 @@ void add_analyze(CLI::App& app, int& exit_code) {
       "Examples:\n  evenkeel analyze runs/demo\n  evenkeel analyze runs/demo --json > analysis.json");
   command->callback([args, &exit_code] {
     const auto sweep = analysis::load_sweep(args->folder);
+    tell_damage(sweep.damage);
     analysis::Options options;
     options.baseline = args->baseline;
     const auto result = analysis::analyze(sweep, options);
     if (args->json) {
-      std::cout << json_text(analysis::analysis_json(result), 2) << '\n';
+      print_out("{}\n", json_text(analysis::analysis_json(result), 2));
     } else {
       print_loss_table(result);
       print_summary(result);
-      std::cout << '\n';
-      for (const auto& note : sweep.notes) std::cout << wrapped("Note: " + note, stdout) << '\n';
-      for (const auto& sentence : analysis::verdict(result)) std::cout << wrapped(sentence, stdout) << '\n';
+      print_out("\n");
+      for (const auto& note : sweep.notes) print_out("{}\n", wrapped("Note: " + note, stdout));
+      for (const auto& sentence : analysis::verdict(result)) print_out("{}\n", wrapped(sentence, stdout));
     }
     exit_code = kExitFinished;
   });

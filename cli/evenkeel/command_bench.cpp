@@ -5,6 +5,7 @@
 
 #include "cli/evenkeel/bench_text.h"
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/output.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/bench/bars.h"
 #include "evenkeel/bench/measure.h"
@@ -75,9 +76,9 @@ int run(Arguments given) {
     }
   }
   answer["bars"] = bench::bars(answer["configs"], answer["machine"]);
-  fmt::print("{}", given.json ? json_text(answer, 2) + "\n" : bench_text(answer, Style(stdout)));
+  print_out("{}", given.json ? json_text(answer, 2) + "\n" : bench_text(answer, Style(stdout)));
   if (code != kExitFinished)
-    fmt::print(stderr, "evenkeel: the measured path computes wrong numbers, so its speed means nothing\n");
+    print_err("evenkeel: the measured path computes wrong numbers, so its speed means nothing\n");
   return code;
 }
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/output.h"
 #include "cli/evenkeel/sweep_session.h"
 #include "evenkeel/base/printable.h"
 #include "evenkeel/telemetry/metric_table.h"
@@ -67,7 +68,7 @@ void print_fields(const SweepSpec& spec, const sweep::Plan& plan, const Style& s
       text += (text.empty() ? "" : ", ") + value;
     const std::string origin = origin_text(spec, field.path);
     const std::string line = printable(fmt::format("{:<30} {}", field.path, text));
-    fmt::print("{}\n", origin == "default" ? line : fmt::format("{}  {}", line, style.dim("# " + origin)));
+    print_out("{}\n", origin == "default" ? line : fmt::format("{}  {}", line, style.dim("# " + origin)));
   }
 }
 
@@ -81,7 +82,7 @@ void print_costs(const sweep::Plan& plan, const Style& style) {
                     count_text(cost.tokens), fmt::format("{:.2g}", cost.flops),
                     fmt::format("{:.2g}", cost.flops / 2e10 / 3600)});
   }
-  fmt::print(
+  print_out(
       "\n{}{} cells, {:.2g} FLOP; evaluation not counted. The hours assume one core at 20 GFLOP/s; the first "
       "cell of "
       "a sweep shows this machine's own speed.\n",
@@ -115,14 +116,14 @@ void check(const SpecOptions& options, bool json) {
   const SweepSpec spec = sweep_from(std::move(file), options.overrides());
   const sweep::Plan plan = sweep::make_plan(spec, open_data, machine_has_fast_bf16());
   if (json) {
-    fmt::print("{}\n", json_text(check_json(spec, plan), 2));
+    print_out("{}\n", json_text(check_json(spec, plan), 2));
     return;
   }
   const Style style(stdout);
   print_fields(spec, plan, style);
   print_costs(plan, style);
-  fmt::print("Data: {}; unigram entropy of the validation text {:.3f} nats\n",
-             printable(plan.cells[0].data.name), plan.cells[0].data.h1);
+  print_out("Data: {}; unigram entropy of the validation text {:.3f} nats\n",
+            printable(plan.cells[0].data.name), plan.cells[0].data.h1);
 }
 
 std::vector<FieldDoc> all_fields() {
@@ -146,16 +147,16 @@ void schema(bool json) {
                       {"source", f.source},
                       {"hashed", f.hashed}});
     }
-    fmt::print("{}\n", Json{{"fields", list}, {"axes", "[sweep] takes any field but study.*"}}.dump(2));
+    print_out("{}\n", Json{{"fields", list}, {"axes", "[sweep] takes any field but study.*"}}.dump(2));
     return;
   }
   const Style style(stdout);
   for (const FieldDoc& f : all_fields()) {
-    fmt::print("{}  {}{}, default {}\n    {}{}\n", style.bold(f.path), f.type, f.range,
-               f.default_value.empty() ? "\"\"" : f.default_value, f.doc,
-               f.source.empty() ? "" : " [" + f.source + "]");
+    print_out("{}  {}{}, default {}\n    {}{}\n", style.bold(f.path), f.type, f.range,
+              f.default_value.empty() ? "\"\"" : f.default_value, f.doc,
+              f.source.empty() ? "" : " [" + f.source + "]");
   }
-  fmt::print(
+  print_out(
       "{}  \"field.path\" = values\n    Varies a field: a list, \"log(a, b, n)\" (n values equally spaced in "
       "log), or \"series(a, b)\" "
       "(the 1-3 series: 1e-3, 3e-3, 1e-2, ...). Cells are the cross product.\n",
@@ -164,9 +165,9 @@ void schema(bool json) {
 
 void metrics(bool json) {
   if (json) {
-    fmt::print("{}\n", Json{{"metrics", telemetry::metric_listing()}}.dump(2));
+    print_out("{}\n", Json{{"metrics", telemetry::metric_listing()}}.dump(2));
   } else {
-    fmt::print("{}", telemetry::metric_listing_markdown());
+    print_out("{}", telemetry::metric_listing_markdown());
   }
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/output.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/printable.h"
 #include "evenkeel/data/pairs/pair_source.h"
@@ -20,7 +21,7 @@ namespace evenkeel::cli {
 namespace {
 
 void print_json(const Json& document) {
-  fmt::print("{}\n", json_text(document, 2));
+  print_out("{}\n", json_text(document, 2));
 }
 
 // --- tokenize
@@ -62,12 +63,12 @@ void tokenize_pairs_command(const TokenizeArguments& a) {
   for (const auto& [name, part] : parts)
     answer[name] = {{"pairs", part.pairs}, {"source", side(part.source)}, {"target", side(part.target)}};
   if (a.json) return print_json(answer);
-  fmt::print("vocabulary    {} pieces for both sides\n", p.vocab);
+  print_out("vocabulary    {} pieces for both sides\n", p.vocab);
   for (const auto& [name, part] : parts) {
-    fmt::print("{:<14}{} pairs, {} source and {} target tokens\n", name, part.pairs, part.source.tokens,
-               part.target.tokens);
+    print_out("{:<14}{} pairs, {} source and {} target tokens\n", name, part.pairs, part.source.tokens,
+              part.target.tokens);
   }
-  fmt::print("written to {}; train on it with --set data.path={}\n", a.out, a.out);
+  print_out("written to {}; train on it with --set data.path={}\n", a.out, a.out);
 }
 
 void tokenize_command(TokenizeArguments& a) {
@@ -95,12 +96,12 @@ void tokenize_command(TokenizeArguments& a) {
   const auto bytes_per_token = [](const data::TokensFile::Part& p) {
     return static_cast<double>(p.text_bytes) / static_cast<double>(std::max<std::int64_t>(1, p.tokens));
   };
-  fmt::print("vocabulary    {} pieces, id {} ends a document\n", t.vocab, t.end_id);
-  fmt::print("training      {} tokens in {} documents, {:.2f} bytes per token\n", t.train.tokens,
-             t.train.documents, bytes_per_token(t.train));
-  fmt::print("validation    {} tokens in {} documents, {:.2f} bytes per token\n", t.valid.tokens,
-             t.valid.documents, bytes_per_token(t.valid));
-  fmt::print("written to {}; train on it with --set data.path={}\n", a.out, a.out);
+  print_out("vocabulary    {} pieces, id {} ends a document\n", t.vocab, t.end_id);
+  print_out("training      {} tokens in {} documents, {:.2f} bytes per token\n", t.train.tokens,
+            t.train.documents, bytes_per_token(t.train));
+  print_out("validation    {} tokens in {} documents, {:.2f} bytes per token\n", t.valid.tokens,
+            t.valid.documents, bytes_per_token(t.valid));
+  print_out("written to {}; train on it with --set data.path={}\n", a.out, a.out);
 }
 
 void add_tokenize(CLI::App& data) {
@@ -193,29 +194,29 @@ void print_facts(const Json& j) {
            : value.is_number_float() ? fmt::format("{:.4f}", value.get<double>())
                                      : value.dump();
   };
-  fmt::print("data          {}\n", printable(j["name"].get<std::string>()));
-  fmt::print("kind          {}\n", j["kind"].get<std::string>());
-  fmt::print("vocabulary    {} ids, {} of them occur in the training text\n", j["vocab"].dump(),
-             j["occurring_ids"].dump());
-  fmt::print("training      {} tokens, {} windows of {}\n", number(j["train"]["tokens"], "endless"),
-             number(j["train"]["windows"], "endless"), j["context"].dump());
-  fmt::print("validation    {} tokens, {} windows of {}, of which {} are used\n",
-             number(j["valid"]["tokens"], "?"), j["valid"]["windows"].dump(), j["context"].dump(),
-             j["valid"]["used_windows"].dump());
-  fmt::print("H1            {} nats per token, unigram entropy of the validation set\n",
-             number(j["unigram_entropy"], "?"));
+  print_out("data          {}\n", printable(j["name"].get<std::string>()));
+  print_out("kind          {}\n", j["kind"].get<std::string>());
+  print_out("vocabulary    {} ids, {} of them occur in the training text\n", j["vocab"].dump(),
+            j["occurring_ids"].dump());
+  print_out("training      {} tokens, {} windows of {}\n", number(j["train"]["tokens"], "endless"),
+            number(j["train"]["windows"], "endless"), j["context"].dump());
+  print_out("validation    {} tokens, {} windows of {}, of which {} are used\n",
+            number(j["valid"]["tokens"], "?"), j["valid"]["windows"].dump(), j["context"].dump(),
+            j["valid"]["used_windows"].dump());
+  print_out("H1            {} nats per token, unigram entropy of the validation set\n",
+            number(j["unigram_entropy"], "?"));
   if (j["bigram_entropy"].is_null()) {
-    fmt::print("H2            bigram entropy not known: too few validation tokens for this vocabulary\n");
+    print_out("H2            bigram entropy not known: too few validation tokens for this vocabulary\n");
   } else {
-    fmt::print("H2            {} nats per token, bigram entropy of the validation set\n",
-               number(j["bigram_entropy"], "?"));
+    print_out("H2            {} nats per token, bigram entropy of the validation set\n",
+              number(j["bigram_entropy"], "?"));
   }
   if (!j["floor"].is_null())
-    fmt::print("floor         {} nats per token, loss of the ideal predictor\n", number(j["floor"], "?"));
-  fmt::print("fingerprint   {}\n", j["fingerprint"].get<std::string>());
-  fmt::print("first ids     {}\n", j["first"]["ids"].dump());
+    print_out("floor         {} nats per token, loss of the ideal predictor\n", number(j["floor"], "?"));
+  print_out("fingerprint   {}\n", j["fingerprint"].get<std::string>());
+  print_out("first ids     {}\n", j["first"]["ids"].dump());
   if (!j["first"]["text"].is_null()) {
-    fmt::print("first text    {}\n", json_text(j["first"]["text"]));
+    print_out("first text    {}\n", json_text(j["first"]["text"]));
   }
 }
 
@@ -288,23 +289,23 @@ void inspect_pairs(const data::PairSource& source, const Experiment& e, const Da
   j["first"] = {{"source", first_json(source.part(data::Split::kTrain).source.read(first), pieces)},
                 {"target", first_json(source.part(data::Split::kTrain).target.read(first), pieces)}};
   if (json) return print_json(j);
-  fmt::print("data          {}\n", printable(j["name"].get<std::string>()));
-  fmt::print("kind          {}\n", j["kind"].get<std::string>());
-  fmt::print("vocabulary    {} ids, {} of them occur in the training targets\n", j["vocab"].dump(),
-             j["occurring_ids"].dump());
-  fmt::print(
+  print_out("data          {}\n", printable(j["name"].get<std::string>()));
+  print_out("kind          {}\n", j["kind"].get<std::string>());
+  print_out("vocabulary    {} ids, {} of them occur in the training targets\n", j["vocab"].dump(),
+            j["occurring_ids"].dump());
+  print_out(
       "training      {} of {} pairs, {} target tokens; {} batches of at most {} tokens, {:.1f}% padding\n",
       j["train"]["used_pairs"].dump(), j["train"]["pairs"].dump(), j["train"]["target_tokens"].dump(),
       j["train"]["batches"].dump(), e.data.batch_tokens, 100 * j["train"]["padding"].get<double>());
-  fmt::print("validation    {} of {} pairs, {} target tokens\n", j["valid"]["used_pairs"].dump(),
-             j["valid"]["pairs"].dump(), j["valid"]["target_tokens"].dump());
-  fmt::print("H1            {:.4f} nats per token, unigram entropy of the validation targets\n",
-             j["unigram_entropy"].get<double>());
-  fmt::print("fingerprint   {}\n", facts.fingerprint);
+  print_out("validation    {} of {} pairs, {} target tokens\n", j["valid"]["used_pairs"].dump(),
+            j["valid"]["pairs"].dump(), j["valid"]["target_tokens"].dump());
+  print_out("H1            {:.4f} nats per token, unigram entropy of the validation targets\n",
+            j["unigram_entropy"].get<double>());
+  print_out("fingerprint   {}\n", facts.fingerprint);
   for (const char* side : {"source", "target"}) {
-    fmt::print("first {:<8}{}\n", side, j["first"][side]["ids"].dump());
+    print_out("first {:<8}{}\n", side, j["first"][side]["ids"].dump());
     if (!j["first"][side]["text"].is_null())
-      fmt::print("              {}\n", json_text(j["first"][side]["text"]));
+      print_out("              {}\n", json_text(j["first"][side]["text"]));
   }
 }
 

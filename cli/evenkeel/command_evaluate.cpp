@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/output.h"
 #include "cli/evenkeel/translator.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
@@ -61,8 +62,8 @@ void evaluate(const Arguments& args) {
                     "[arch.context] = {} tokens; look at it with `evenkeel data inspect`",
                     args.part, translator.longest()));
   if (left_out > 0)
-    fmt::print(stderr, "evenkeel: {} of {} pairs left out: no reference, or a source longer than {} tokens\n",
-               left_out, part.size(), translator.longest());
+    print_err("evenkeel: {} of {} pairs left out: no reference, or a source longer than {} tokens\n",
+              left_out, part.size(), translator.longest());
   const std::vector<Sentence> targets = translator.translate(sources);
   std::int64_t exact = 0;
   for (std::size_t i = 0; i < targets.size(); ++i) exact += targets[i] == references[i];
@@ -94,10 +95,10 @@ void evaluate(const Arguments& args) {
     text = fmt::format("BLEU = {:.2f} (brevity penalty {:.3f}), chrF2 = {:.2f}; ", bleu.score,
                        bleu.brevity_penalty, chrf);
   }
-  if (args.json) fmt::print("{}\n", json_text(j, 2));
+  if (args.json) print_out("{}\n", json_text(j, 2));
   else
-    fmt::print("{}{:.1f} % of {} sentences exactly right ({}, step {})\n", text, 100 * share, targets.size(),
-               args.part, translator.step());
+    print_out("{}{:.1f} % of {} sentences exactly right ({}, step {})\n", text, 100 * share, targets.size(),
+              args.part, translator.step());
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ struct Arguments {
 
 }  // namespace
 
-void add_export(CLI::App& app, int&) {
+void add_export(CLI::App& app, int& exit_code) {
   auto args = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("export", "Write a run's weights as a safetensors file");
   command->add_option("RUN", args->run, "Folder of the run")->required();
@@ -37,13 +37,13 @@ void add_export(CLI::App& app, int&) {
   command->add_flag("--fold", args->fold, "Fold treatments of the weights into plain weights");
   add_json_flag(*command, args->json);
   command->footer(kExamples);
-  command->callback([args] {
+  command->callback([args, &exit_code] {
     std::vector<std::string> words{"export", args->run, args->out};
     if (args->step >= 0) words.insert(words.end(), {"--step", std::to_string(args->step)});
     if (args->average > 1) words.insert(words.end(), {"--average", std::to_string(args->average)});
     if (args->fold) words.push_back("--fold");
     if (args->json) words.push_back("--json");
-    sweep::become_trainer(words, 1);
+    exit_code = sweep::run_trainer(words, 1);
   });
 }
 

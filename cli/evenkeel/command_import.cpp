@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/output.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/hash.h"
@@ -42,7 +43,7 @@ bool holds_weights(const Arguments& args) {
   return args.format == "safetensors" || (args.format.empty() && args.file.ends_with(".safetensors"));
 }
 
-void import_weights(const Arguments& args) {
+int import_weights(const Arguments& args) {
   if (!args.map.empty())
     throw InputError("--map is for tables, and " + args.file + " holds weights; leave it out");
   if (!fs::is_regular_file(args.file))
@@ -56,10 +57,10 @@ void import_weights(const Arguments& args) {
   sweep::prepare_run(args.out, cell);
   std::vector<std::string> words{"import", args.file, args.out};
   if (args.json) words.push_back("--json");
-  sweep::become_trainer(words, cell.experiment.train.threads);
+  return sweep::run_trainer(words, cell.experiment.train.threads);
 }
 
-void import_table(const Arguments& args) {
+int import_table(const Arguments& args) {
   if (args.map.empty())
     throw InputError(
         "--map is missing: it says which column of the table is what, as in --map loss=val,lr=lr");
@@ -69,15 +70,13 @@ void import_table(const Arguments& args) {
   const auto summary = runs::import_csv(args.file, runs::parse_import_map(args.map), args.out);
   if (summary.isolated_nonfinite > 0) {
     const std::int64_t n = summary.isolated_nonfinite;
-    fmt::print(
-        stderr,
+    print_err(
         "evenkeel: {} {} not finite with a finite one after it in the same run: counted as not evaluated, "
         "not as a divergence\n",
         n, n == 1 ? "loss is" : "losses are");
   }
   if (summary.open_line > 0) {
-    fmt::print(
-        stderr,
+    print_err(
         "evenkeel: line {} of {} has no line end: if the file was cut off there, its last value is wrong; "
         "compare it with the source\n",
         summary.open_line, args.file);
@@ -89,11 +88,12 @@ void import_table(const Arguments& args) {
                      {"nonfinite_runs", summary.nonfinite},
                      {"isolated_nonfinite", summary.isolated_nonfinite}};
     if (summary.open_line > 0) document["open_line"] = summary.open_line;
-    fmt::print("{}\n", json_text(document, 2));
+    print_out("{}\n", json_text(document, 2));
   } else {
-    fmt::print("{} runs from {} rows in {} ({} not finite); next: evenkeel analyze {}\n", summary.runs,
-               summary.rows, args.out, summary.nonfinite, args.out);
+    print_out("{} runs from {} rows in {} ({} not finite); next: evenkeel analyze {}\n", summary.runs,
+              summary.rows, args.out, summary.nonfinite, args.out);
   }
+  return kExitFinished;
 }
 
 }  // namespace
@@ -116,11 +116,8 @@ void add_import(CLI::App& app, int& exit_code) {
       ->type_name("DIR");
   add_json_flag(*command, args->json);
   command->footer(kExamples);
-  command->callback([args, &exit_code] {
-    if (holds_weights(*args)) import_weights(*args);
-    else import_table(*args);
-    exit_code = kExitFinished;
-  });
+  command->callback(
+      [args, &exit_code] { exit_code = holds_weights(*args) ? import_weights(*args) : import_table(*args); });
 }
 
 }  // namespace evenkeel::cli

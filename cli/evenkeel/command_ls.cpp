@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/output.h"
 #include "cli/evenkeel/terminal.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/printable.h"
@@ -17,25 +18,7 @@
 namespace evenkeel::cli {
 namespace {
 
-/// The runs that can be read, and a sentence for each that cannot.
-struct Listing {
-  std::vector<runs::Cell> cells;
-  std::vector<std::pair<fs::path, std::string>> damaged;
-};
-
-Listing read_listing(const fs::path& folder) {
-  Listing listing;
-  for (const fs::path& run : runs::find_runs(folder)) {
-    try {
-      listing.cells.push_back(runs::load_cell(run));
-    } catch (const InputError& e) {
-      listing.damaged.emplace_back(run, e.what());
-    }
-  }
-  return listing;
-}
-
-Json listing_json(const Listing& listing) {
+Json listing_json(const runs::Listing& listing) {
   const auto arms = runs::arms_of(listing.cells);
   Json list = Json::array();
   for (std::size_t i = 0; i < listing.cells.size(); ++i) {
@@ -43,6 +26,7 @@ Json listing_json(const Listing& listing) {
     Json entry = runs::summary_json(cell, runs::progress_of(cell));
     entry["label"] = cell.result ? Json(cell.result->label) : Json(nullptr);
     entry["arm"] = arms[i];
+    entry["damage"] = cell.damage;
     list.push_back(std::move(entry));
   }
   for (const auto& [run, why] : listing.damaged) {
@@ -56,7 +40,7 @@ std::string steps_text(const runs::Progress& p, bool ended) {
   return ended ? fmt::format("{}", p.step) : fmt::format("{}/{}", p.step, p.steps);
 }
 
-void print_listing(const Listing& listing, const fs::path& folder) {
+void print_listing(const runs::Listing& listing, const fs::path& folder) {
   const auto arms = runs::arms_of(listing.cells);
   std::vector<std::vector<std::string>> rows{{"run", "size", "lr", "seed", "arm", "state", "steps", "loss"}};
   for (std::size_t i = 0; i < listing.cells.size(); ++i) {
@@ -68,8 +52,10 @@ void print_listing(const Listing& listing, const fs::path& folder) {
                     arms[i], progress.state, steps_text(progress, cell.result.has_value()),
                     progress.loss ? fmt::format("{:.4f}", *progress.loss) : "-"});
   }
-  if (!listing.cells.empty()) fmt::print("{}", table_text(rows, Style(stdout)));
-  for (const auto& [run, why] : listing.damaged) fmt::print("damaged: {}\n", printable(why));
+  if (!listing.cells.empty()) print_out("{}", table_text(rows, Style(stdout)));
+  for (const auto& [run, why] : listing.damaged) print_out("damaged: {}\n", printable(why));
+  for (const runs::Cell& cell : listing.cells)
+    for (const std::string& why : cell.damage) print_out("damaged: {}\n", printable(why));
 }
 
 struct Arguments {
@@ -86,8 +72,8 @@ void add_ls(CLI::App& app, int& exit_code) {
   add_json_flag(*command, args->json);
   command->footer("Examples:\n  evenkeel ls runs/demo\n  evenkeel ls runs --json");
   command->callback([args, &exit_code] {
-    const Listing listing = read_listing(args->folder);
-    if (args->json) fmt::print("{}\n", json_text(listing_json(listing), 2));
+    const runs::Listing listing = runs::list_cells(args->folder);
+    if (args->json) print_out("{}\n", json_text(listing_json(listing), 2));
     else print_listing(listing, args->folder);
     exit_code = kExitFinished;
   });

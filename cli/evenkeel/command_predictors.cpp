@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/output.h"
 #include "cli/evenkeel/terminal.h"
 #include "evenkeel/analysis/predictor_runs.h"
 #include "evenkeel/analysis/predictors.h"
@@ -63,11 +64,11 @@ void print_by_horizon(const Predictors& p, const char* title, Estimate SignalAt:
       if (any) rows.push_back(row);
     }
     if (rows.size() == 1) {
-      fmt::print("\n{}\n",
-                 wrapped(fmt::format("{}: {}", title, (p.signals.front().at[from].*which).why), stdout));
+      print_out("\n{}\n",
+                wrapped(fmt::format("{}: {}", title, (p.signals.front().at[from].*which).why), stdout));
       continue;
     }
-    fmt::print("\n{}\n{}", title, table_text(rows, Style(stdout)));
+    print_out("\n{}\n{}", title, table_text(rows, Style(stdout)));
   }
 }
 
@@ -89,13 +90,13 @@ void print_lead(const Predictors& p) {
                         : fmt::format("{:.3g} to {:.3g}", lead.threshold->low, lead.threshold->high)});
   }
   const char* title = "Alarms: failing runs alarmed before their onset, median lead, stable runs alarmed";
-  if (rows.size() == 1) fmt::print("\n{}\n", wrapped(fmt::format("{}: {}", title, why), stdout));
-  else fmt::print("\n{}\n{}", title, table_text(rows, Style(stdout)));
+  if (rows.size() == 1) print_out("\n{}\n", wrapped(fmt::format("{}: {}", title, why), stdout));
+  else print_out("\n{}\n{}", title, table_text(rows, Style(stdout)));
   int without = 0;
   for (const auto& signal : p.signals) without = std::max(without, signal.lead.no_threshold);
   if (without > 0)
-    fmt::print("Without {} runs: fewer than {} stable runs of their size in other configurations\n", without,
-               p.options.min_stable);
+    print_out("Without {} runs: fewer than {} stable runs of their size in other configurations\n", without,
+              p.options.min_stable);
 }
 
 void print_sharpness(const Predictors& p) {
@@ -104,12 +105,12 @@ void print_sharpness(const Predictors& p) {
   for (const auto& row : p.sharpness)
     if (row.eigenvalue.value || row.ratio.value)
       rows.push_back({row.signal->name, estimate(row.eigenvalue), estimate(row.ratio)});
-  fmt::print("\nSpearman's correlation with sharpness, {} points", p.sharpness_points);
+  print_out("\nSpearman's correlation with sharpness, {} points", p.sharpness_points);
   if (p.sharpness_unmatched > 0)
-    fmt::print(" ({} more are of runs not given here, by folder as the probe wrote it)",
-               p.sharpness_unmatched);
-  if (rows.size() == 1) fmt::print(": {}\n", p.sharpness.front().eigenvalue.why);
-  else fmt::print("\n{}", table_text(rows, Style(stdout)));
+    print_out(" ({} more are of runs not given here, by folder as the probe wrote it)",
+              p.sharpness_unmatched);
+  if (rows.size() == 1) print_out(": {}\n", p.sharpness.front().eigenvalue.why);
+  else print_out("\n{}", table_text(rows, Style(stdout)));
 }
 
 void print_missing(const Predictors& p) {
@@ -131,31 +132,30 @@ void print_missing(const Predictors& p) {
                         : fmt::format("No AUC of {}: {}", fmt::join(names, ", "), why),
                     stdout) +
             "\n";
-  if (!text.empty()) fmt::print("\n{}", text);
+  if (!text.empty()) print_out("\n{}", text);
 }
 
 void print_text(const Predictors& p, const analysis::PredictorRuns& runs) {
-  fmt::print("{} {}runs of {} configurations, {} failed", p.runs, p.options.forced ? "forced " : "", p.groups,
-             p.failed);
-  if (p.onset_unknown > 0) fmt::print(", {} of them without a known onset", p.onset_unknown);
-  fmt::print("\n");
+  print_out("{} {}runs of {} configurations, {} failed", p.runs, p.options.forced ? "forced " : "", p.groups,
+            p.failed);
+  if (p.onset_unknown > 0) print_out(", {} of them without a known onset", p.onset_unknown);
+  print_out("\n");
   for (const auto& [why, n] : runs.left_out)
-    fmt::print("Left out: {} run{}, {}\n", n, n == 1 ? "" : "s", printable(why));
+    print_out("Left out: {} run{}, {}\n", n, n == 1 ? "" : "s", printable(why));
   if (p.not_judged > 0)
-    fmt::print("Not judged: {} {}\n", p.not_judged,
-               p.options.forced ? "natural runs; leave out --forced for them"
-                                : "runs forced by [change]; --forced judges them instead");
+    print_out("Not judged: {} {}\n", p.not_judged,
+              p.options.forced ? "natural runs; leave out --forced for them"
+                               : "runs forced by [change]; --forced judges them instead");
   for (std::size_t i = 0; i < p.at.size(); ++i) {
     if (p.at[i].begun > 0)
-      fmt::print("By {}: {} failing runs are past their onset, {} of them non-finite\n",
-                 p.options.at[i].text(), p.at[i].begun, p.at[i].nonfinite);
+      print_out("By {}: {} failing runs are past their onset, {} of them non-finite\n",
+                p.options.at[i].text(), p.at[i].begun, p.at[i].nonfinite);
   }
   print_by_horizon(p, "AUC [95 %] of the signal then, pairs of one size; 0.5 is chance", &SignalAt::auc);
-  fmt::print(
-      "{}\n",
-      wrapped("A run counts as failed only above the best learning rate, so the AUC of lr, and of what "
-              "follows it, is partly true by definition; pairs of one learning rate are free of that.",
-              stdout));
+  print_out("{}\n",
+            wrapped("A run counts as failed only above the best learning rate, so the AUC of lr, and of what "
+                    "follows it, is partly true by definition; pairs of one learning rate are free of that.",
+                    stdout));
   print_by_horizon(p, "The same less the AUC of the learning rate, in hundredths", &SignalAt::minus_lr,
                    points);
   print_by_horizon(p, "AUC without the failing runs past their onset", &SignalAt::ahead);
@@ -164,7 +164,7 @@ void print_text(const Predictors& p, const analysis::PredictorRuns& runs) {
   print_lead(p);
   print_missing(p);
   if (p.bound.min_slack && p.bound.median_above) {
-    fmt::print(
+    print_out(
         "\nEntropy bound: smallest slack {:.3g} nat; entropy lies {:.3g} nat above it (median of {} runs)\n",
         *p.bound.min_slack, *p.bound.median_above, p.bound.runs);
   }
@@ -187,6 +187,7 @@ int run(const Arguments& args) {
     sharpness.insert(sharpness.end(), points.begin(), points.end());
   }
   const auto runs = analysis::load_trajectories({args.folders.begin(), args.folders.end()});
+  tell_damage(runs.damage);
   if (runs.runs.empty()) {
     std::string why;
     for (const auto& [reason, n] : runs.left_out)
@@ -199,7 +200,7 @@ int run(const Arguments& args) {
     throw InputError(args.forced ? "no run there was forced by [change]; leave out --forced"
                                  : "all runs there were forced by [change]; --forced judges them");
   const Predictors result = analysis::find_predictors(runs.runs, options, sharpness);
-  if (args.json) fmt::print("{}\n", json_text(analysis::predictors_json(result, runs), 2));
+  if (args.json) print_out("{}\n", json_text(analysis::predictors_json(result, runs), 2));
   else print_text(result, runs);
   return kExitFinished;
 }

@@ -53,7 +53,7 @@ bool names_no_run(const Arguments& args) {
   return args.what.size() == 1 && fs::is_regular_file(args.what[0]);
 }
 
-[[noreturn]] void probe_initial(const Arguments& args, std::vector<std::string> words) {
+int probe_initial(const Arguments& args, std::vector<std::string> words) {
   if (!args.step.empty())
     throw InputError("--step is for runs, and a study file gives the model at initialisation; leave it out");
   SpecOptions spec;
@@ -63,10 +63,10 @@ bool names_no_run(const Arguments& args) {
   const std::int64_t threads = args.threads > 0 ? args.threads : cell.experiment.train.threads;
   words.insert(words.end(),
                {"--threads", std::to_string(threads), "--experiment", json_text(to_json(cell.experiment))});
-  sweep::become_trainer(words, threads);
+  return sweep::run_trainer(words, threads);
 }
 
-[[noreturn]] void probe_runs(const Arguments& args, std::vector<std::string> words) {
+int probe_runs(const Arguments& args, std::vector<std::string> words) {
   if (!args.sets.empty())
     throw InputError("--set makes a model at initialisation, and " + args.what[0] +
                      " is a run, whose settings are known; leave one of them out");
@@ -77,12 +77,12 @@ bool names_no_run(const Arguments& args) {
   if (!args.step.empty()) words.insert(words.end(), {"--step", args.step});
   words.push_back("--");
   words.insert(words.end(), args.what.begin(), args.what.end());
-  sweep::become_trainer(words, threads);
+  return sweep::run_trainer(words, threads);
 }
 
 }  // namespace
 
-void add_probe(CLI::App& app, int&) {
+void add_probe(CLI::App& app, int& exit_code) {
   auto args = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand(
       "probe", "Look into a model: sharpness, spectra, dependency, output change, gradients");
@@ -118,7 +118,7 @@ void add_probe(CLI::App& app, int&) {
       ->check(CLI::Range(1, 1024));
   add_json_flag(*command, args->json);
   command->footer(kExamples);
-  command->callback([args] {
+  command->callback([args, &exit_code] {
     if (!args->step.empty() && !is_step(args->step))
       throw InputError(fmt::format("--step must be a number of updates or \"all\", got \"{}\"", args->step));
     if (args->what.empty() && args->sets.empty())
@@ -134,8 +134,8 @@ void add_probe(CLI::App& app, int&) {
                                    "--seeds",      std::to_string(args->seeds)};
     if (args->size > 0) words.insert(words.end(), {"--size", fmt::format("{}", args->size)});
     if (args->json) words.push_back("--json");
-    if (names_no_run(*args)) probe_initial(*args, std::move(words));
-    probe_runs(*args, std::move(words));
+    exit_code =
+        names_no_run(*args) ? probe_initial(*args, std::move(words)) : probe_runs(*args, std::move(words));
   });
 }
 

@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
-#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "cli/evenkeel/output.h"
 #include "commands.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/report/probe_answers.h"
@@ -50,11 +50,13 @@ void add_report(CLI::App& app, int& exit_code) {
     analysis::Options options;
     options.baseline = args->baseline;
     Json probes = report::read_probe_answers({args->probes.begin(), args->probes.end()});
-    report::write_report(args->folder.empty()
-                             ? report::probes_document(std::move(probes))
-                             : report::report_document(args->folder, options, std::move(probes)),
-                         html);
-    std::cout << html.string() << '\n';
+    report::refuse_foreign(html);
+    const Json document = args->folder.empty()
+                              ? report::probes_document(std::move(probes))
+                              : report::report_document(args->folder, options, std::move(probes));
+    tell_damage(document.value("damage", std::vector<std::string>()));
+    report::write_report(document, html);
+    print_out("{}\n", html.string());
     exit_code = kExitFinished;
   });
 }

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/output.h"
 #include "evenkeel/base/json.h"
 #include "evenkeel/base/lines.h"
 #include "evenkeel/translation/bleu.h"
@@ -32,14 +33,14 @@ Json to_json(const translation::Bleu& b, double chrf) {
 }
 
 void print_corpus(const translation::Bleu& b, double chrf) {
-  fmt::print(
+  print_out(
       "BLEU = {:.2f} {:.1f}/{:.1f}/{:.1f}/{:.1f} (BP = {:.3f} ratio = {:.3f} hyp_len = {} ref_len = {})\n",
       b.score, b.precisions[0], b.precisions[1], b.precisions[2], b.precisions[3], b.brevity_penalty,
       b.reference_length == 0
           ? 0
           : static_cast<double>(b.hypothesis_length) / static_cast<double>(b.reference_length),
       b.hypothesis_length, b.reference_length);
-  fmt::print("chrF2 = {:.2f}\n", chrf);
+  print_out("chrF2 = {:.2f}\n", chrf);
 }
 
 void score(const Arguments& a) {
@@ -56,12 +57,12 @@ void score(const Arguments& a) {
     const double bleu = translation::bleu(hypothesis, own, true).score,
                  sentence_chrf = translation::chrf(hypothesis, own);
     if (a.json) sentences.push_back({{"bleu", bleu}, {"chrf2", sentence_chrf}});
-    else fmt::print("{:.2f}\t{:.2f}\n", bleu, sentence_chrf);
+    else print_out("{:.2f}\t{:.2f}\n", bleu, sentence_chrf);
   }
   if (a.json) {
     Json j = to_json(corpus, chrf);
     if (a.sentences) j["sentences"] = std::move(sentences);
-    fmt::print("{}\n", json_text(j, 2));
+    print_out("{}\n", json_text(j, 2));
   } else if (!a.sentences) {
     print_corpus(corpus, chrf);
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/output.h"
 #include "cli/evenkeel/terminal.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/printable.h"
@@ -72,6 +73,7 @@ Json shown_json(const Shown& s) {
   json["last"] = s.last;
   json["events"] = s.events;
   json["checkpoints"] = checkpoints;
+  json["damage"] = s.cell.damage;
   return json;
 }
 
@@ -103,10 +105,10 @@ std::vector<std::pair<std::string, std::string>> chosen_settings(const Json& con
 void print_rows(const char* heading, const std::vector<std::pair<std::string, std::string>>& rows,
                 const Style& style) {
   if (rows.empty()) return;
-  fmt::print("\n{}\n", style.bold(heading));
+  print_out("\n{}\n", style.bold(heading));
   std::size_t width = 0;
   for (const auto& [key, value] : rows) width = std::max(width, key.size());
-  for (const auto& [key, value] : rows) fmt::print("  {:{}}  {}\n", printable(key), width, printable(value));
+  for (const auto& [key, value] : rows) print_out("  {:{}}  {}\n", printable(key), width, printable(value));
 }
 
 // How the run computes, in one line; "" when the manifest does not say.
@@ -138,7 +140,7 @@ std::string standing_text(const Shown& s) {
 
 void print_shown(const Shown& s) {
   const Style style(stdout);
-  fmt::print("{}\n{}\n", style.bold(s.cell.run.string()), printable(standing_text(s)));
+  print_out("{}\n{}\n", style.bold(s.cell.run.string()), printable(standing_text(s)));
   std::vector<std::pair<std::string, std::string>> facts{
       {"config hash", s.cell.config_hash},
       {"size", fmt::format("{}{}", s.cell.size.empty() ? "-" : s.cell.size,
@@ -199,7 +201,8 @@ void add_show(CLI::App& app, int& exit_code) {
   command->footer("Examples:\n  evenkeel show runs/a\n  evenkeel show runs/a --json");
   command->callback([args, &exit_code] {
     const Shown shown = look_at(one_run(args->run));
-    if (args->json) fmt::print("{}\n", json_text(shown_json(shown), 2));
+    tell_damage(shown.cell.damage);
+    if (args->json) print_out("{}\n", json_text(shown_json(shown), 2));
     else print_shown(shown);
     exit_code = kExitFinished;
   });

@@ -5,10 +5,12 @@
 #include <csignal>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/output.h"
 #include "cli/evenkeel/sweep_session.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/printable.h"
+#include "evenkeel/runs/run_writer.h"
 
 namespace evenkeel::cli {
 namespace {
@@ -29,7 +31,7 @@ struct Arguments {
 };
 
 struct Watched {
-  int code = 0;
+  int code = 0;  ///< of base/error.h
   std::string failure;
   bool stopped = false;  ///< by a signal to this process
 };
@@ -68,12 +70,12 @@ Watched watch(const fs::path& run, const sweep::Cell& cell, Progress& progress) 
     progress.show({bar_text(static_cast<double>(step) / static_cast<double>(steps), 40) + " " + line}, line);
   }
   progress.clear();
-  result.code = status.code;
+  result.code = sweep::exit_code_of(status);
   result.failure = sweep::failure_sentence(status, log, log_bytes);
   // A log is about what went wrong on the way: once there is a result it has been said, and equal runs are
   // equal files.
-  const bool ended = status.code == kExitFinished || status.code == kExitStopped;
-  if (ended && fs::exists(log)) fmt::print(stderr, "{}", printable(read_file(log).substr(log_bytes), "\n"));
+  const bool ended = fs::exists(run / "result.json");
+  if (ended && fs::exists(log)) print_err("{}", printable(read_file(log).substr(log_bytes), "\n"));
   if (ended || fs::file_size(log, absent) == 0) fs::remove(log, absent);
   return result;
 }
@@ -89,17 +91,17 @@ void print_result(const Arguments& given, const sweep::Cell& cell, const runs::R
                       {"l0", result.l0},
                       {"relapsed", result.relapsed},
                       {"exit_code", exit_code}};
-    fmt::print("{}\n", json_text(answer, 2));
+    print_out("{}\n", json_text(answer, 2));
     return;
   }
   if (result.label == "nonfinite") {
-    fmt::print("{}: became non-finite at step {} (a result: this recipe diverges)\n", given.out,
-               result.nonfinite_step.value_or(result.steps));
+    print_out("{}: became non-finite at step {} (a result: this recipe diverges)\n", given.out,
+              result.nonfinite_step.value_or(result.steps));
   } else {
-    fmt::print("{}: {} after {} steps, validation loss {:.4f} (at initialisation {:.4f})\n", given.out,
-               result.label, result.steps, result.final_loss, result.l0);
+    print_out("{}: {} after {} steps, validation loss {:.4f} (at initialisation {:.4f})\n", given.out,
+              result.label, result.steps, result.final_loss, result.l0);
     if (result.relapsed)
-      fmt::print("It had been better: relapsed at step {}\n", result.relapse_step.value_or(result.steps));
+      print_out("It had been better: relapsed at step {}\n", result.relapse_step.value_or(result.steps));
   }
 }
 
@@ -122,6 +124,7 @@ int train(const Arguments& given) {
   sweep::prepare_run(run, cell);
   Watched ended;
   if (!runs::read_result(run)) {
+    { const runs::RunLock nobody_else(run); }  // whose log this command's trainer would write into
     Progress progress;
     ended = watch(run, cell, progress);
   }
@@ -136,8 +139,8 @@ int train(const Arguments& given) {
         "stopped; run the same command again to go on from the last checkpoint in {}", given.out));
   }
   const fs::path log = run / "log.txt";
-  fmt::print(stderr, "evenkeel: {}{}\n", printable(ended.failure),
-             fs::exists(log) ? fmt::format(" (log: {})", log.string()) : "");
+  print_err("evenkeel: {}{}\n", printable(ended.failure),
+            fs::exists(log) ? fmt::format(" (log: {})", log.string()) : "");
   return ended.code == kExitFinished || ended.code == kExitStopped ? kExitInternal : ended.code;
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/output.h"
 #include "cli/evenkeel/translator.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
@@ -54,7 +55,7 @@ void translate(const Arguments& args) {
   std::string text;
   for (const Sentence& target : translator.translate(sources))
     text += Translator::line_of(tokenizer, target) + "\n";
-  if (args.out.empty()) fmt::print("{}", text);
+  if (args.out.empty()) print_out("{}", text);
   else write_file(args.out, text);
 }
 

@@ -22,6 +22,7 @@ void add_probe(CLI::App& app, int& exit_code);
 void add_predictors(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 void add_import(CLI::App& app, int& exit_code);
+void add_verify(CLI::App& app, int& exit_code);
 void add_export(CLI::App& app, int& exit_code);
 void add_translate(CLI::App& app, int& exit_code);
 void add_evaluate(CLI::App& app, int& exit_code);

@@ -1,16 +1,21 @@
 // `evenkeel`: the one door. Commands are registered in the order of a user's journey.
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <csignal>
 #include <exception>
 #include <memory>
 #include <new>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/output.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/printable.h"
+#include "evenkeel/base/process_setup.h"
 #include "evenkeel/base/version.h"
 
 namespace {
@@ -31,7 +36,7 @@ constexpr const char* kExamples =
     "  evenkeel report runs/s                    the same as one HTML page\n"
     "`evenkeel COMMAND --help` says more.\n"
     "Exit codes: 0 done, 2 wrong input, 3 run became non-finite, 4 a bug,\n"
-    "5 the machine refused (disk, memory, permission), 6 cells of a sweep crashed,\n"
+    "5 the machine refused (disk, memory, permission), 6 a trainer crashed,\n"
     "75 interrupted: run the same command again to go on.";
 
 std::vector<std::string> command_names(const CLI::App& app) {
@@ -78,8 +83,21 @@ std::string usage_sentence(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 int complain(const std::string& sentence, int code) {
-  fmt::print(stderr, "evenkeel: {}\n", printable(sentence));
+  print_err("evenkeel: {}\n", printable(sentence));
   return code;
+}
+
+// Every file is written whole or not at all, so a command may end anywhere. Where there is more to do first,
+// such as stopping trainers, sweep::SignalGate takes these signals as messages.
+void end_when_asked() {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    if (signal == SIGHUP && is_ignored(signal)) continue;
+    std::signal(signal, [](int) {
+      constexpr std::string_view kSentence = "evenkeel: stopped; run the same command again to go on\n";
+      [[maybe_unused]] const ssize_t heard = ::write(STDERR_FILENO, kSentence.data(), kSentence.size());
+      ::_exit(kExitInterrupted);
+    });
+  }
 }
 
 int run(int argc, char** argv) {
@@ -92,6 +110,7 @@ int run(int argc, char** argv) {
   cli::add_sweep(app, exit_code);
   cli::add_ls(app, exit_code);
   cli::add_show(app, exit_code);
+  cli::add_verify(app, exit_code);
   cli::add_analyze(app, exit_code);
   cli::add_probe(app, exit_code);
   cli::add_predictors(app, exit_code);
@@ -116,7 +135,7 @@ int run(int argc, char** argv) {
     return complain(usage_sentence(app, error), kExitBadInput);
   }
   if (app.get_subcommands().empty()) {
-    fmt::print(stderr, "{}", app.help());
+    print_err("{}", app.help());
     return kExitBadInput;
   }
   return exit_code;
@@ -125,6 +144,8 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  set_up_process();
+  end_when_asked();
   try {
     const int code = run(argc, argv);
     check_written(stdout);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 
+#include "cli/evenkeel/output.h"
 #include "evenkeel/analysis/analysis.h"
 #include "evenkeel/analysis/load.h"
 #include "evenkeel/analysis/verdict.h"
@@ -27,22 +28,27 @@ struct Outcome {
   std::string report;  ///< its path, once written
 };
 
-Outcome read_outcome(const fs::path& out, const SweepFile& file, int exit_code) {
+std::optional<runs::Result> whole_result(const fs::path& run) {
+  try {
+    return runs::read_result(run);
+  } catch (const InputError&) {
+    return std::nullopt;  // the analysis says so
+  }
+}
+
+Outcome read_outcome(const fs::path& out, const SweepFile& file) {
   Outcome outcome;
   bool any = false;
   for (const CellEntry& cell : file.cells) {
     if (cell.dropped) continue;
-    outcome.cells.emplace_back(cell, runs::read_result(sweep::cell_folder(out, cell.hash)));
+    outcome.cells.emplace_back(cell, whole_result(sweep::cell_folder(out, cell.hash)));
     any = any || outcome.cells.back().second.has_value();
   }
   if (!any) return outcome;
-  try {
-    outcome.analysis = analysis::analyze(analysis::load_sweep(out));
-    outcome.verdict = analysis::verdict(*outcome.analysis);
-  } catch (const InputError&) {
-    // A cell with a damaged manifest: it counts as crashed, and its sentence has been told.
-    if (exit_code != kExitCellsCrashed) throw;
-  }
+  const analysis::LoadedSweep sweep = analysis::load_sweep(out);
+  tell_damage(sweep.damage);
+  outcome.analysis = analysis::analyze(sweep);
+  outcome.verdict = analysis::verdict(*outcome.analysis);
   return outcome;
 }
 
@@ -135,17 +141,17 @@ Json outcome_json(const SweepRequest& request, const Outcome& outcome, const Swe
 
 void print_outcome(const SweepRequest& request, const Outcome& outcome, const SweepFile& file) {
   const Style style(stdout);
-  fmt::print("\nFinal validation loss, nats per token, mean over seeds\n{}\n",
-             loss_table(*outcome.analysis, style));
-  fmt::print("{}\n", boundary_table(*outcome.analysis, style));
-  for (const std::string& sentence : outcome.verdict) fmt::print("{}\n", wrapped(sentence, stdout));
-  for (const std::string& note : file.notes) fmt::print("{}\n", wrapped("Note: " + note, stdout));
-  fmt::print("\nReport: {}\nRuns:   {}\n", outcome.report, (request.out / "cells").string());
+  print_out("\nFinal validation loss, nats per token, mean over seeds\n{}\n",
+            loss_table(*outcome.analysis, style));
+  print_out("{}\n", boundary_table(*outcome.analysis, style));
+  for (const std::string& sentence : outcome.verdict) print_out("{}\n", wrapped(sentence, stdout));
+  for (const std::string& note : file.notes) print_out("{}\n", wrapped("Note: " + note, stdout));
+  print_out("\nReport: {}\nRuns:   {}\n", outcome.report, (request.out / "cells").string());
 }
 
 int complain(const std::string& sentence, int exit_code) {
   std::fflush(stdout);
-  fmt::print(stderr, "evenkeel: {}\n", printable(sentence));
+  print_err("evenkeel: {}\n", printable(sentence));
   return exit_code;
 }
 
@@ -153,7 +159,7 @@ int complain(const std::string& sentence, int exit_code) {
 
 int tell_outcome(const SweepRequest& request, const SweepFile& file, const std::string& refusal,
                  int exit_code) {
-  Outcome outcome = read_outcome(request.out, file, exit_code);
+  Outcome outcome = read_outcome(request.out, file);
   const bool ended = outcome.analysis && (exit_code == kExitFinished || exit_code == kExitCellsCrashed);
   if (ended) {
     const fs::path html = request.out / "report.html";
@@ -161,10 +167,10 @@ int tell_outcome(const SweepRequest& request, const SweepFile& file, const std::
     outcome.report = html.string();
   }
   if (request.json) {
-    fmt::print("{}\n", json_text(outcome_json(request, outcome, file, exit_code), 2));
+    print_out("{}\n", json_text(outcome_json(request, outcome, file, exit_code), 2));
   } else if (ended) {
     print_outcome(request, outcome, file);
-    if (!request.last_words.empty()) fmt::print("\n{}\n", request.last_words);
+    if (!request.last_words.empty()) print_out("\n{}\n", request.last_words);
   }
   const auto count = [&](CellState state) {
     return std::count_if(outcome.cells.begin(), outcome.cells.end(),

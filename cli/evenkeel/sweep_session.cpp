@@ -12,6 +12,7 @@
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/data/source.h"
+#include "evenkeel/report/report.h"
 
 namespace evenkeel::cli {
 namespace {
@@ -201,6 +202,7 @@ int run_sweep(const SweepRequest& request) {
   const fs::path trainer = sweep::find_trainer();
   sweep::Plan plan = sweep::make_plan(request.spec, open_data, machine_has_fast_bf16());
   refuse_run_folder(out);
+  report::refuse_foreign(out / "report.html");
   make_folder(out);
   const FileLock lock(out / ".lock", "another evenkeel is running in " + out.string());
   const std::optional<SweepFile> before = sweep::read_sweep_file(out);
@@ -230,14 +232,7 @@ int run_sweep(const SweepRequest& request) {
     progress.clear();
     const bool ended = exit_code == kExitFinished || exit_code == kExitCellsCrashed;
     std::vector<sweep::Cell> next;
-    if (ended && rounds > 0) {
-      try {
-        next = refinement(plan, out, rounds);
-      } catch (const InputError&) {
-        // A cell with a damaged manifest: it counts as crashed, and its sentence has been told.
-        if (exit_code != kExitCellsCrashed) throw;
-      }
-    }
+    if (ended && rounds > 0) next = refinement(plan, out, rounds);
     if (next.empty() || (request.has_room && !request.has_room(next.size(), jobs, file))) {
       sweep::write_sweep_file(out, file);
       return tell_outcome(request, file, scheduler.refusal(), exit_code);

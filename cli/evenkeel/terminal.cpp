@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "cli/evenkeel/output.h"
 #include "evenkeel/base/printable.h"
 
 namespace evenkeel::cli {
@@ -57,30 +58,27 @@ void Progress::show(const std::vector<std::string>& lines, const std::string& pl
     if (plain == last_plain_ || now - last_time_ < std::chrono::seconds(5)) return;
     last_plain_ = plain;
     last_time_ = now;
-    fmt::print(stderr, "{}\n", printable(plain));
+    print_err("{}\n", printable(plain));
     return;
   }
   // One write per frame, each line erased to its end only after it is drawn: no flicker.
   const std::size_t width = terminal_width(stderr) - 1;
   std::string frame = drawn_ > 0 ? fmt::format("\033[{}F", drawn_) : "";
-  for (const std::string& line : lines)
-    frame += printable(line).substr(0, width) + "\033[K\n";
+  for (const std::string& line : lines) frame += printable(line).substr(0, width) + "\033[K\n";
   frame += "\033[J";
   drawn_ = lines.size();
-  std::fputs(frame.c_str(), stderr);
-  std::fflush(stderr);
+  write_err(frame);
 }
 
 void Progress::say(const std::string& line) {
   if (quiet_) return;
   clear();
-  fmt::print(stderr, "{}\n", wrapped(line, stderr));
+  print_err("{}\n", wrapped(line, stderr));
 }
 
 void Progress::clear() {
   if (drawn_ == 0) return;
-  fmt::print(stderr, "\033[{}F\033[J", drawn_);
-  std::fflush(stderr);
+  print_err("\033[{}F\033[J", drawn_);
   drawn_ = 0;
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "cli/evenkeel/output.h"
 #include "cli/evenkeel/terminal.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/hash.h"
@@ -93,8 +94,7 @@ void Translator::start() {
   try {
     const Json begun = process_->receive();
     step_ = begun.at("step");
-    for (const std::string sentence : begun.at("warnings"))
-      fmt::print(stderr, "evenkeel: {}\n", printable(sentence));
+    for (const std::string sentence : begun.at("warnings")) print_err("evenkeel: {}\n", printable(sentence));
   } catch (const bench::ContestantError& error) {
     fail(error);
   }

@@ -19,6 +19,7 @@
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/json.h"
 #include "evenkeel/base/printable.h"
+#include "evenkeel/base/process_setup.h"
 #include "evenkeel/base/version.h"
 #include "evenkeel/train/bench_worker.h"
 #include "evenkeel/train/trainer.h"
@@ -41,7 +42,10 @@ int out_of_memory() {
 
 int run(const std::string& directory) {
   using evenkeel::train::Outcome;
-  for (const int signal : {SIGTERM, SIGINT}) std::signal(signal, [](int s) { stop_signal = s; });
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    if (signal == SIGHUP && evenkeel::is_ignored(signal)) continue;
+    std::signal(signal, [](int s) { stop_signal = s; });
+  }
   evenkeel::train::Options options;
   options.stop_requested = [] { return stop_signal != 0; };
   options.warn = [](const std::string& sentence) { complain(sentence, 0); };
@@ -114,6 +118,7 @@ int exit_code_of(const std::function<int()>& work) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  evenkeel::set_up_process();
   CLI::App app("Trains what a run directory's manifest says; `evenkeel train` prepares one.",
                "evenkeel-train");
   app.set_version_flag("--version", std::string("evenkeel-train ") + evenkeel::kVersion);

@@ -100,6 +100,15 @@ pid_t start(const fs::path& log, pid_t sweep) {
   return trainer;
 }
 
+// In a new process: waits until the sweep has been told of it. False when that will not happen.
+bool is_known(const int go[2]) {
+  ::close(go[1]);
+  char byte = 0;
+  const bool known = ::read(go[0], &byte, 1) == 1;
+  ::close(go[0]);
+  return known;
+}
+
 }  // namespace
 
 int serve(const std::function<int(const std::string&)>& run) {
@@ -119,9 +128,13 @@ int serve(const std::function<int(const std::string&)>& run) {
     if (length <= 0) return kExitFinished;
     const std::string directory(text.data(), static_cast<std::size_t>(length));
     Json answer;
+    int go[2] = {-1, -1};
     try {
+      if (::pipe(go) != 0)
+        throw EnvironmentError(std::string("cannot start a process: ") + std::strerror(errno));
       const pid_t trainer = start(fs::path(directory) / "log.txt", sweep);
       if (trainer == 0) {
+        if (!is_known(go)) ::_exit(kExitInterrupted);
         const int code = run(directory);
         std::fflush(nullptr);
         ::_exit(code);  // what is registered for the end of this program is the server's
@@ -130,7 +143,10 @@ int serve(const std::function<int(const std::string&)>& run) {
     } catch (const EnvironmentError& e) {
       answer = {{"error", e.what()}};
     }
-    if (!tell(answer)) return kExitFinished;
+    const bool told = tell(answer);
+    if (told && ::write(go[1], "", 1) < 0) return kExitEnvironment;
+    for (const int end : go) ::close(end);
+    if (!told) return kExitFinished;
   }
 }
 

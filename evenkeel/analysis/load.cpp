@@ -12,6 +12,7 @@
 #include "evenkeel/analysis/stats.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/printable.h"
+#include "evenkeel/runs/json_fields.h"
 #include "evenkeel/runs/records.h"
 #include "evenkeel/spec/arm.h"
 #include "evenkeel/spec/sweep.h"
@@ -46,7 +47,8 @@ std::string baseline_of(const std::vector<LoadedCell>& cells, const std::vector<
   return best;
 }
 
-LoadedCell loaded(runs::Cell cell) {
+LoadedCell loaded(runs::Cell cell, std::vector<std::string>& damage) {
+  damage.insert(damage.end(), cell.damage.begin(), cell.damage.end());
   LoadedCell l;
   l.begun = true;
   CellPoint& p = l.point;
@@ -94,9 +96,28 @@ void settle(LoadedCell& cell, const Listed& listed, const std::vector<std::strin
                                 cell.cell.config_hash, differs));
 }
 
+std::string missing_sentence(const std::string& run, const std::string& why) {
+  return fmt::format("{} counts as missing: {}", run, why);
+}
+
+void require_any(const std::vector<LoadedSweep>& sweeps) {
+  std::string damage;
+  for (const LoadedSweep& sweep : sweeps) {
+    if (std::any_of(sweep.cells.begin(), sweep.cells.end(), [](const auto& c) { return c.begun; })) return;
+    if (damage.empty() && !sweep.damage.empty()) damage = sweep.damage.front();
+  }
+  if (!damage.empty()) throw InputError(damage);
+}
+
 LoadedSweep from_sweep_file(const fs::path& folder) {
   const fs::path file = folder / "sweep.json";
   const Json document = read_json(file);
+  if (document.is_object() && !runs::seal_holds(document)) {
+    throw InputError(
+        file.string() +
+        " is damaged: its checksum does not match; the cells are whole: remove this file and run "
+        "the same sweep again");
+  }
   LoadedSweep sweep;
   std::vector<std::string> swept;
   try {
@@ -114,11 +135,21 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
       }
       const fs::path run = folder / "cells" / hash;
       LoadedCell cell;
-      if (fs::exists(run / "manifest.json")) cell = loaded(runs::load_cell(run));
+      std::string why;
+      try {
+        if (fs::exists(run / "manifest.json")) cell = loaded(runs::load_cell(run), sweep.damage);
+      } catch (const InputError& e) {
+        why = e.what();
+      }
       CellPoint& p = cell.point;
       const Listed listed{entry.at("arm"), entry.at("size"), number_from_json(entry.at("lr"), "lr"),
                           integer_from_json(entry.at("seed"), "seed")};
       p.refined = integer_from_json(entry.value("round", Json(0)), "round") > 0;
+      if (!why.empty())
+        sweep.damage.push_back(
+            missing_sentence(fmt::format("{} {} lr {} seed {} ({})", listed.arm, listed.size, listed.lr,
+                                         listed.seed, run.string()),
+                             why));
       if (cell.begun) {
         settle(cell, listed, swept, sweep.notes);
       } else {
@@ -148,8 +179,10 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
   return sweep;
 }
 
-LoadedSweep from_cells(const std::vector<runs::Cell>& cells) {
+LoadedSweep from_runs(const runs::Listing& listing) {
   LoadedSweep sweep;
+  const std::vector<runs::Cell>& cells = listing.cells;
+  for (const auto& [run, why] : listing.damaged) sweep.damage.push_back(missing_sentence(run.string(), why));
   const std::vector<std::string> arms = runs::arms_of(cells);
   const auto has_lr = [](const runs::Cell& cell) { return cell.lr > 0 && std::isfinite(cell.lr); };
   const bool any_lr = std::any_of(cells.begin(), cells.end(), has_lr);
@@ -160,7 +193,7 @@ LoadedSweep from_cells(const std::vector<runs::Cell>& cells) {
       without_lr.push_back(cells[i].run.filename().string());
       continue;
     }
-    sweep.cells.push_back(loaded(cells[i]));
+    sweep.cells.push_back(loaded(cells[i], sweep.damage));
     sweep.cells.back().point.arm = arms[i];
     if (!cells[i].config.empty()) configs.push_back(cells[i].config);
   }
@@ -182,23 +215,27 @@ LoadedSweep from_cells(const std::vector<runs::Cell>& cells) {
 }  // namespace
 
 LoadedSweep load_sweep(const fs::path& folder) {
-  return fs::exists(folder / "sweep.json") ? from_sweep_file(folder) : from_cells(runs::load_cells(folder));
+  std::vector<LoadedSweep> sweep{fs::exists(folder / "sweep.json") ? from_sweep_file(folder)
+                                                                   : from_runs(runs::list_cells(folder))};
+  require_any(sweep);
+  return std::move(sweep.front());
 }
 
 std::vector<LoadedSweep> load_sweeps(const fs::path& folder) {
-  if (fs::exists(folder / "sweep.json")) return {from_sweep_file(folder)};
+  if (fs::exists(folder / "sweep.json")) return {load_sweep(folder)};
   std::set<fs::path> sweep_folders;
-  std::vector<runs::Cell> loose;
+  std::vector<fs::path> loose;
   for (const fs::path& run : runs::find_runs(folder)) {
     const fs::path above = run.parent_path().parent_path();
     const bool below_folder = run != folder && run.parent_path() != folder;
     if (below_folder && run.parent_path().filename() == "cells" && fs::exists(above / "sweep.json"))
       sweep_folders.insert(above);
-    else loose.push_back(runs::load_cell(run));
+    else loose.push_back(run);
   }
   std::vector<LoadedSweep> sweeps;
   for (const fs::path& path : sweep_folders) sweeps.push_back(from_sweep_file(path));
-  if (!loose.empty()) sweeps.push_back(from_cells(loose));
+  if (!loose.empty()) sweeps.push_back(from_runs(runs::list_cells(loose)));
+  require_any(sweeps);
   return sweeps;
 }
 

@@ -31,9 +31,11 @@ struct LoadedSweep {
   /// a table from elsewhere says no settings.
   std::string baseline;
   std::vector<LoadedCell> cells;
+  /// What could not be read, a sentence each: runs, which count as missing, and lines, which are left out.
+  std::vector<std::string> damage;
 };
 
-/// Reads the folder. Throws InputError when it holds no run, or a damaged file.
+/// Reads the folder. Throws InputError when it holds no run that can be read, or a damaged sweep.json.
 LoadedSweep load_sweep(const fs::path& folder);
 
 /// Every sweep at or below the folder, each apart: cells of different studies are no siblings. Runs that

@@ -160,6 +160,7 @@ CellKey key_of(const CellPoint& p) {
 class Loader {
  public:
   void load(const LoadedSweep& sweep) {
+    damage_.insert(damage_.end(), sweep.damage.begin(), sweep.damage.end());
     const Analysis analysis = analyze(sweep);
     std::map<CellKey, const LoadedCell*> cells;
     for (const LoadedCell& cell : sweep.cells) cells[key_of(cell.point)] = &cell;
@@ -168,7 +169,7 @@ class Loader {
     ++sweeps_;
   }
   PredictorRuns result() && {
-    PredictorRuns all{std::move(runs_), {}};
+    PredictorRuns all{std::move(runs_), {}, std::move(damage_)};
     for (const auto& [why, n] : left_out_) all.left_out.push_back({why, n});
     return all;
   }
@@ -226,6 +227,7 @@ class Loader {
 
   std::vector<Trajectory> runs_;
   std::map<std::string, int> left_out_;
+  std::vector<std::string> damage_;
   std::set<std::string> seen_;
   int sweeps_ = 0;
 };

@@ -20,6 +20,7 @@ struct PredictorRuns {
     int runs = 0;
   };
   std::vector<LeftOut> left_out;
+  std::vector<std::string> damage;  ///< what could not be read, a sentence each (load.h)
 };
 
 /// Reads every folder (nested ones too). Runs without a label, or met before, are left out and counted.

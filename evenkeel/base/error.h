@@ -9,15 +9,15 @@
 
 namespace evenkeel {
 
-/// Exit codes of both programs; 128+n means killed by signal n.
+/// Exit codes of both programs.
 enum ExitCode : int {
   kExitFinished = 0,
   kExitBadInput = 2,      ///< usage, config or data: nothing was run
   kExitStopped = 3,       ///< stopped by policy: the run became non-finite
   kExitInternal = 4,      ///< a bug in evenkeel
   kExitEnvironment = 5,   ///< disk full, no permission, lost peer
-  kExitCellsCrashed = 6,  ///< sweep only: cells crashed beyond their retries
-  kExitInterrupted = 75,  ///< SIGTERM or SIGINT: run the same command again to go on
+  kExitCellsCrashed = 6,  ///< cells of a sweep crashed beyond their retries; a signal ended a run's trainer
+  kExitInterrupted = 75,  ///< SIGTERM, SIGINT or SIGHUP: run the same command again to go on
 };
 
 /// What the user gave cannot be used: a config key, a command line, a data file.
@@ -32,7 +32,7 @@ class EnvironmentError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// SIGTERM or SIGINT arrived; the work so far is saved.
+/// SIGTERM, SIGINT or SIGHUP arrived; the work so far is saved.
 class Interrupted : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -8,9 +8,11 @@
 
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstring>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "evenkeel/base/error.h"
 
@@ -54,6 +56,9 @@ std::string explain_errno(std::string_view action, const fs::path& file, int err
       break;
     case EISDIR:
       advice = "this is a folder; give a file";
+      break;
+    case EFBIG:
+      advice = "files may not grow so large here: raise the limit (ulimit -f) and run the same command again";
       break;
     default:
       break;
@@ -105,6 +110,40 @@ fs::path replaceable(const fs::path& file) {
   return none ? file : real;
 }
 
+struct PartialFile {
+  fs::path name;
+  int fd = -1;
+};
+
+/// Opens the file beside `file` that will replace it, empty. Its name is fixed, so that what a killed writer
+/// left is used up by the next one; a writer that is at work holds a lock on it, and a second one then takes
+/// a name of its own. A writer renames its file away while it holds the lock: whoever gets the lock later
+/// looks whether the name still leads to what it opened.
+PartialFile open_partial(const fs::path& file) {
+  const fs::path shared = file.string() + ".part";
+  for (;;) {
+    const int fd = ::open(shared.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) fail("write", file);
+    if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      ::close(fd);
+      const fs::path own = fmt::format("{}.{}.part", file.string(), ::getpid());
+      const int own_fd = ::open(own.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+      if (own_fd < 0) fail("write", file);
+      return {own, own_fd};
+    }
+    struct stat opened {
+    }, named{};
+    const bool same = ::fstat(fd, &opened) == 0 && ::stat(shared.c_str(), &named) == 0 &&
+                      opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+    if (same && ::ftruncate(fd, 0) == 0) return {shared, fd};
+    const int error = errno;
+    ::close(fd);
+    if (!same) continue;
+    errno = error;
+    fail("write", file);
+  }
+}
+
 }  // namespace
 
 void write_file(const fs::path& file, std::string_view content) {
@@ -112,30 +151,28 @@ void write_file(const fs::path& file, std::string_view content) {
 }
 
 void check_written(std::FILE* stream) {
+  errno = 0;
   if (std::fflush(stream) == 0 && std::ferror(stream) == 0) return;
+  if (errno == EPIPE) {
+    std::signal(SIGPIPE, SIG_DFL);
+    std::raise(SIGPIPE);
+  }
   throw EnvironmentError(fmt::format("cannot write to standard output: {}; what was printed is not all there",
                                      errno == 0 ? "an earlier write failed" : std::strerror(errno)));
 }
 
 void write_file(const fs::path& named, std::span<const std::string_view> parts) {
   const fs::path file = replaceable(named);
-  const fs::path partial = file.string() + ".part";
-  const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd < 0) fail("write", file);
+  const auto [partial, fd] = open_partial(file);
   try {
     for (const std::string_view part : parts) write_all(fd, part, file);
-    if (::fsync(fd) != 0) fail("write", file);
+    if (::fsync(fd) != 0 || ::rename(partial.c_str(), file.c_str()) != 0) fail("write", file);
   } catch (...) {
-    ::close(fd);
     ::unlink(partial.c_str());
+    ::close(fd);
     throw;
   }
-  if (::close(fd) != 0 || ::rename(partial.c_str(), file.c_str()) != 0) {
-    const int error = errno;
-    ::unlink(partial.c_str());
-    errno = error;
-    fail("write", file);
-  }
+  if (::close(fd) != 0) fail("write", file);
   const fs::path parent = file.parent_path();
   sync_folder(parent.empty() ? fs::path(".") : parent);
 }
@@ -156,8 +193,14 @@ void sync_folder(const fs::path& folder) {
 
 void make_folder(const fs::path& folder) {
   std::error_code error;
+  // The entry of a new folder lies in its parent.
+  std::vector<fs::path> changed;
+  for (fs::path at = fs::absolute(folder).lexically_normal();
+       !fs::exists(at, error) && at.has_relative_path(); at = at.parent_path())
+    changed.push_back(at.parent_path());
   fs::create_directories(folder, error);
   if (error) throw EnvironmentError(explain_errno("create folder", folder, error.value()));
+  for (const fs::path& parent : changed) sync_folder(parent);
 }
 
 AppendFile::AppendFile(fs::path file, std::uint64_t keep_bytes) : file_(std::move(file)) {

@@ -18,21 +18,21 @@ namespace fs = std::filesystem;
 std::string read_file(const fs::path& file);
 
 /// Writes beside `file`, flushes to disk, renames over it: readers see the old or the new content, never a
-/// part. A link stays and what it leads to is replaced; anything else that is no file, such as a device, is
-/// refused.
+/// part, and of two writers at once the last one stays. A link stays and what it leads to is replaced;
+/// anything else that is no file, such as a device, is refused.
 void write_file(const fs::path& file, std::string_view content);
 /// The same for content that lies in several places.
 void write_file(const fs::path& file, std::span<const std::string_view> parts);
 
 /// Flushes `stream`, which is standard output. Throws EnvironmentError when something that was printed could
-/// not be written.
+/// not be written. When its reader has gone away (`| head`) the process ends by SIGPIPE, as any other would.
 void check_written(std::FILE* stream);
 
 /// Flushes a folder's entries to disk, so that files and folders renamed into it stay there after a power
 /// cut.
 void sync_folder(const fs::path& folder);
 
-/// Creates `folder` and its parents; a clear error when that is not permitted or a file is in the way.
+/// Creates `folder` and its parents, flushed to disk; a clear error when refused or a file is in the way.
 void make_folder(const fs::path& folder);
 
 /// "cannot write FILE: No space left on device; free some space or choose another --out" for an errno value.

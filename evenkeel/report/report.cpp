@@ -6,10 +6,12 @@
 #include <charconv>
 #include <cmath>
 #include <set>
+#include <string_view>
 
 #include "evenkeel/analysis/analysis.h"
 #include "evenkeel/analysis/json.h"
 #include "evenkeel/analysis/load.h"
+#include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/version.h"
 #include "evenkeel/report/page.h"
@@ -19,6 +21,12 @@
 
 namespace evenkeel::report {
 namespace {
+
+// What a report begins with, by which it is known.
+constexpr std::string_view kOpening =
+    "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
+constexpr std::string_view kGenerator = "<meta name=\"generator\" content=\"evenkeel ";
+constexpr std::string_view kTitleEnd = " - evenkeel</title>";
 
 // Points per curve: loss curves can be zoomed, the small multiples cannot.
 constexpr std::size_t kLossPoints = 1200, kSmallPoints = 160;
@@ -180,6 +188,17 @@ Json facts_json(const analysis::LoadedSweep& sweep) {
   return Json::object();
 }
 
+/// What the page says of the data it rests on; of many damaged files the first.
+std::vector<std::string> notes_of(const analysis::LoadedSweep& sweep) {
+  constexpr std::size_t kSaid = 10;
+  std::vector<std::string> notes = sweep.notes;
+  const std::size_t said = std::min(kSaid, sweep.damage.size());
+  notes.insert(notes.end(), sweep.damage.begin(), sweep.damage.begin() + static_cast<std::ptrdiff_t>(said));
+  if (said < sweep.damage.size())
+    notes.push_back(fmt::format("{} more files are damaged", sweep.damage.size() - said));
+  return notes;
+}
+
 /// JSON that may stand inside a script element: no "<" is left that could end it.
 std::string inert(const Json& document) {
   std::string text;
@@ -233,7 +252,8 @@ Json report_document(const fs::path& folder, const analysis::Options& options, J
                 {"evenkeel", kVersion},
                 {"title", sweep.study.title.empty() ? "Training stability" : sweep.study.title},
                 {"study", to_json(sweep.study)},
-                {"notes", sweep.notes},
+                {"notes", notes_of(sweep)},
+                {"damage", sweep.damage},
                 {"analysis", analysis::analysis_json(result)},
                 {"config", config_json(sweep)},
                 {"facts", facts_json(sweep)},
@@ -248,14 +268,15 @@ Json probes_document(Json probes) {
 }
 
 std::string report_page(const Json& document) {
-  std::string page =
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+  std::string page(kOpening);
+  page += fmt::format("{}{}\">\n", kGenerator, kVersion);
+  page +=
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src "
       "'unsafe-inline'; "
       "style-src 'unsafe-inline'; img-src data:\">\n"
       "<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n<title>";
-  page += escaped(document.value("title", "")) + " - evenkeel</title>\n<style>\n";
+  page += escaped(document.value("title", "")) + std::string(kTitleEnd) + "\n<style>\n";
   page += page_style();
   page +=
       "</style>\n</head>\n<body>\n<main id=\"report\"><noscript>This report draws its charts with the script "
@@ -268,7 +289,21 @@ std::string report_page(const Json& document) {
   return page;
 }
 
+void refuse_foreign(const fs::path& html) {
+  std::error_code error;
+  if (!fs::is_regular_file(html, error) || fs::file_size(html, error) == 0) return;
+  const std::string page = read_file(html);
+  // Reports of earlier versions had no generator; their title ended as it does today.
+  if (page.starts_with(kOpening) &&
+      (page.find(kGenerator) == kOpening.size() || page.find(kTitleEnd) != std::string::npos))
+    return;
+  throw InputError(fmt::format(
+      "{} is there and is no report of evenkeel, so it is not replaced; move it away, or choose another name",
+      html.string()));
+}
+
 void write_report(const Json& document, const fs::path& html) {
+  refuse_foreign(html);
   const std::string page = report_page(document);
   if (html.has_parent_path()) make_folder(html.parent_path());
   write_file(html, page);

@@ -24,7 +24,10 @@ Json probes_document(Json probes);
 /// The page around a document. Whatever the data holds, it stays data: it cannot end its element or run.
 std::string report_page(const Json& document);
 
-/// Writes the page around a document, atomically.
+/// Throws InputError when `html` is a file with content that is no report of evenkeel: it is not replaced.
+void refuse_foreign(const fs::path& html);
+
+/// Writes the page around a document, atomically. Throws as refuse_foreign().
 void write_report(const Json& document, const fs::path& html);
 
 }  // namespace evenkeel::report

@@ -2,7 +2,9 @@
 
 #include <map>
 
+#include "evenkeel/base/error.h"
 #include "evenkeel/runs/records.h"
+#include "evenkeel/runs/verify.h"
 #include "evenkeel/spec/arm.h"
 
 namespace evenkeel::runs {
@@ -43,6 +45,7 @@ Cell load_cell(const fs::path& run) {
     cell.steps = e.train.steps;
     cell.config = to_json(e);
   }
+  cell.damage = line_file_damage(run, cell.result);
   return cell;
 }
 
@@ -50,6 +53,22 @@ std::vector<Cell> load_cells(const fs::path& folder) {
   std::vector<Cell> cells;
   for (const fs::path& run : find_runs(folder)) cells.push_back(load_cell(run));
   return cells;
+}
+
+Listing list_cells(const fs::path& folder) {
+  return list_cells(find_runs(folder));
+}
+
+Listing list_cells(const std::vector<fs::path>& runs) {
+  Listing listing;
+  for (const fs::path& run : runs) {
+    try {
+      listing.cells.push_back(load_cell(run));
+    } catch (const InputError& e) {
+      listing.damaged.emplace_back(run, e.what());
+    }
+  }
+  return listing;
 }
 
 std::vector<std::string> arms_of(const std::vector<Cell>& cells) {

@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "evenkeel/runs/manifest.h"
@@ -27,6 +28,7 @@ struct Cell {
   double h1 = std::numeric_limits<double>::quiet_NaN();     ///< unigram entropy of the validation stream, nat
   double floor = std::numeric_limits<double>::quiet_NaN();  ///< known entropy rate, nat
   double l0 = std::numeric_limits<double>::quiet_NaN();     ///< validation loss at initialisation, nat
+  std::vector<std::string> damage;  ///< what is wrong with its line files, a sentence each (runs/verify.h)
 };
 
 /// Throws InputError when `run` holds no run or a damaged one.
@@ -34,6 +36,14 @@ Cell load_cell(const fs::path& run);
 
 /// Every run at or below `folder`, in order of path (runs/records.h, find_runs).
 std::vector<Cell> load_cells(const fs::path& folder);
+
+/// The same, with a sentence for each run that is damaged instead of an error.
+struct Listing {
+  std::vector<Cell> cells;
+  std::vector<std::pair<fs::path, std::string>> damaged;
+};
+Listing list_cells(const fs::path& folder);
+Listing list_cells(const std::vector<fs::path>& runs);
 
 /// The arm of each cell, in order: its own name and the settings in which configs of that name differ
 /// (spec/arm.h); "baseline" where there is nothing to go by.

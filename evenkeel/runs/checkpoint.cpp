@@ -166,6 +166,19 @@ std::vector<fs::path> list_checkpoints(const fs::path& run) {
   return folders;
 }
 
+void restore_replaced(const fs::path& run) {
+  std::error_code error;
+  std::vector<fs::path> replaced;
+  for (fs::directory_iterator it(folder_of(run), error), end; !error && it != end; it.increment(error)) {
+    const fs::path& folder = it->path();
+    if (folder.extension() == ".old" && step_of(folder.stem().string()) >= 0) replaced.push_back(folder);
+  }
+  for (const fs::path& folder : replaced) {
+    const fs::path target = folder.parent_path() / folder.stem();
+    if (!fs::exists(target, error)) rename_folder(folder, target);
+  }
+}
+
 std::optional<FoundCheckpoint> find_latest_checkpoint(const fs::path& run,
                                                       std::vector<std::string>& warnings) {
   auto folders = list_checkpoints(run);

@@ -35,8 +35,9 @@ struct CheckpointState {
 };
 
 /// Writes the checkpoint of state.step and returns its folder. Offsets must be of line files already synced.
-/// Without `telemetry` tensors there is no file of them. Replaces a checkpoint of the same step. Throws
-/// EnvironmentError; what was there before is then still there.
+/// Without `telemetry` tensors there is no file of them. Replaces a checkpoint of the same step; when the
+/// process dies over that, restore_replaced() brings back the old one. Throws EnvironmentError; what was
+/// there before is then still there.
 fs::path write_checkpoint(const fs::path& run, const CheckpointState& state, std::vector<TensorBytes> model,
                           std::vector<TensorBytes> optim, std::vector<TensorBytes> telemetry = {});
 
@@ -57,6 +58,9 @@ struct FoundCheckpoint {
 /// sentence to `warnings`.
 std::optional<FoundCheckpoint> find_latest_checkpoint(const fs::path& run,
                                                       std::vector<std::string>& warnings);
+
+/// Gives a checkpoint its name back whose replacement never came. For the process that writes the run.
+void restore_replaced(const fs::path& run);
 
 /// Folders of all checkpoints, oldest first; damaged ones too.
 std::vector<fs::path> list_checkpoints(const fs::path& run);

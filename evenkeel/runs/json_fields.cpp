@@ -6,8 +6,29 @@
 #include <utility>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/base/hash.h"
 
 namespace evenkeel::runs {
+namespace {
+
+constexpr const char* kChecksum = "checksum";
+
+std::string checksum_of(Json document, const char* apart) {
+  document.erase(kChecksum);
+  document.erase(apart);
+  return content_hash(json_text(document));
+}
+
+}  // namespace
+
+void seal(Json& document, const char* apart) {
+  document[kChecksum] = checksum_of(document, apart);
+}
+
+bool seal_holds(const Json& document, const char* apart) {
+  const auto checksum = document.find(kChecksum);
+  return checksum == document.end() || *checksum == checksum_of(document, apart);
+}
 
 JsonFields::JsonFields(const Json& document, std::string where)
     : document_(document), where_(std::move(where)) {

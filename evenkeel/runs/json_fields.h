@@ -6,9 +6,22 @@
 #include <string>
 #include <string_view>
 
+#include "evenkeel/base/error.h"
 #include "evenkeel/base/json.h"
 
 namespace evenkeel::runs {
+
+/// A run that a later version made: whole, but not for this one.
+class NewerFormat : public InputError {
+ public:
+  using InputError::InputError;
+};
+
+/// Adds to an object the key "checksum": the content hash of all else in it but the key `apart`, in one line
+/// with keys sorted.
+void seal(Json& document, const char* apart = "");
+/// False when an object with a checksum is not what seal() saw. Files of earlier versions have none: true.
+bool seal_holds(const Json& document, const char* apart = "");
 
 class JsonFields {
  public:

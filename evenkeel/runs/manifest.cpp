@@ -101,9 +101,20 @@ std::string hash_as_written(const Json& config) {
 void check_format(const Json& versions, const std::string& file) {
   const JsonFields fields(versions, file);
   if (!fields.has("format") || fields.integer("format") <= kManifestFormat) return;
-  throw InputError(fmt::format("{} is of format {}, this evenkeel {} reads up to {}; use a newer evenkeel",
-                               file, fields.integer("format"), kVersion, kManifestFormat));
+  throw NewerFormat(fmt::format("{} is of format {}, this evenkeel {} reads up to {}; use a newer evenkeel",
+                                file, fields.integer("format"), kVersion, kManifestFormat));
 }
+
+void check_seal(const Json& document, const std::string& file, const char* apart = "") {
+  if (seal_holds(document, apart)) return;
+  throw InputError(
+      fmt::format("{} was changed after it was written: its checksum does not match; restore the file, or "
+                  "delete the run and run again",
+                  file));
+}
+
+// Of the manifest: what may differ between equal runs, so that the checksum does not.
+constexpr const char* kApart = "environment";
 
 }  // namespace
 
@@ -119,6 +130,7 @@ void write_manifest(const fs::path& run, const Manifest& manifest) {
     document["config"] = to_json(manifest.experiment);
     move_paths_out(document["config"]["data"], document["environment"]);
   }
+  seal(document, kApart);
   write_json(run / "manifest.json", document);
 }
 
@@ -151,6 +163,7 @@ Manifest read_manifest(const fs::path& run) {
                       file.string(), hash, manifest.config_hash));
     }
   }
+  check_seal(document, file.string(), kApart);
   return manifest;
 }
 
@@ -174,7 +187,9 @@ Json result_json(const Result& result) {
 }
 
 void write_result(const fs::path& run, const Result& result) {
-  write_json(run / "result.json", result_json(result));
+  Json document = result_json(result);
+  seal(document);
+  write_json(run / "result.json", document);
 }
 
 std::optional<Result> read_result(const fs::path& run) {
@@ -195,6 +210,7 @@ std::optional<Result> read_result(const fs::path& run) {
   result.relapsed = fields.has("relapsed") && fields.at("relapsed") == true;
   if (fields.has("relapse_step")) result.relapse_step = fields.integer("relapse_step");
   result.digest = fields.at("digest");
+  check_seal(document, file.string());
   return result;
 }
 

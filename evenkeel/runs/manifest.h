@@ -49,8 +49,8 @@ struct Manifest {
 
 /// Paths of the data go into `environment`, so that all else is equal for equal runs.
 void write_manifest(const fs::path& run, const Manifest& manifest);
-/// Throws InputError when the folder holds no run, a damaged manifest, one of a newer format, or one whose
-/// configuration does not match its hash.
+/// Throws InputError when the folder holds no run, a damaged manifest (its configuration does not match its
+/// hash, or the rest not its checksum), and as NewerFormat (runs/json_fields.h) one of a later version.
 Manifest read_manifest(const fs::path& run);
 
 /// result.json: how a run ended; there only when it has ended. Losses in nats per token.

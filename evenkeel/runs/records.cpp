@@ -30,16 +30,16 @@ std::vector<Json> read_records(const fs::path& file, std::uint64_t* valid_bytes)
   std::error_code error;
   if (!fs::exists(file, error)) return records;
   const std::string content = read_file(file);
-  std::size_t at = 0;
-  while (at < content.size()) {
+  bool whole = true;
+  for (std::size_t at = 0; at < content.size();) {
     const std::size_t end = content.find('\n', at);
     if (end == std::string::npos) break;  // torn: a whole line ends in a newline
     auto record = decode_record(std::string_view(content).substr(at, end - at));
-    if (!record) break;
-    records.push_back(std::move(*record));
     at = end + 1;
+    whole = whole && record.has_value();
+    if (record) records.push_back(std::move(*record));
+    if (whole && valid_bytes) *valid_bytes = at;
   }
-  if (valid_bytes) *valid_bytes = at;
   return records;
 }
 

@@ -17,8 +17,8 @@ namespace evenkeel::runs {
 using telemetry::decode_record;
 using telemetry::encode_record;
 
-/// Every valid record up to the first invalid line; an absent file is empty. `valid_bytes` gets the length of
-/// the valid part.
+/// Every valid record; lines that do not check are passed over (runs/verify.h says which). An absent file is
+/// empty. `valid_bytes` gets the length of what stands before the first invalid line.
 std::vector<Json> read_records(const fs::path& file, std::uint64_t* valid_bytes = nullptr);
 
 /// One quantity over steps. Values may be NaN or infinite.

@@ -32,17 +32,23 @@ const fs::path& made(const fs::path& folder) {
   return folder;
 }
 
-// What stands before the offset must be whole lines, or the resumed file would differ from an uninterrupted
-// one.
-void check_offset(const fs::path& file, std::uint64_t offset) {
-  std::uint64_t valid = 0;
-  read_records(file, &valid);
-  if (valid < offset) {
-    throw InputError(
-        fmt::format("{} is damaged at byte {}, before byte {} where the checkpoint goes on; delete the run's "
-                    "folder and run again",
-                    file.string(), valid, offset));
+// What stands before the offsets must be whole lines, or the resumed files would differ from uninterrupted
+// ones. Says what is not; "" when all is.
+std::string damage_before(const fs::path& run, const LineOffsets& offsets) {
+  for (const auto& [name, offset] :
+       {std::pair{kMetrics, offsets.metrics}, {kHeads, offsets.heads}, {kEvents, offsets.events}}) {
+    std::uint64_t valid = 0;
+    read_records(run / name, &valid);
+    if (valid < offset) {
+      return fmt::format("{} is damaged at byte {}, before byte {} where the checkpoint goes on",
+                         (run / name).string(), valid, offset);
+    }
   }
+  return "";
+}
+
+[[noreturn]] void refuse(const std::string& damage) {
+  throw InputError(damage + "; delete the run's folder and run again");
 }
 
 }  // namespace
@@ -75,6 +81,27 @@ Standing standing(const fs::path& run, const std::string& config_hash) {
   return there(run / "result.json") ? Standing::kFinished : Standing::kInProgress;
 }
 
+std::optional<FoundCheckpoint> find_resumable(const RunLock& lock, std::vector<std::string>& warnings) {
+  const fs::path& run = lock.run();
+  restore_replaced(run);
+  const std::vector<fs::path> folders = list_checkpoints(run);
+  std::string first_damage;
+  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
+    std::string why;
+    try {
+      CheckpointState state = read_checkpoint_state(*folder);
+      why = damage_before(run, state.offsets);
+      if (why.empty()) return FoundCheckpoint{*folder, std::move(state)};
+      if (first_damage.empty()) first_damage = why;
+    } catch (const std::runtime_error& e) {
+      why = e.what();
+    }
+    warnings.push_back(fmt::format("passing over checkpoint {}: {}", folder->filename().string(), why));
+  }
+  if (!first_damage.empty()) refuse(first_damage);
+  return std::nullopt;
+}
+
 RunWriter::RunWriter(const fs::path& run, const LineOffsets& keep, std::uint64_t keep_timing)
     : run_(run),
       metrics_(std::make_unique<telemetry::JsonlSink>(run / kMetrics, keep.metrics)),
@@ -96,9 +123,7 @@ RunWriter RunWriter::start(const RunLock& lock, const Manifest& manifest) {
 RunWriter RunWriter::resume(const RunLock& lock, const CheckpointState& state) {
   const fs::path& run = lock.run();
   standing(run, state.config_hash);
-  check_offset(run / kMetrics, state.offsets.metrics);
-  check_offset(run / kHeads, state.offsets.heads);
-  check_offset(run / kEvents, state.offsets.events);
+  if (const std::string damage = damage_before(run, state.offsets); !damage.empty()) refuse(damage);
   discard_checkpoints_after(run, state.step);
   std::uint64_t timing = 0;
   read_records(run / kTiming, &timing);

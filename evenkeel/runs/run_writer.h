@@ -11,7 +11,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/json.h"
@@ -44,6 +46,11 @@ enum class Standing {
 /// What `run` holds. Throws InputError when it is a run of another configuration than `config_hash`, or an
 /// imported one.
 Standing standing(const fs::path& run, const std::string& config_hash);
+
+/// The newest whole checkpoint that the run can go on from: the line files must be whole before the bytes
+/// where it goes on. nullopt when there is no whole checkpoint; each newer one that is passed over adds a
+/// sentence to `warnings`. Throws InputError when there are whole ones, but none before the damage.
+std::optional<FoundCheckpoint> find_resumable(const RunLock& lock, std::vector<std::string>& warnings);
 
 class RunWriter {
  public:

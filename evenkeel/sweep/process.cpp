@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,9 +16,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
+#include "evenkeel/base/process_setup.h"
 
 namespace evenkeel::sweep {
 namespace {
@@ -30,12 +33,32 @@ namespace {
   ::_exit(127);
 }
 
+ExitStatus status_from(int raw) {
+  if (WIFSIGNALED(raw)) return {128 + WTERMSIG(raw), WTERMSIG(raw)};
+  return {WEXITSTATUS(raw), 0};
+}
+
+bool is_address_space_limited() {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+/// What the end of a trainer suggests about the machine; "" when nothing.
+std::string_view hint_of(const ExitStatus& status) {
+  if (status.signal == SIGKILL) return "perhaps the machine ran out of memory";
+  // A program that does not get the memory it needs to start is refused by the loader, or aborts.
+  if (is_address_space_limited() && (status.signal == SIGABRT || status.code == 127))
+    return "most likely for want of memory: raise the limit (ulimit -v) or use a smaller model";
+  return "";
+}
+
 }  // namespace
 
 SignalGate::SignalGate() {
   sigset_t taken;
   sigemptyset(&taken);
   for (const int signal : {SIGINT, SIGTERM, SIGCHLD}) sigaddset(&taken, signal);
+  if (!is_ignored(SIGHUP)) sigaddset(&taken, SIGHUP);
   ::sigprocmask(SIG_BLOCK, &taken, &outside_);
   fd_ = ::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
   if (fd_ < 0) {
@@ -52,14 +75,18 @@ SignalGate::~SignalGate() {
 }
 
 int SignalGate::wait(double seconds, int readable) {
+  is_asked_to_stop(seconds, readable);
+  return std::exchange(stops_, 0);
+}
+
+bool SignalGate::is_asked_to_stop(double seconds, int readable) {
   pollfd descriptors[] = {{fd_, POLLIN, 0}, {readable, POLLIN, 0}};  // poll() passes over -1
   ::poll(descriptors, 2, static_cast<int>(std::ceil(std::max(seconds, 0.0) * 1000)));
-  int stops = 0;
   signalfd_siginfo info{};
   while (::read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-    if (info.ssi_signo != SIGCHLD) ++stops;
+    if (info.ssi_signo != SIGCHLD) ++stops_;
   }
-  return stops;
+  return stops_ > 0;
 }
 
 std::map<std::string, std::string> trainer_environment(std::int64_t threads) {
@@ -74,7 +101,7 @@ Command trainer_command(const fs::path& trainer, const fs::path& run, std::int64
   return {{trainer.string(), "run", run.string()}, trainer_environment(threads), run / "log.txt"};
 }
 
-void become_trainer(const std::vector<std::string>& arguments, std::int64_t threads) {
+int run_trainer(const std::vector<std::string>& arguments, std::int64_t threads) {
   const fs::path trainer = find_trainer();
   for (const auto& [name, value] : trainer_environment(threads)) ::setenv(name.c_str(), value.c_str(), 1);
   std::vector<std::string> texts{trainer.string()};
@@ -82,8 +109,24 @@ void become_trainer(const std::vector<std::string>& arguments, std::int64_t thre
   std::vector<char*> words;
   for (std::string& text : texts) words.push_back(text.data());
   words.push_back(nullptr);
-  ::execv(words.front(), words.data());
-  throw EnvironmentError(explain_errno("execute", trainer, errno));
+  const pid_t parent = ::getpid();
+  const pid_t child = ::fork();
+  if (child < 0) throw EnvironmentError(fmt::format("cannot start a process: {}", std::strerror(errno)));
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(128 + SIGKILL);
+    ::execv(words.front(), words.data());
+    die_in_child(words.front());
+  }
+  int raw = 0;
+  while (::waitpid(child, &raw, 0) < 0 && errno == EINTR) {
+  }
+  const ExitStatus status = status_from(raw);
+  const int code = exit_code_of(status);
+  if (status.signal == 0 && code == status.code) return code;
+  const std::string sentence = failure_sentence(status, {}, 0);
+  if (code == kExitEnvironment) throw EnvironmentError(sentence);
+  throw std::runtime_error(sentence);
 }
 
 pid_t start_process(const Command& command, const SignalGate& gate) {
@@ -132,13 +175,15 @@ bool has_ended(pid_t process, ExitStatus& status) {
   pid_t found = 0;
   do found = ::waitpid(process, &raw, WNOHANG);
   while (found < 0 && errno == EINTR);
-  if (found != process) return false;
-  status.signal = WIFSIGNALED(raw) ? WTERMSIG(raw) : 0;
-  status.code = WIFSIGNALED(raw) ? 128 + WTERMSIG(raw) : WEXITSTATUS(raw);
+  status = {};
+  if (found < 0) status.known = false;  // ECHILD
+  if (found != process) return found < 0;
+  status = status_from(raw);
   return true;
 }
 
 void send_signal(pid_t process, int signal) {
+  if (process <= 1) return;  // kill() would take it for "everybody"
   if (::kill(-process, signal) != 0) ::kill(process, signal);
 }
 
@@ -157,22 +202,30 @@ std::string last_line(const fs::path& log, std::uint64_t from) {
   return last;
 }
 
+int exit_code_of(const ExitStatus& status) {
+  if (!status.known) return kExitCellsCrashed;
+  if (status.code == 126 || status.code == 127 || !hint_of(status).empty()) return kExitEnvironment;
+  return status.signal != 0 ? kExitCellsCrashed : status.code;
+}
+
 std::string failure_sentence(const ExitStatus& status, const fs::path& log, std::uint64_t from) {
+  const std::string_view hint = hint_of(status);
   if (status.signal != 0) {
-    const char* hint = status.signal == SIGKILL ? " (perhaps the machine ran out of memory)" : "";
     return fmt::format("the trainer was killed by signal {}, {}{}", status.signal, ::strsignal(status.signal),
-                       hint);
+                       hint.empty() ? "" : fmt::format(" ({})", hint));
   }
   std::string line = last_line(log, from);
   constexpr std::string_view kName = "evenkeel-train: ";
   if (line.rfind(kName, 0) == 0) line.erase(0, kName.size());
-  if (!line.empty()) return line;
+  if (!line.empty()) return hint.empty() ? line : fmt::format("{} ({})", line, hint);
+  if (!status.known) return "the trainer ended, nobody saw how, and it left no result";
   if (status.code == kExitEnvironment) {
     return fmt::format(
         "the trainer could not write to {}, not even its reason: most likely the disk is full or writing is "
         "not permitted; free some space there and run the same command again",
         log.parent_path().string());
   }
+  if (!hint.empty()) return fmt::format("the trainer could not be started, {}", hint);
   return fmt::format("the trainer ended with code {} and said nothing", status.code);
 }
 

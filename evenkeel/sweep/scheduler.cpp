@@ -127,9 +127,10 @@ void Scheduler::start_next(TrainerServer& trainers) {
     child.log_bytes = size_of(run / "log.txt");
     child.timing_bytes = size_of(run / "timing.jsonl");
     child.first_step = child.step = step_in(newest_record(run, 0));
-    child.tries = ++tries_[i];
     child.started = Clock::now();
     child.process = trainers.start(run, cell.experiment.train.threads);
+    if (child.process == 0) return;
+    child.tries = ++tries_[i];
     running_.push_back(child);
     if (!first_) first_ = i;
     entry(i).state = CellState::kRunning;
@@ -166,8 +167,14 @@ void Scheduler::settle(Running ended, const ExitStatus& status) {
   const fs::path run = cell_folder(options_.folder, cell.hash);
   const double share = static_cast<double>(cell.experiment.train.steps - ended.first_step) /
                        static_cast<double>(cell.experiment.train.steps);
-  if (status.code == kExitFinished || status.code == kExitStopped) {
-    if (const auto result = runs::read_result(run)) {
+  if (!status.known || status.code == kExitFinished || status.code == kExitStopped) {
+    std::optional<runs::Result> result;
+    try {
+      result = runs::read_result(run);
+    } catch (const InputError& error) {
+      return fail(ended, error.what(), true);
+    }
+    if (result) {
       entry(ended.cell).state = CellState::kDone;
       entry(ended.cell).label = result->label;
       entry(ended.cell).message = last_line(run / "log.txt", ended.log_bytes);
@@ -180,8 +187,9 @@ void Scheduler::settle(Running ended, const ExitStatus& status) {
       fs::remove(run / "log.txt");
       return;
     }
-    return fail(ended, fmt::format("the trainer ended with code {} but left no result.json", status.code),
-                true);
+    if (status.known)
+      return fail(ended, fmt::format("the trainer ended with code {} but left no result.json", status.code),
+                  true);
   }
   const std::string last = failure_sentence(status, run / "log.txt", ended.log_bytes);
   if (stopping_) {

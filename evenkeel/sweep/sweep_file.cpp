@@ -9,9 +9,12 @@
 #include <ctime>
 #include <map>
 
+#include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
 #include "evenkeel/base/processor.h"
 #include "evenkeel/base/version.h"
+#include "evenkeel/runs/json_fields.h"
+#include "evenkeel/runs/run_writer.h"
 
 namespace evenkeel::sweep {
 namespace {
@@ -76,6 +79,44 @@ Json environment_now() {
   return environment;
 }
 
+/// Why the run in `folder` cannot be read; "" when it can, or there is none.
+std::string damage_of(const fs::path& folder) {
+  try {
+    if (fs::exists(folder / "manifest.json")) runs::read_manifest(folder);
+    runs::read_result(folder);
+    return "";
+  } catch (const runs::NewerFormat&) {
+    return "";
+  } catch (const InputError& error) {
+    return error.what();
+  }
+}
+
+/// Moves the folder of a damaged cell away, and says so.
+std::string set_aside(const fs::path& sweep, const std::string& hash, const std::string& damage) {
+  const fs::path folder = cell_folder(sweep, hash), all = sweep / "damaged";
+  make_folder(all);
+  fs::path kept = all / hash;
+  for (int n = 2; fs::exists(kept); ++n) kept = all / fmt::format("{}.{}", hash, n);
+  std::error_code error;
+  fs::rename(folder, kept, error);
+  if (error) throw EnvironmentError(explain_errno("write", kept, error.value()));
+  sync_folder(all);
+  sync_folder(folder.parent_path());
+  return fmt::format("{}; its folder is kept as {}", damage, kept.string());
+}
+
+void refuse_foreign(const fs::path& run) {
+  for (const char* name : {"metrics.jsonl", "heads.jsonl", "events.jsonl", "timing.jsonl", "result.json",
+                           "log.txt", "checkpoints"}) {
+    if (!fs::exists(fs::symlink_status(run / name))) continue;
+    throw InputError(
+        fmt::format("{} is there, and no run wrote it (there is no manifest.json beside it); it would be "
+                    "replaced: choose another --out, or move it away",
+                    (run / name).string()));
+  }
+}
+
 }  // namespace
 
 std::string_view state_name(CellState state) {
@@ -112,9 +153,13 @@ void add_entry(SweepFile& file, const Cell& cell, const fs::path& sweep) {
   entry.seed = cell.experiment.train.seed;
   entry.params = cell.experiment.arch.params();
   entry.round = cell.round;
-  if (const auto result = runs::read_result(cell_folder(sweep, cell.hash))) {
+  const fs::path run = cell_folder(sweep, cell.hash);
+  if (const std::string damage = damage_of(run); !damage.empty() && !runs::is_being_written(run))
+    entry.message = set_aside(sweep, cell.hash, damage);
+  if (const auto result = runs::read_result(run)) {
     entry.state = CellState::kDone;
     entry.label = result->label;
+    fs::remove(run / "log.txt");
   }
   file.cells.push_back(std::move(entry));
 }
@@ -123,6 +168,11 @@ std::optional<SweepFile> read_sweep_file(const fs::path& sweep) {
   const fs::path path = sweep / "sweep.json";
   if (!fs::exists(path)) return std::nullopt;
   const Json json = read_json(path);
+  const auto refuse = [&](const char* what) {
+    throw InputError(
+        fmt::format("{} is damaged: {}; the cells are whole: remove this file and run the same command again",
+                    path.string(), what));
+  };
   try {
     if (json.at("format") > kFormat) {
       throw InputError(
@@ -134,12 +184,12 @@ std::optional<SweepFile> read_sweep_file(const fs::path& sweep) {
     file.axes = json.at("axes");
     for (const Json& cell : json.at("cells")) file.cells.push_back(entry_from(cell, path));
     file.notes = json.at("notes").get<std::vector<std::string>>();
+    if (!runs::seal_holds(json)) refuse("its checksum does not match");
     return file;
   } catch (const Json::exception&) {
-    throw InputError(path.string() +
-                     " is damaged: a key is missing or of the wrong type; the cells are whole: "
-                     "remove this file and run the same command again");
+    refuse("a key is missing or of the wrong type");
   }
+  return std::nullopt;
 }
 
 void write_sweep_file(const fs::path& sweep, const SweepFile& file) {
@@ -147,12 +197,10 @@ void write_sweep_file(const fs::path& sweep, const SweepFile& file) {
   for (const CellEntry& entry : file.cells) {
     if (!entry.dropped) cells.push_back(entry_json(entry));
   }
-  write_json(sweep / "sweep.json", {{"format", kFormat},
-                                    {"evenkeel", kVersion},
-                                    {"study", to_json(file.study)},
-                                    {"axes", file.axes},
-                                    {"cells", cells},
-                                    {"notes", file.notes}});
+  Json document{{"format", kFormat}, {"evenkeel", kVersion}, {"study", to_json(file.study)},
+                {"axes", file.axes}, {"cells", cells},       {"notes", file.notes}};
+  runs::seal(document);
+  write_json(sweep / "sweep.json", document);
 }
 
 std::vector<std::string> strangers(const fs::path& sweep, const SweepFile& file) {
@@ -191,6 +239,7 @@ void prepare_run(const fs::path& run, const Cell& cell) {
     runs::write_manifest(run, found);
     return;
   }
+  refuse_foreign(run);
   make_folder(run);
   const Json versions{{"evenkeel", kVersion}, {"format", kFormat}};
   runs::write_manifest(run, {cell.experiment, cell.hash, cell.arm, cell.data, versions, environment_now()});

@@ -40,10 +40,12 @@ struct SweepFile {
 fs::path cell_folder(const fs::path& sweep, const std::string& hash);
 
 /// A fresh file for `plan`; cells that already have a result below `sweep` are done, attempts are taken over
-/// from `before`.
+/// from `before`. Cells with a damaged manifest or result begin anew, as add_entry() says.
 SweepFile start_sweep_file(const Plan& plan, const fs::path& sweep, const std::optional<SweepFile>& before);
 
-/// Appends the entry of `cell`, done when it has a result below `sweep`.
+/// Appends the entry of `cell`, done when it has a result below `sweep`. A folder with a damaged manifest or
+/// result is moved to damaged/ below `sweep`, which the entry's message tells, and the cell is to run again.
+/// Of a cell that is done, the log that a killed sweep left is removed.
 void add_entry(SweepFile& file, const Cell& cell, const fs::path& sweep);
 
 /// nullopt when the folder holds none. Throws InputError when it is damaged or of a newer format.
@@ -55,7 +57,7 @@ void write_sweep_file(const fs::path& sweep, const SweepFile& file);
 std::vector<std::string> strangers(const fs::path& sweep, const SweepFile& file);
 
 /// Creates the run folder of a cell with its manifest, unless it is there already. Throws InputError when the
-/// folder holds a run of another configuration.
+/// folder holds a run of another configuration, or files that a run would replace and no run wrote.
 void prepare_run(const fs::path& run, const Cell& cell);
 
 }  // namespace evenkeel::sweep

@@ -15,7 +15,10 @@
 namespace evenkeel::sweep {
 namespace {
 
-constexpr std::chrono::seconds kPatience(60);
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kPatience(60);  // with loading LibTorch
+constexpr std::chrono::seconds kAnswer(5);     // with a fork, which takes milliseconds
 
 bool is_readable(int channel, std::chrono::milliseconds patience) {
   pollfd descriptor{channel, POLLIN, 0};
@@ -31,7 +34,7 @@ Json receive(int channel) {
 
 }  // namespace
 
-TrainerServer::TrainerServer(fs::path trainer, const SignalGate& gate)
+TrainerServer::TrainerServer(fs::path trainer, SignalGate& gate)
     : trainer_(std::move(trainer)), gate_(gate) {}
 
 TrainerServer::~TrainerServer() {
@@ -44,7 +47,7 @@ void TrainerServer::load() {
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return;
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return;
   channel_ = ends[0];
-  give_up_at_ = std::chrono::steady_clock::now() + kPatience;
+  give_up_at_ = Clock::now() + kPatience;
   try {
     // One thread: a library that starts its threads when it is loaded could not be forked.
     // What is wrong with a trainer that cannot serve, its first direct start will tell; hence no log.
@@ -64,7 +67,7 @@ bool TrainerServer::loading() {
     if (!ready_) give_up();
     return false;
   }
-  if (std::chrono::steady_clock::now() > give_up_at_) give_up();
+  if (Clock::now() > give_up_at_) give_up();
   return channel_ >= 0;
 }
 
@@ -72,12 +75,19 @@ pid_t TrainerServer::start(const fs::path& run, std::int64_t threads) {
   if (ready_) {
     const std::string& request = run.native();
     const bool sent = ::send(channel_, request.data(), request.size(), MSG_NOSIGNAL) >= 0;
-    const Json reply = sent && is_readable(channel_, kPatience) ? receive(channel_) : Json();
+    const auto until = Clock::now() + kAnswer;
+    bool stops = false;
+    while (sent && !stops && !is_readable(channel_, {}) && Clock::now() < until)
+      stops = gate_.is_asked_to_stop(std::chrono::duration<double>(until - Clock::now()).count(), channel_);
+    // A server that is dead says nothing more, so what it has said by then is the last word.
+    if (!is_readable(channel_, {})) kill_server();
+    const Json reply = receive(channel_);
     if (reply.is_object() && reply.contains("process")) return reply["process"].get<pid_t>();
     if (reply.is_object() && reply.contains("error")) {
       throw EnvironmentError(reply["error"].get<std::string>());
     }
     give_up();
+    if (stops) return 0;
   }
   return start_process(trainer_command(trainer_, run, threads), gate_);
 }
@@ -88,6 +98,10 @@ void TrainerServer::give_up() {
   channel_ = -1;
   ready_ = false;
   ::prctl(PR_SET_CHILD_SUBREAPER, 0);
+  kill_server();
+}
+
+void TrainerServer::kill_server() {
   if (server_ > 0) {
     send_signal(server_, SIGKILL);
     while (::waitpid(server_, nullptr, 0) < 0 && errno == EINTR) {

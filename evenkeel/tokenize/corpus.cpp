@@ -102,6 +102,13 @@ data::TokensFile tokenize_corpus(const CorpusOptions& options) {
         fmt::format("[--out] {} already holds token data; choose another folder, or give --replace",
                     options.out.string()));
   }
+  for (const char* name : {"train.bin", "valid.bin", "tokenizer.model"}) {
+    if (options.replace || !std::filesystem::exists(options.out / name, error)) continue;
+    throw InputError(
+        fmt::format("[--out] {} is there without a tokens.json, so it may be somebody else's; choose another "
+                    "folder, or give --replace",
+                    (options.out / name).string()));
+  }
   std::vector<std::string> documents = read_documents(options);
   const std::size_t first_valid = split_documents(documents, options.valid_fraction);
   const auto middle = documents.begin() + static_cast<std::ptrdiff_t>(first_valid);

@@ -35,7 +35,8 @@ std::vector<std::string> read_documents(const CorpusOptions& options);
 std::size_t split_documents(std::vector<std::string>& documents, double fraction);
 
 /// Writes tokens.json, train.bin, valid.bin and tokenizer.model into options.out. The model is trained on the
-/// training documents only. Throws InputError when the folder already holds tokens and `replace` is off.
+/// training documents only. Throws InputError when the folder already holds tokens, or files
+/// of their names, and `replace` is off.
 data::TokensFile tokenize_corpus(const CorpusOptions& options);
 
 }  // namespace evenkeel::tokenize

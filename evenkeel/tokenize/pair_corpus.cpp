@@ -85,6 +85,16 @@ data::PairsFile tokenize_pairs(const PairCorpusOptions& options) {
         fmt::format("[--out] {} already holds sentence pairs; choose another folder, or give --replace",
                     options.out.string()));
   }
+  for (const std::string& name :
+       {data::pairs_bin_name("train", "source"), data::pairs_bin_name("train", "target"),
+        data::pairs_bin_name("valid", "source"), data::pairs_bin_name("valid", "target"),
+        std::string("tokenizer.model")}) {
+    if (options.replace || !std::filesystem::exists(options.out / name, error)) continue;
+    throw InputError(
+        fmt::format("[--out] {} is there without a pairs.json, so it may be somebody else's; choose another "
+                    "folder, or give --replace",
+                    (options.out / name).string()));
+  }
   Text train = read_pairs(options.train, "IN");
   drop_blank(train, options.train[0]);
   const Text valid =

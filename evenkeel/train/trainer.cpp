@@ -103,7 +103,7 @@ class Trainer {
  private:
   runs::RunWriter open(const runs::RunLock& lock, bool imports) {
     std::vector<std::string> warnings;
-    const auto found = runs::find_latest_checkpoint(run_, warnings);
+    const auto found = runs::find_resumable(lock, warnings);
     for (const std::string& sentence : warnings) options_.warn(sentence);
     manifest_.environment = environment(manifest_.environment);
     manifest_.environment["ops"] = op_paths(*model_, e_.train, optimiser_->op_use());
@@ -126,10 +126,13 @@ class Trainer {
     step_ = found->state.step;
     optimiser_->set_steps(step_);
     spikes_ = telemetry::SpikeDetector::from_state(found->state.detectors.at("spike"));
-    relapse_ = telemetry::RelapseDetector::from_state(found->state.detectors.at("relapse"));
     collapse_ = telemetry::CollapseDetector::from_state(found->state.detectors.at("collapse"));
     const Json& t = found->state.trainer;
     l0_ = number_from_json(t.at("l0"), "state.json trainer.l0");
+    // Checkpoints of earlier versions know no relapses: the watch begins where the run goes on.
+    const Json& detectors = found->state.detectors;
+    relapse_ = detectors.contains("relapse") ? telemetry::RelapseDetector::from_state(detectors.at("relapse"))
+                                             : telemetry::RelapseDetector(l0_);
     last_valid_ = number_from_json(t.at("last_valid"), "state.json trainer.last_valid");
     for (const Json& x : t.at("tail_losses"))
       tail_losses_.push_back(number_from_json(x, "state.json tail_losses"));

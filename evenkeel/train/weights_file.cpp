@@ -127,8 +127,28 @@ std::map<std::string, at::Tensor> folded_weights(models::Model& model, const nn:
   return weights;
 }
 
+namespace {
+
+/// What an earlier export wrote may be replaced, and nothing else.
+void refuse_foreign(const std::filesystem::path& file) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(file, error) || std::filesystem::file_size(file, error) == 0) return;
+  try {
+    if (runs::read_safetensors(file).metadata.contains("evenkeel")) return;
+  } catch (const InputError&) {
+    // No safetensors file.
+  }
+  throw InputError(fmt::format(
+      "{} is there and was not written by `evenkeel export`, so it is not replaced; move it away, "
+      "or choose another --out",
+      file.string()));
+}
+
+}  // namespace
+
 Exported export_weights(const std::filesystem::path& run, std::optional<std::int64_t> step,
                         std::int64_t average, bool fold, const std::filesystem::path& file) {
+  refuse_foreign(file);
   const LoadedRun loaded = load_run(run, step, average);
   ArchSpec arch = loaded.manifest.experiment.arch;
   std::map<std::string, at::Tensor> folded;  // owns what the bytes are of

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Stands in for evenkeel-train in tests of what surrounds it: `fake_trainer.py run RUN_DIR`. It cannot `serve`.
+"""Stands in for evenkeel-train in tests of what surrounds it: `fake_trainer.py run RUN_DIR`. It cannot `serve`, unless it
+is told to serve badly.
 
 It writes metrics, timing and a result whose losses depend on the configuration alone, and resumes like the real one.
 FAKE_TRAINER in the environment says what else to do, comma separated (L is the learning rate the word applies to):
@@ -11,11 +12,17 @@ FAKE_TRAINER in the environment says what else to do, comma separated (L is the 
   refuse@L     exit 2 with a sentence
   nan@L        become non-finite, exit 3
   silent@L     exit 0 and leave no result
+  segv@L       die by SIGSEGV every time
+  garble@L     exit 0 and leave half a result
+  deaf         go on after SIGTERM, having made the file "asked" in the run
+  wedge        serve: never answer, having made the file "wedged" in the present folder
+  stranger     serve: answer with a process that is nobody's child
 """
 import json
 import math
 import os
 import signal
+import socket
 import sys
 import time
 
@@ -50,7 +57,22 @@ def write(path, document):
     os.rename(path + ".part", path)
 
 
+def serve(words):
+    channel = socket.socket(fileno=os.dup(0))
+    channel.send(b'{"ready":true}')
+    while channel.recv(1 << 14):
+        if "wedge" in words:
+            open("wedged", "w").close()
+            while True:
+                time.sleep(600)
+        channel.send(b'{"process":999999999}')  # above every process id there can be
+    return 0
+
+
 def main():
+    behaviour = os.environ.get("FAKE_TRAINER", "").split(",")
+    if sys.argv[1] == "serve" and {"wedge", "stranger"} & set(behaviour):
+        return serve(behaviour)
     if sys.argv[1] != "run":
         return 2
     run = sys.argv[2]
@@ -71,7 +93,10 @@ def main():
         with open(path("result.json")) as source:
             return 3 if json.load(source)["label"] == "nonfinite" else 0
     stopped = []
-    signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+    if "deaf" in words:
+        signal.signal(signal.SIGTERM, lambda *_: open(path("asked"), "w").close())
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
     with open(path("attempts.txt"), "a") as log:
         log.write("%d %s\n" % (os.getpid(), os.environ.get("OMP_NUM_THREADS", "")))
     with open(path("attempts.txt")) as log:
@@ -90,6 +115,12 @@ def main():
             return 4
         if asked("kill"):
             os.kill(os.getpid(), signal.SIGKILL)
+        if asked("segv"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if asked("garble"):
+            with open(path("result.json"), "w") as out:
+                out.write('{"label": "fini')
+            return 0
         if asked("full"):
             print("evenkeel-train: cannot write %s: No space left on device; free some space" % path("x"), file=sys.stderr)
             return 5

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <csignal>
+#include <fstream>
 #include <functional>
 
 #include "evenkeel/base/error.h"
@@ -53,6 +54,22 @@ TEST(Files, FailedWriteLeavesTheOldContent) {
   EXPECT_EQ(status, 0);
   EXPECT_EQ(read_file(folder / "a"), "old");
   EXPECT_FALSE(fs::exists(folder / "a.part"));
+}
+
+TEST(Files, ASecondWriterNeverTouchesWhatTheFirstIsWriting) {
+  const test::TempFolder folder;
+  const fs::path part = folder / "a.part";
+  {
+    const FileLock first(part, "a writer is at work");  // as write_file holds it
+    std::ofstream(part) << "half of it";
+    write_file(folder / "a", "whole");
+    EXPECT_EQ(read_file(folder / "a"), "whole");
+    EXPECT_EQ(read_file(part), "half of it");
+  }
+  // The first was killed: what it left is used up.
+  write_file(folder / "a", "again");
+  EXPECT_EQ(read_file(folder / "a"), "again");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
 }
 
 TEST(Files, ErrorsSayWhichFileWhyAndWhatToDo) {

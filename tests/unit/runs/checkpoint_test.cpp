@@ -129,5 +129,17 @@ TEST_F(CheckpointTest, FailedWriteKeepsTheOldOne) {
   EXPECT_FALSE(fs::exists(run_ / "checkpoints/step00000100.part"));
 }
 
+TEST_F(CheckpointTest, AReplacedOneComesBackWhenItsReplacementNeverCame) {
+  write(100);
+  const fs::path folder = run_ / "checkpoints/step00000100", old = run_ / "checkpoints/step00000100.old";
+  fs::rename(folder, old);  // as a process leaves it that is killed between two names
+  restore_replaced(run_.path());
+  EXPECT_EQ(find_latest_checkpoint(run_.path(), warnings_)->state.step, 100);
+  EXPECT_FALSE(fs::exists(old));
+  fs::copy(folder, old, fs::copy_options::recursive);
+  restore_replaced(run_.path());
+  EXPECT_TRUE(fs::exists(old)) << "there is a newer one";
+}
+
 }  // namespace
 }  // namespace evenkeel::runs

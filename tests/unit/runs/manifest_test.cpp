@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
@@ -109,6 +110,7 @@ TEST(Manifest, AVersionThatAddsASettingStillReadsRunsWithoutIt) {
   Json identity = to_json(m.experiment, true);
   for (Json* config : {&document["config"], &identity}) (*config)["optim"].erase("beta2");
   document["config_hash"] = content_hash(identity.dump()).substr(0, 16);
+  document.erase("checksum");  // of what this version wrote
   write_json(run / "manifest.json", document);
   EXPECT_EQ(read_manifest(run.path()).experiment.optim.beta2, OptimSpec{}.beta2);
 }
@@ -153,6 +155,43 @@ TEST(Manifest, DamageIsAnInputErrorThatNamesTheFile) {
       EXPECT_NE(std::string(e.what()).find("manifest.json"), std::string::npos) << e.what();
     }
   }
+}
+
+TEST(Manifest, FactsBesideTheConfigurationAreCoveredToo) {
+  const test::TempFolder run;
+  Manifest m = some_manifest();
+  m.environment["host"] = "a";
+  write_manifest(run.path(), m);
+  const std::string whole = read_file(run / "manifest.json");
+  m.environment["host"] = "b";
+  write_manifest(run.path(), m);
+  EXPECT_EQ(read_json(run / "manifest.json").at("checksum"), parse_json(whole, "").at("checksum"));
+  for (const auto& [from, to] : {std::pair{"\"arm\": \"", "\"arm\": \"x"}, {"\"h1\": 4.9", "\"h1\": 4.8"}}) {
+    std::string text = whole;
+    ASSERT_NE(text.find(from), std::string::npos) << text;
+    write_file(run / "manifest.json", text.replace(text.find(from), std::strlen(from), to));
+    EXPECT_THROW(read_manifest(run.path()), InputError) << to;
+  }
+  // As earlier versions wrote it.
+  Json document = parse_json(whole, "");
+  document.erase("checksum");
+  document["arm"] = "renamed";
+  write_json(run / "manifest.json", document);
+  EXPECT_EQ(read_manifest(run.path()).arm, "renamed");
+}
+
+TEST(Result, AChangedNumberIsSeen) {
+  const test::TempFolder run;
+  Result r;
+  r.label = "finished";
+  r.final_loss = 2.5;
+  r.train_loss = std::nan("");
+  r.digest = Json::object();
+  write_result(run.path(), r);
+  EXPECT_EQ(read_result(run.path())->final_loss, 2.5);
+  std::string text = read_file(run / "result.json");
+  write_file(run / "result.json", text.replace(text.find("2.5"), 3, "2.4"));
+  EXPECT_THROW(read_result(run.path()), InputError);
 }
 
 TEST(Result, RoundTripsNonFiniteLosses) {

@@ -138,6 +138,37 @@ TEST(RunWriter, ResumeRefusesLineFilesShorterOrDamagedBeforeTheOffset) {
   EXPECT_EQ(read_file(file), flipped);  // not cut
 }
 
+TEST(RunWriter, GoesOnBeforeTheDamageOfALineFile) {
+  const test::TempFolder folder;
+  const RunLock lock(folder / "run");
+  const Manifest m = manifest_with_lr(0.1);
+  std::vector<LineOffsets> offsets;
+  {
+    RunWriter writer = RunWriter::start(lock, m);
+    for (const int step : {10, 20, 30}) {
+      write_steps(writer, step - 9, step);
+      writer.sync();
+      write_checkpoint(lock.run(), checkpoint_state(m, writer, step), {}, {});
+      offsets.push_back(writer.offsets());
+    }
+  }
+  const auto resumable = [&](std::size_t damaged_byte) {
+    std::string text = read_file(lock.run() / "metrics.jsonl");
+    text[damaged_byte] = static_cast<char>(text[damaged_byte] ^ 4);
+    write_file(lock.run() / "metrics.jsonl", text);
+    std::vector<std::string> warnings;
+    const auto found = find_resumable(lock, warnings);
+    EXPECT_EQ(warnings.size() + static_cast<std::size_t>(found->state.step) / 10, 3u);
+    return found->state.step;
+  };
+  std::vector<std::string> none;
+  EXPECT_EQ(find_resumable(lock, none)->state.step, 30);
+  EXPECT_TRUE(none.empty());
+  EXPECT_EQ(resumable(offsets[1].metrics + 3), 20);
+  EXPECT_EQ(resumable(offsets[0].metrics + 3), 10);
+  EXPECT_THROW(resumable(3), InputError) << "to start anew would lose what is there";
+}
+
 TEST(RunLock, SecondWriterIsRefusedUntilTheFirstEnds) {
   const test::TempFolder folder;
   const fs::path run = folder / "run";

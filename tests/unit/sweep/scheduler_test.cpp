@@ -2,6 +2,7 @@
 #include "evenkeel/sweep/scheduler.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <fstream>
@@ -222,6 +223,12 @@ TEST_F(SchedulerTest, ReadsProgressFromTiming) {
       });
   EXPECT_EQ(seen, 150);
   EXPECT_EQ(rate, 5000.0);
+}
+
+TEST(HasEnded, SaysSoOfAProcessThatIsNoChild) {
+  ExitStatus status;
+  EXPECT_TRUE(has_ended(::getppid(), status));
+  EXPECT_FALSE(status.known);
 }
 
 TEST(LastLine, IsTheLastThatSaysSomething) {

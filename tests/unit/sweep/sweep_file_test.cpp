@@ -121,6 +121,18 @@ TEST(SweepFile, AnUnknownStateIsNamedWithFileAndAdvice) {
   }
 }
 
+TEST(SweepFile, AChangedNumberIsSeen) {
+  TempFolder folder;
+  write_sweep_file(folder.path(), start_sweep_file(sample_plan(kTwoRates), folder.path(), std::nullopt));
+  Json json = read_json(folder / "sweep.json");
+  json["cells"][1]["seed"] = 12345;
+  write_json(folder / "sweep.json", json);
+  EXPECT_THROW(read_sweep_file(folder.path()), InputError);
+  json.erase("checksum");  // as earlier versions wrote it
+  write_json(folder / "sweep.json", json);
+  EXPECT_EQ(read_sweep_file(folder.path())->cells[1].seed, 12345);
+}
+
 TEST(PrepareRun, RefusesAFolderWithAnotherRun) {
   TempFolder folder;
   const Plan plan = sample_plan(kTwoRates);

@@ -1,0 +1,27 @@
+#include "cli/evenkeel/output.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "evenkeel/base/files.h"
+
+namespace evenkeel::cli {
+
+void write_out(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) check_written(stdout);
+}
+
+void write_err(std::string_view text) noexcept {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
+void tell_damage(const std::vector<std::string>& sentences) {
+  constexpr std::size_t kTold = 20;
+  const std::size_t told = std::min(kTold, sentences.size());
+  for (std::size_t i = 0; i < told; ++i) print_err("evenkeel: {}\n", sentences[i]);
+  if (told < sentences.size())
+    print_err("evenkeel: {} more files are damaged; `evenkeel verify` names them\n", sentences.size() - told);
+}
+
+}  // namespace evenkeel::cli

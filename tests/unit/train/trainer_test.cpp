@@ -1,0 +1,59 @@
+#include "evenkeel/train/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include "evenkeel/base/files.h"
+#include "evenkeel/data/source.h"
+#include "evenkeel/runs/checkpoint.h"
+#include "evenkeel/runs/manifest.h"
+#include "tests/support/temp_folder.h"
+
+namespace evenkeel::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+void prepare(const fs::path& run) {
+  runs::Manifest m;
+  m.experiment = experiment_from({{"arch.width", {16, "test"}},
+                                  {"arch.depth", {1, "test"}},
+                                  {"arch.heads", {2, "test"}},
+                                  {"arch.context", {16, "test"}},
+                                  {"train.batch", {2, "test"}},
+                                  {"train.steps", {12, "test"}},
+                                  {"train.precision", {"fp32", "test"}},
+                                  {"optim.warmup", {"3step", "test"}},
+                                  {"data.valid_tokens", {64, "test"}}});
+  const DataSpec& data = m.experiment.data;
+  resolve(m.experiment, data::facts_for_resolve(*data::open_source(data, m.experiment.arch.context), data),
+          false);
+  m.config_hash = config_hash(m.experiment);
+  make_folder(run);
+  runs::write_manifest(run, m);
+}
+
+TEST(Trainer, GoesOnFromACheckpointThatKnowsNoRelapses) {
+  const test::TempFolder folder;
+  const fs::path whole = folder / "whole", old = folder / "old";
+  for (const fs::path& run : {whole, old}) prepare(run);
+  EXPECT_EQ(run(whole, {}), Outcome::kFinished);
+  int steps = 0;
+  EXPECT_EQ(run(old, {.stop_requested = [&] { return ++steps == 5; }}), Outcome::kInterrupted);
+  const fs::path checkpoint = runs::list_checkpoints(old).at(0);
+  runs::CheckpointState state = runs::read_checkpoint_state(checkpoint);
+  state.detectors.erase("relapse");
+  const auto bytes = [](const runs::Safetensors& saved) {
+    std::vector<runs::TensorBytes> all;
+    for (const auto& [name, tensor] : saved.tensors)
+      all.push_back({name, tensor.type, tensor.shape, tensor.data});
+    return all;
+  };
+  const runs::Safetensors model = runs::read_model(checkpoint), optim = runs::read_optim(checkpoint);
+  runs::write_checkpoint(old, state, bytes(model), bytes(optim));
+  EXPECT_EQ(run(old, {}), Outcome::kFinished);
+  for (const char* file : {"metrics.jsonl", "heads.jsonl", "events.jsonl"})
+    EXPECT_EQ(read_file(whole / file), read_file(old / file)) << file;
+}
+
+}  // namespace
+}  // namespace evenkeel::train
