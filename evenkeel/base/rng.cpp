@@ -1,5 +1,6 @@
 #include "evenkeel/base/rng.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -38,9 +39,15 @@ std::uint32_t Rng::operator()() {
   return block_[static_cast<std::size_t>(4 - left_--)];
 }
 
+double uniform(std::uint32_t high, std::uint32_t low) {
+  const std::uint64_t bits = (std::uint64_t{high} >> 5) * 67108864ull + (low >> 6);
+  // The largest would round up to 1.
+  return std::min((static_cast<double>(bits) + 0.5) / 9007199254740992.0, 0x1.fffffffffffffp-1);
+}
+
 double Rng::uniform() {
-  const std::uint64_t high = (*this)() >> 5, low = (*this)() >> 6;
-  return (static_cast<double>(high * 67108864ull + low) + 0.5) / 9007199254740992.0;
+  const std::uint32_t high = (*this)(), low = (*this)();
+  return evenkeel::uniform(high, low);
 }
 
 double Rng::normal() {

@@ -18,6 +18,9 @@ std::array<std::uint32_t, 4> philox(std::uint64_t seed, std::uint64_t stream, st
 /// A stream number from a name, e.g. stream_id("init/blocks.0.attn.q.weight").
 std::uint64_t stream_id(std::string_view name);
 
+/// In the open interval (0, 1), from the upper 27 bits of one word and the upper 26 of another.
+double uniform(std::uint32_t high, std::uint32_t low);
+
 /// Draws in sequence from one stream; satisfies UniformRandomBitGenerator.
 class Rng {
  public:

@@ -1,6 +1,7 @@
 #include "evenkeel/kernels/adamw.h"
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "evenkeel/kernels/chunks.h"
@@ -32,8 +33,11 @@ struct Constants {
         rate(static_cast<T>(step.lr)),
         mean(static_cast<T>(1 / step.correction1)),
         root(static_cast<T>(1 / std::sqrt(step.correction2))),
+        least(std::sqrt(std::numeric_limits<T>::min()) * root),
         factor(static_cast<T>(step.gradient_factor)) {}
-  T b1, c1, b2, c2, eps, decay, rate, mean, root, factor;
+  T b1, c1, b2, c2, eps, decay, rate, mean, root;
+  T least;  ///< what a denominator of 0 counts as
+  T factor;
 };
 
 }  // namespace
@@ -45,7 +49,6 @@ namespace evenkeel::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-// Products go into sums by MulAdd alone: what the compiler fuses by itself could differ with kMeasure.
 template <bool kMeasure>
 AdamWSquares update(const AdamWTensor<float>& t, std::int64_t begin, std::int64_t n,
                     const Constants<float>& c) {
@@ -57,9 +60,9 @@ AdamWSquares update(const AdamWTensor<float>& t, std::int64_t begin, std::int64_
     const VF before = load_n(p + i, count);
     const VF first = hn::MulAdd(set(c.b1), load_n(m + i, count), hn::Mul(set(c.c1), grad));
     const VF second = hn::MulAdd(set(c.b2), load_n(v + i, count), hn::Mul(set(c.c2), hn::Mul(grad, grad)));
-    const VF scale = hn::MulAdd(hn::Sqrt(second), set(c.root), set(c.eps));
-    const VF ratio = hn::Div(hn::Mul(set(c.mean), first), scale);
-    const VF step = keep_first(hn::IfThenElse(hn::Eq(scale, set(0)), set(0), ratio), count);
+    const VF sum = hn::MulAdd(hn::Sqrt(second), set(c.root), set(c.eps));
+    const VF scale = hn::IfThenElse(hn::Eq(sum, set(0)), set(c.least), sum);
+    const VF step = keep_first(hn::Div(hn::Mul(set(c.mean), first), scale), count);
     const VF change = hn::MulAdd(set(c.rate), step, hn::Mul(set(c.decay), before));
     store_n(first, m + i, count);
     store_n(second, v + i, count);
@@ -104,8 +107,8 @@ AdamWSquares update_chunk(const AdamWTensor<double>& t, std::int64_t begin, std:
     const double g = t.g != nullptr ? t.g[i] * c.factor : 0, before = t.p[i];
     t.m[i] = c.b1 * t.m[i] + c.c1 * g;
     t.v[i] = c.b2 * t.v[i] + c.c2 * (g * g);
-    const double scale = std::sqrt(t.v[i]) * c.root + c.eps;
-    const double delta = scale == 0 ? 0 : c.mean * t.m[i] / scale;
+    const double sum = std::sqrt(t.v[i]) * c.root + c.eps, scale = sum == 0 ? c.least : sum;
+    const double delta = c.mean * t.m[i] / scale;
     const double change = c.rate * delta + c.decay * before;
     t.p[i] = before - change;
     squares.update += change * change;

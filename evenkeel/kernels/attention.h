@@ -13,11 +13,20 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "evenkeel/kernels/attention_stats.h"
 #include "evenkeel/kernels/dropout.h"
 #include "evenkeel/kernels/types.h"
 
 namespace evenkeel::kernels {
+
+/// Statistics of one head over the pairs (query, key) that are visible and hold a token. The definitions are
+/// in docs/guide/definitions.md, "Attention". Logits are the scores that enter the softmax. Any NaN among
+/// them makes all but the norms NaN.
+struct AttentionStats {
+  double logit_max = 0, logit_absmax = 0, logit_rms = 0;
+  double entropy = 0, entropy_norm = 0;  ///< mean H and mean H / ln n over rows with n >= 2, H in nats
+  double q_norm = 0, k_norm = 0;         ///< mean Euclidean norms
+  double qk_cosine = 0;                  ///< mean over visible pairs; 0 where a norm is 0
+};
 
 /// LayerNorm of queries and keys: over each head (mean and variance of its K values), or over all heads
 /// together.

@@ -184,16 +184,23 @@ void normalise_back_whole(const AttentionProblem& p, const Heads<const T>& x,
       T* to = g.data + b * g.sequence + t * g.token;
       copy_row(x.data + b * x.sequence + t * x.token, n, value.data());
       copy_row(to, n, slope.data());
-      for (std::int64_t i = 0; i < n; ++i) {
-        const auto u = static_cast<std::size_t>(i);
-        value[u] = (value[u] - c.mean) * c.inverse_deviation;
-        part[i] += slope[u] * value[u];
-        slope[u] *= gain[i];
+      for (std::int64_t i = 0; i < n; i += lanes()) {
+        const std::int64_t some = n - i;
+        const VF normalised =
+                     hn::Mul(hn::Sub(load_n(value.data() + i, some), set(c.mean)), set(c.inverse_deviation)),
+                 upstream = load_n(slope.data() + i, some);
+        store_n(normalised, value.data() + i, some);
+        store_n(hn::MulAdd(upstream, normalised, load_n(part + i, some)), part + i, some);
+        store_n(hn::Mul(upstream, load_n(gain + i, some)), slope.data() + i, some);
       }
       const float mean = sum_of(slope.data(), n) / static_cast<float>(n),
                   along = dot_of(slope.data(), value.data(), n) / static_cast<float>(n);
-      for (std::size_t i = 0; i < value.size(); ++i)
-        slope[i] = c.inverse_deviation * (slope[i] - mean - value[i] * along);
+      for (std::int64_t i = 0; i < n; i += lanes()) {
+        const std::int64_t some = n - i;
+        const VF centred = hn::Sub(load_n(slope.data() + i, some), set(mean));
+        const VF rest = hn::NegMulAdd(load_n(value.data() + i, some), set(along), centred);
+        store_n(hn::Mul(set(c.inverse_deviation), rest), slope.data() + i, some);
+      }
       copy_row(slope.data(), n, to);
     }
   });

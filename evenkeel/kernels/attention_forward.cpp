@@ -131,7 +131,7 @@ void add_row_statistics(const Running& run, std::int64_t i, std::int64_t n, doub
   const double max = static_cast<double>(run.max[i]) * unit, low = static_cast<double>(run.low[i]) * unit;
   sums.logit_max = std::max(sums.logit_max, max);
   sums.logit_absmax = std::max({sums.logit_absmax, max, -low});
-  sums.squares += static_cast<double>(run.squares[i]) * unit * unit;
+  sums.squares = std::fma(static_cast<double>(run.squares[i]) * unit, unit, sums.squares);
   sums.rows += 1;
   sums.pairs += static_cast<double>(n);
   sums.q_norm += query_norm;
@@ -142,7 +142,7 @@ void add_row_statistics(const Running& run, std::int64_t i, std::int64_t n, doub
       std::log(sum) - static_cast<double>(run.weighted[i]) * static_cast<double>(kLn2) / sum;
   sums.wide_rows += 1;
   sums.entropy += entropy < 0 ? 0 : entropy;
-  sums.entropy_norm += (entropy < 0 ? 0 : entropy) * inverse_log;
+  sums.entropy_norm = std::fma(entropy < 0 ? 0 : entropy, inverse_log, sums.entropy_norm);
 }
 
 template <bool Stats, class T>

@@ -74,19 +74,20 @@ CrossEntropySums rows_of_chunk(const CrossEntropy<T>& a, std::int64_t begin, std
     });
     const double z = static_cast<double>(sum(hn::Add(total[0], total[1])));
     const double log_z = static_cast<double>(known.largest) + std::log(z);
-    double ce = log_z - (1 - a.label_smoothing) * static_cast<double>(to_float(y[target]));
-    if (smooths) ce -= off_target * static_cast<double>(known.all);
+    double ce = std::fma(a.label_smoothing - 1, static_cast<double>(to_float(y[target])), log_z);
+    if (smooths) ce = std::fma(-off_target, static_cast<double>(known.all), ce);
     ++sums.rows;
     sums.ce += ce;
     sums.log_z += log_z;
-    sums.log_z_squares += log_z * log_z;
+    sums.log_z_squares = std::fma(log_z, log_z, sums.log_z_squares);
     sums.occurring_logits += static_cast<double>(known.occurring);
     if (!a.overwrite) continue;
 
     // Without z-loss the weight is not formed at all, so off is off to the bit.
-    const double weight = a.z_coefficient == 0 ? share : share * (1 + 2 * a.z_coefficient * log_z);
+    const double weight = a.z_coefficient == 0 ? share : share * std::fma(2 * a.z_coefficient, log_z, 1);
     const float scale = static_cast<float>(weight / z), shift = static_cast<float>(share * off_target);
-    const float at_target = e[target] * scale - static_cast<float>(share * (1 - a.label_smoothing)) - shift;
+    const float at_target =
+        std::fma(e[target], scale, -static_cast<float>(share * (1 - a.label_smoothing))) - shift;
     vector_loop(vocab, [&](std::int64_t i, std::int64_t n, int) EVENKEEL_INLINE {
       store_n(hn::MulSub(load_n(e + i, n), set(scale), set(shift)), y + i, n);
     });

@@ -4,10 +4,11 @@
 // 18 times as long on an Intel Xeon. Flushed, each result and each operand of that size counts as 0 of its
 // sign (x86: FTZ and DAZ of MXCSR; ARM: FZ of FPCR), and no number takes longer than another.
 //
-// What that does to results: a softmax weight below 1.2e-38 is 0 (the fused path's exponential ends at
-// 2^-126, which no sum sees either), and its term of the entropy, below 1e-36, is too. Adam's second moment
+// What that does to results: a softmax weight below 1.2e-38 is 0 (the fused path's exponential ends
+// there by itself), and its term of the entropy, below 1e-36, is too. Adam's second moment
 // v <- b2 v + (1 - b2) g^2 stays 0 where (1 - b2) g^2 is below 1.2e-38 (|g| below 4.9e-19 at b2 = 0.95), so
-// that the update is m / eps, as in exact numbers where eps is far above |g|; with an eps of 0 there is none.
+// that the update is m / eps, as in exact numbers where eps is far above |g|; an eps of 0 counts there as the
+// root of the smallest normal number (kernels/adamw.h).
 // Sigma of a matrix whose W^T W lies below is that of zeros. Double loses nothing that anything here gets
 // near. AVX512-BF16 and AMX products flush always.
 #pragma once

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "evenkeel/kernels/parallel.h"
@@ -100,6 +101,12 @@ PowerIteration power_iterate(const WeightRows& rows, std::int64_t n, float* u, f
   std::vector<float> parts(static_cast<std::size_t>(chunks * n));
   std::vector<double> y(static_cast<std::size_t>(m)), z(static_cast<std::size_t>(n));
   PowerIteration result;
+  const auto without = [&](double answer) {
+    std::fill_n(v, m, static_cast<float>(answer));
+    result.sigma = result.residual = answer;
+    return result;
+  };
+  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   for (;;) {
     for_chunks(m, step, [&](std::int64_t c, std::int64_t first, std::int64_t count) {
       HWY_DYNAMIC_DISPATCH(both_products)
@@ -108,20 +115,16 @@ PowerIteration power_iterate(const WeightRows& rows, std::int64_t n, float* u, f
     std::copy_n(v, m, y.begin());
     const double along = norm(y.data(), m);  // v^T W u
     ++result.iterations;
-    if (!(along > 0)) {
-      std::fill_n(v, m, 0.0f);
-      return result;
-    }
+    if (!std::isfinite(along)) return without(kNaN);
+    if (along == 0) return without(0);
     std::fill(z.begin(), z.end(), 0.0);
     for (std::int64_t c = 0; c < chunks; ++c)
       for (std::int64_t j = 0; j < n; ++j)
         z[static_cast<std::size_t>(j)] += static_cast<double>(parts[static_cast<std::size_t>(c * n + j)]);
     for (double& x : z) x /= along;
     result.sigma = norm(z.data(), n);
-    if (!(result.sigma > 0)) {  // W^T v underflows where W u does not: as good as zero
-      std::fill_n(v, m, 0.0f);
-      return result;
-    }
+    if (!std::isfinite(result.sigma)) return without(kNaN);
+    if (result.sigma == 0) return without(0);  // W^T v underflows where W u does not: as good as zero
     double squares = 0;
     for (std::int64_t j = 0; j < n; ++j) {
       const double left = z[static_cast<std::size_t>(j)] - along * static_cast<double>(u[j]);

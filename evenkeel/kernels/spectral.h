@@ -21,7 +21,9 @@ struct PowerIteration {
 
 /// Repeats v = W u / |W u|, u = W^T v / |W^T v| until the residual is at most `tolerance`, at least once and
 /// at most `most` times. W [m, n]; u [n] of length 1 is advanced, v [m] is written. A zero matrix leaves u as
-/// it is, with v = 0 and sigma = 0.
+/// it is, with v = 0 and sigma = 0. So does, because W^T W has to fit in fp32, one whose numbers lie below
+/// about 1e-19. A matrix that is not finite, or whose W^T W is not (numbers above 1e19), leaves u as it is,
+/// with sigma, residual and v NaN.
 PowerIteration power_iterate(const WeightRows& rows, std::int64_t n, float* u, float* v, double tolerance,
                              int most);
 

@@ -10,11 +10,10 @@
 #define EVENKEEL_KERNELS_TILE_INL_H_
 #endif
 
-#include <hwy/aligned_allocator.h>
-
 #include <algorithm>
 #include <cstring>
 
+#include "evenkeel/kernels/scratch.h"
 #include "evenkeel/kernels/simd-inl.h"
 #include "evenkeel/kernels/tile.h"
 
@@ -25,23 +24,6 @@ namespace HWY_NAMESPACE {
 inline std::int64_t round_up(std::int64_t n, std::int64_t step) {
   return (n + step - 1) / step * step;
 }
-
-/// Working memory that keeps its size between uses. Contents are not kept.
-template <class T>
-class Scratch {
- public:
-  T* get(std::int64_t n) {
-    if (n > size_) {
-      memory_ = hwy::AllocateAligned<T>(static_cast<std::size_t>(n));
-      size_ = n;
-    }
-    return memory_.get();
-  }
-
- private:
-  hwy::AlignedFreeUniquePtr<T[]> memory_;
-  std::int64_t size_ = 0;
-};
 
 /// Columns of the panel that begins at column `first` of n.
 inline std::int64_t panel_columns(std::int64_t n, std::int64_t first) {

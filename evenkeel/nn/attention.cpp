@@ -7,7 +7,6 @@
 #include <tuple>
 
 #include "evenkeel/ops/attention.h"
-#include "evenkeel/ops/fused_attention.h"
 #include "evenkeel/ops/linear.h"
 #include "evenkeel/ops/rotary.h"
 
@@ -47,31 +46,7 @@ Attention::Attention(const AttentionShape& shape, std::string site)
 }
 
 at::Tensor Attention::forward(const at::Tensor& x, std::int64_t batch, const Context& context) const {
-  if (context.fused() || !shape_.rotary || weight_dropout_ != nullptr)
-    return forward(x, {}, {}, batch, context);
-  const std::int64_t time = x.size(0) / batch;
-  const auto split = [&](const at::Tensor& y) {
-    return y.view({batch, time, shape_.heads, shape_.head_width()});
-  };
-  const std::vector<at::Tensor> weights = weights_in_use({&q, &k, &v}, context);
-  const auto project = [&](const Linear& layer, std::size_t i) {
-    return split(ops::linear(x, weights[i], layer.bias_in_use(weights[i]), context.rounding()));
-  };
-  at::Tensor query = project(q, 0), key = project(k, 1);
-  if (query_transform_ != nullptr) query = query_transform_->forward(query);
-  if (key_transform_ != nullptr) key = key_transform_->forward(key);
-  query = ops::rotary(query, cos_, sin_);
-  key = ops::rotary(key, cos_, sin_);
-  const at::Tensor value = project(v, 2).transpose(1, 2).contiguous();
-  const at::Tensor mask = mask_.narrow(0, 0, time).narrow(1, 0, time);
-  const ops::AttentionResult result =
-      ops::causal_attention(query, key, value, mask, context.rounding(), context.temperature);
-  if (context.stats != nullptr) report(ops::attention_stats(query, key, result), site_, *context.stats);
-  if (context.query_key != nullptr) {
-    context.query_key->query_key(site_, query.flatten(0, 1).to(at::kDouble),
-                                 key.flatten(0, 1).to(at::kDouble), scale(context), true);
-  }
-  return out(result.out.transpose(1, 2).reshape({batch * time, shape_.width}), context);
+  return forward(x, {}, {}, batch, context);
 }
 
 at::Tensor Attention::out(const at::Tensor& heads, const Context& context) const {
@@ -94,7 +69,7 @@ at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& memory, con
     }
     return context.fused() ? ops::fused_linear(from, together) : at::cat(apart, 1);
   };
-  ops::FusedAttentionInputs in;
+  ops::AttentionInputs in;
   in.x = side_by_side(x, 0, cross ? 1 : 3);
   if (cross) in.memory = side_by_side(memory, 1, 3);
   if (shape_.rotary) {
@@ -103,7 +78,7 @@ at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& memory, con
   }
   in.query_lengths = sight.query_lengths;
   in.key_lengths = sight.key_lengths;
-  ops::FusedAttentionOptions options;
+  ops::AttentionOptions options;
   options.batch = batch;
   options.heads = shape_.heads;
   options.causal = sight.causal;
@@ -111,14 +86,15 @@ at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& memory, con
   if (weight_dropout_ != nullptr) options.dropout = weight_dropout_->at(context);
   const auto query = query_transform_ != nullptr ? query_transform_->as_norm() : std::nullopt;
   const auto key = key_transform_ != nullptr ? key_transform_->as_norm() : std::nullopt;
-  if (query && key) {
+  // On the plain path a norm is what its own module says: the kernels' form of it is checked against that.
+  if (context.fused() && query && key) {
     in.query_gain = query->gain;
     in.key_gain = key->gain;
     options.own_gains = query->own_gains;
     options.whole = query->whole;
     options.eps = query->eps;
   } else if (query_transform_ != nullptr) {
-    // A treatment without fused form works on the queries and keys as tensors.
+    // The treatment works on the queries and keys as tensors.
     const std::int64_t width = shape_.width;
     const auto transformed = [&](const at::Tensor& from, std::int64_t part, const HeadTransform& transform) {
       const at::ScalarType wide = c10::promoteTypes(from.scalar_type(), at::kFloat);
@@ -136,18 +112,18 @@ at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& memory, con
     if (cross) in.memory = at::cat({new_key, value}, 1);
   }
   if (context.query_key != nullptr) {
-    ops::FusedAttentionInputs wide = in;
+    ops::AttentionInputs wide = in;
     for (at::Tensor* t : {&wide.x, &wide.memory, &wide.query_gain, &wide.key_gain})
       if (t->defined()) *t = t->to(at::kDouble);
-    const auto [query_in, key_in] = ops::query_key_plain(wide, options);
+    const auto [query_in, key_in] = ops::query_key_reference(wide, options);
     context.query_key->query_key(site_, query_in, key_in, options.scale, sight.causal);
   }
   std::vector<kernels::AttentionStats> stats;
-  const bool measures = context.stats != nullptr;
-  const at::Tensor heads = context.fused() ? ops::fused_attention(in, options, measures ? &stats : nullptr)
-                                           : ops::fused_attention_plain(in, options);
-  if (measures)
-    report(stats.empty() ? ops::attention_stats_plain(in, options) : stats, site_, *context.stats);
+  auto* const wanted = context.stats != nullptr ? &stats : nullptr;
+  const at::Tensor heads = context.fused()
+                               ? ops::attention(in, options, wanted)
+                               : ops::attention_reference(in, options, context.rounding(), wanted);
+  if (wanted != nullptr) report(stats, site_, *context.stats);
   return out(heads, context);
 }
 
@@ -171,20 +147,23 @@ void Attention::convert_buffers(at::ScalarType type) {
   std::tie(cos_, sin_) = ops::rotary_table(shape_.context, shape_.head_width(), shape_.rope_base);
   cos_ = cos_.to(type);
   sin_ = sin_.to(type);
-  mask_ = ops::causal_mask(shape_.context, type);
 }
 
 void Attention::set_weight_transform(const std::string& name, std::unique_ptr<WeightTransform> transform) {
+  for (const Linear* member : transform->members()) member->require_no_weight_transform(name);
   WeightTransform& added = add_child(name, std::move(transform));
-  for (Linear* member : added.members()) member->set_weight_transform(added);
+  for (Linear* member : added.members()) member->set_weight_transform(name, added);
 }
 
 void Attention::set_inner_norm(std::unique_ptr<Norm> norm) {
+  require_free("the inputs of " + path() + ".o", inner_norm_ != nullptr ? "inner_norm" : "", "inner_norm");
   inner_norm_ = &add_child("inner_norm", std::move(norm));
 }
 
 void Attention::set_transforms(const std::string& name, std::unique_ptr<HeadTransform> query,
                                std::unique_ptr<HeadTransform> key) {
+  require_free("queries and keys of " + path(), transform_name_, name);
+  transform_name_ = name;
   query_transform_ = &add_child("q_" + name, std::move(query));
   key_transform_ = &add_child("k_" + name, std::move(key));
 }

@@ -3,7 +3,7 @@
 //
 // Vaswani et al. 2017, arXiv 1706.03762; rotary positions, Su et al. 2021, arXiv 2104.09864. Queries and keys
 // pass through an optional transform before the rotation: the slot by which treatments such as qk-norm reach
-// the product. Cost of the plain path: B H T^2 scores are stored per layer; the fused path stores none.
+// the product. Cost of the plain path: B H T S scores are stored per layer; the fused path stores none.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -64,7 +64,8 @@ class Attention : public Module {
 
   std::vector<OpUse> op_uses(const Context& context) const override;
 
-  /// Fills the slots; their parameters become "<path>.q_norm.*" and "<path>.k_norm.*" for name = "norm".
+  /// Each of these fills a slot, or throws std::logic_error when it is filled already. The parameters of
+  /// transforms become "<path>.q_norm.*" and "<path>.k_norm.*" for name = "norm".
   void set_transforms(const std::string& name, std::unique_ptr<HeadTransform> query,
                       std::unique_ptr<HeadTransform> key);
   /// A transform of the weights of several of q, k, v together, which it fills the slots of; its parameters
@@ -88,8 +89,8 @@ class Attention : public Module {
   AttentionShape shape_;
   std::string site_;
   at::Tensor cos_, sin_;  ///< [context, K/2]
-  at::Tensor mask_;       ///< [context, context]
   HeadTransform *query_transform_ = nullptr, *key_transform_ = nullptr;
+  std::string transform_name_;
   Norm* inner_norm_ = nullptr;
   Dropout* weight_dropout_ = nullptr;  ///< null without
 };

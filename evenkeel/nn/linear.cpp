@@ -43,11 +43,23 @@ void Linear::draw_by(MatrixInit init, double gain) {
 }
 
 void Linear::add_shift() {
+  require_free("the inputs of " + path(), shift_ != nullptr ? "shift" : "", "shift");
   shift_ = &add_param("shift", {1}, Role::kBias, Init::kZeros);
 }
 
+void Linear::require_no_weight_transform(const std::string& newcomer) const {
+  require_free("the weights of " + path(), weight_transform_name_, newcomer);
+}
+
 void Linear::set_weight_transform(const std::string& name, std::unique_ptr<WeightTransform> transform) {
-  weight_transform_ = &add_child(name, std::move(transform));
+  require_no_weight_transform(name);
+  set_weight_transform(name, add_child(name, std::move(transform)));
+}
+
+void Linear::set_weight_transform(const std::string& name, WeightTransform& transform) {
+  require_no_weight_transform(name);
+  weight_transform_ = &transform;
+  weight_transform_name_ = name;
 }
 
 std::vector<OpUse> Linear::op_uses(const Context& context) const {

@@ -26,11 +26,14 @@ class Linear : public Module {
   /// Declares c, which starts at zero.
   void add_shift();
 
-  /// The slot of treatments that act on this matrix alone; its parameters become "<path>.<name>.*".
+  /// The slot of treatments that act on this matrix alone; its parameters become "<path>.<name>.*". Throws
+  /// std::logic_error when it is filled already.
   void set_weight_transform(const std::string& name, std::unique_ptr<WeightTransform> transform);
   /// The slot filled with a transform that others own and share.
-  void set_weight_transform(WeightTransform& transform) { weight_transform_ = &transform; }
+  void set_weight_transform(const std::string& name, WeightTransform& transform);
   const WeightTransform* weight_transform() const { return weight_transform_; }
+  /// Throws std::logic_error when the slot is filled.
+  void require_no_weight_transform(const std::string& newcomer) const;
 
   Param& weight;
   Param* bias = nullptr;  ///< null without bias
@@ -38,6 +41,7 @@ class Linear : public Module {
  private:
   Param* shift_ = nullptr;
   WeightTransform* weight_transform_ = nullptr;
+  std::string weight_transform_name_;
 };
 
 }  // namespace evenkeel::nn

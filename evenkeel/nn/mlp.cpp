@@ -51,6 +51,7 @@ at::Tensor Mlp::forward(const at::Tensor& x, const Context& context) const {
 }
 
 void Mlp::set_inner_norm(std::unique_ptr<Norm> norm) {
+  require_free("the inputs of " + path() + ".fc2", inner_norm_ != nullptr ? "inner_norm" : "", "inner_norm");
   inner_norm_ = &add_child("inner_norm", std::move(norm));
 }
 

@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 
 #include <numbers>
+#include <stdexcept>
 
 #include "evenkeel/base/rng.h"
 #include "evenkeel/nn/context.h"
@@ -104,6 +105,13 @@ void Module::convert(at::ScalarType type) {
     for (const auto& buffer : module.buffers_) buffer->value = buffer->value.to(type);
     module.convert_buffers(type);
   });
+}
+
+void require_free(const std::string& slot, const std::string& occupant, const std::string& newcomer) {
+  if (occupant.empty()) return;
+  throw std::logic_error("one slot holds one treatment, but " + slot + " have \"" + occupant +
+                         "\" already and cannot take \"" + newcomer +
+                         "\" too; apply one of the two, or compose them in a transform of their own");
 }
 
 void initialise(Module& root, std::uint64_t seed) {

@@ -95,6 +95,10 @@ class Module {
   std::vector<std::pair<std::string, std::unique_ptr<Module>>> children_;
 };
 
+/// Throws std::logic_error when a slot that holds one treatment already has an `occupant`: its parameters
+/// would go on to be trained and saved although nothing calls it.
+void require_free(const std::string& slot, const std::string& occupant, const std::string& newcomer);
+
 /// Names the tree, draws every parameter and tells the modules. A parameter is drawn from (seed, stream
 /// "init/" + its name), so a parameter's start depends on nothing but the seed and its own name. Normal, or
 /// truncated normal at 2 sigma with sigma / 0.8796257 so that the standard deviation after truncation is

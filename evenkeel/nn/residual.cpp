@@ -20,6 +20,11 @@ at::Tensor wide(const at::Tensor& x) {
 Residual::Residual(const SubLayer& record, const NormShape& norm, double dropout, const std::string& name,
                    const Residual* first)
     : record_(record), name_(name) {
+  if (record.norm_before && record.adds_layer_input)
+    throw std::logic_error(
+        "the record of " + name +
+        " has norm_before and adds_layer_input; the fused path adds a layer's input while its own branch may "
+        "still be waiting for that norm, so choose another place for the norm");
   if (record.norm_before || record.norm_after)
     norm_ = &add_child(name + "_norm", std::make_unique<Norm>(norm, record.norm_before_factor));
   if (record.norm_of_branch) branch_norm_ = &add_child(name + "_branch_norm", std::make_unique<Norm>(norm));

@@ -8,6 +8,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "evenkeel/ops/dropout.h"
+#include "evenkeel/ops/expect.h"
 #include "evenkeel/ops/layer_norm.h"
 #include "evenkeel/ops/reduce.h"
 
@@ -156,6 +157,23 @@ struct AddNorm : torch::autograd::Function<AddNorm> {
   }
 };
 
+void check(const char* op, const AddNormInputs& in, at::ScalarType y_type) {
+  const Expect expect(op);
+  expect.tensor("x", in.x, {kAny, kAny}, {at::kFloat, at::kDouble});
+  const at::ScalarType type = in.x.scalar_type();
+  const std::int64_t rows = in.x.size(0), width = in.x.size(1);
+  expect.optional("f", in.f, {rows, width}, {at::kFloat, at::kBFloat16, type});
+  expect.that(in.f.defined() || (!in.f_bias.defined() && !in.omega.defined()),
+              "takes f_bias and omega with f only");
+  expect.optional("f_bias", in.f_bias, {width}, {type});
+  if (in.omega.defined() && in.omega.dim() == 0) expect.tensor("omega", in.omega, {}, {type});
+  else expect.optional("omega", in.omega, {in.omega.numel() == 1 ? 1 : width}, {type});
+  expect.optional("gain", in.gain, {width}, {type});
+  expect.optional("norm_bias", in.norm_bias, {width}, {type});
+  expect.that(y_type == at::kFloat || y_type == at::kBFloat16 || y_type == type,
+              "y_type must be Float or BFloat16");
+}
+
 c10::optional<at::Tensor> packed(const at::Tensor& t) {
   return t.defined() ? c10::optional<at::Tensor>(t.contiguous()) : c10::nullopt;
 }
@@ -164,6 +182,7 @@ c10::optional<at::Tensor> packed(const at::Tensor& t) {
 
 AddNormResult add_norm(const AddNormInputs& in, const NormSpec& norm, const Dropout& dropout,
                        at::ScalarType y_type) {
+  check("add_norm", in, y_type);
   if (in.x.scalar_type() != at::kFloat) return add_norm_plain(in, norm, dropout, y_type);
   Settings s{norm, dropout, in.f.defined() ? in.f.scalar_type() : at::kFloat, y_type};
   if (!in.f.defined()) s.dropout = {};
@@ -178,6 +197,7 @@ AddNormResult add_norm(const AddNormInputs& in, const NormSpec& norm, const Drop
 
 AddNormResult add_norm_plain(const AddNormInputs& in, const NormSpec& norm, const Dropout& dropout,
                              at::ScalarType y_type) {
+  check("add_norm_plain", in, y_type);
   AddNormResult result{in.x, {}, 0};
   if (in.f.defined()) {
     at::Tensor f = in.f.to(in.x.scalar_type());

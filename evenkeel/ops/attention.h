@@ -1,33 +1,56 @@
-// Causal softmax attention: z = q k^T / sqrt(K) for j <= i, a = softmax(z), y = a v.
+// Softmax attention with autograd: on own kernels (kernels/attention.h), and as a composition of elementary
+// operations that specifies them.
 //
-// Vaswani et al. 2017, arXiv 1706.03762. Cost: stores z and a, B H T^2 numbers each.
+//   z_ij = s <q_i, k_j> (c tanh(z / c) with a soft cap), a_i = softmax(z_i) over the keys that i sees,
+//   y_i = sum_j a_ij v_j
+//
+// Queries and keys may be normalised and rotated on the way in. The kernels store no score; the reference
+// stores B H T S of them and runs in any dtype.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <utility>
 #include <vector>
 
-#include "evenkeel/kernels/attention_stats.h"
+#include "evenkeel/kernels/attention.h"
 #include "evenkeel/ops/matmul.h"
 
 namespace evenkeel::ops {
 
-struct AttentionResult {
-  at::Tensor out;      ///< [B, H, T, K]
-  at::Tensor logits;   ///< [B, H, T, T], after scale, before softmax; -inf where j > i
-  at::Tensor weights;  ///< [B, H, T, T]
+struct AttentionInputs {
+  /// Self-attention: [B T, 3 H K], queries, keys and values side by side. Cross: queries alone [B T, H K]
+  /// with `memory` [B S, 2 H K], keys and values.
+  at::Tensor x, memory;
+  at::Tensor query_gain, key_gain;  ///< qk-norm: [K], [H, K] (own_gains) or [H K] (whole); undefined: off
+  at::Tensor cos, sin;              ///< [positions, K/2] fp32; undefined: no rotation
+  at::Tensor query_lengths, key_lengths;  ///< [B] int64; undefined: no padding
 };
 
-/// q, k, v [B, H, T, K] contiguous; mask from causal_mask(T). Differentiable. Softmax in the dtype of q, the
-/// two products under `rounding`. z is divided by `temperature` too.
-AttentionResult causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const at::Tensor& mask, Rounding rounding, double temperature = 1);
+struct AttentionOptions {
+  std::int64_t batch = 1, heads = 1;
+  bool causal = true;
+  double scale = 1;  ///< s
+  double softcap = 0;
+  bool own_gains = false, whole = false;
+  double eps = 1e-6;
+  kernels::Dropout dropout;
+};
 
-/// [T, T]: 0 for j <= i, -inf above.
-at::Tensor causal_mask(std::int64_t time, const at::TensorOptions& options);
+/// -> [B T, H K] in the dtype of x. `stats`, when given, becomes one entry per head (padding excluded).
+/// Differentiable. fp32 and bf16 run on the kernels, anything else as attention_reference.
+at::Tensor attention(const AttentionInputs& inputs, const AttentionOptions& options,
+                     std::vector<kernels::AttentionStats>* stats = nullptr);
 
-/// Per head, from the result and the q, k that made it; records no gradient.
-std::vector<kernels::AttentionStats> attention_stats(const at::Tensor& q, const at::Tensor& k,
-                                                     const AttentionResult& result);
+/// The same from elementary operations in the dtype of x, the two products under `rounding`: the
+/// specification. Its `stats` are computed in double from the scores that enter its softmax.
+at::Tensor attention_reference(const AttentionInputs& inputs, const AttentionOptions& options,
+                               Rounding rounding = Rounding::kNone,
+                               std::vector<kernels::AttentionStats>* stats = nullptr);
+
+/// Queries and keys as they enter the product, after norm and rotation: [B H, T, K] and [B H, S, K] in the
+/// dtype of x.
+std::pair<at::Tensor, at::Tensor> query_key_reference(const AttentionInputs& inputs,
+                                                      const AttentionOptions& options);
 
 }  // namespace evenkeel::ops

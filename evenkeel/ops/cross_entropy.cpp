@@ -15,12 +15,22 @@
 #include <torch/csrc/autograd/variable.h>
 
 #include "evenkeel/kernels/cross_entropy.h"
+#include "evenkeel/ops/expect.h"
 
 namespace evenkeel::ops {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+void check(const char* op, const at::Tensor& logits, const at::Tensor& targets, const LossSpec& spec) {
+  const Expect expect(op);
+  expect.tensor("logits", logits, {kAny, kAny}, {at::kFloat, at::kBFloat16, at::kDouble});
+  expect.tensor("targets", targets, {logits.size(0)}, {at::kLong});
+  expect.optional("occurring", spec.occurring, {logits.size(1)}, {at::kBool});
+  expect.that(spec.z_coefficient >= 0 && spec.label_smoothing >= 0 && spec.label_smoothing < 1,
+              "z_coefficient must not be negative and label_smoothing lie in [0, 1)");
+}
 
 double mean_in_double(const at::Tensor& x) {
   return x.to(at::kDouble).mean().item<double>();
@@ -97,6 +107,7 @@ struct CrossEntropyInPlace : torch::autograd::Function<CrossEntropyInPlace> {
 }  // namespace
 
 Loss cross_entropy_(const at::Tensor& logits, const at::Tensor& targets, const LossSpec& spec) {
+  check("cross_entropy_", logits, targets, spec);
   if (logits.scalar_type() == at::kDouble) return cross_entropy_plain(logits, targets, spec);
   Loss loss;
   const bool overwrite = c10::GradMode::is_enabled() && logits.requires_grad();
@@ -105,6 +116,7 @@ Loss cross_entropy_(const at::Tensor& logits, const at::Tensor& targets, const L
 }
 
 Loss cross_entropy_plain(const at::Tensor& logits, const at::Tensor& targets, const LossSpec& spec) {
+  check("cross_entropy_plain", logits, targets, spec);
   const at::Tensor counted = targets.ge(0).nonzero().squeeze(1);
   const at::Tensor y = at::index_select(logits, 0, counted), t = at::index_select(targets, 0, counted);
   const at::Tensor log_z = at::logsumexp(y, {1}, true);
@@ -121,6 +133,7 @@ Loss cross_entropy_plain(const at::Tensor& logits, const at::Tensor& targets, co
 }
 
 Loss cross_entropy(const at::Tensor& logits, const at::Tensor& targets, double c) {
+  check("cross_entropy", logits, targets, {.z_coefficient = c, .occurring = {}});
   Loss loss;
   at::Tensor log_z;
   {

@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "evenkeel/kernels/embedding.h"
+#include "evenkeel/ops/expect.h"
 
 namespace evenkeel::ops {
 namespace {
@@ -39,6 +40,9 @@ struct Embedding : torch::autograd::Function<Embedding> {
 }  // namespace
 
 at::Tensor embedding(const at::Tensor& weight, const at::Tensor& ids, double scale) {
+  const Expect expect("embedding");
+  expect.tensor("weight", weight, {kAny, kAny}, {at::kFloat, at::kDouble});
+  expect.tensor("ids", ids, {kAny}, {at::kLong});
   if (weight.scalar_type() != at::kFloat) return embedding_plain(weight, ids, scale);
   return Embedding::apply(weight.contiguous(), ids.contiguous(), scale);
 }

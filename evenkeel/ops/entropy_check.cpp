@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "evenkeel/kernels/parallel.h"
+#include "evenkeel/ops/expect.h"
 #include "evenkeel/telemetry/entropy_bound.h"
 
 namespace evenkeel::ops {
@@ -42,6 +43,11 @@ EntropyCheck of_head(const double* q, const double* transposed_k, const Shape& s
 }  // namespace
 
 std::vector<EntropyCheck> entropy_check(const at::Tensor& q, const at::Tensor& k, double scale, bool causal) {
+  const Expect expect("entropy_check");
+  expect.tensor("q", q, {kAny, kAny, kAny}, {at::kDouble});
+  expect.tensor("k", k, {q.size(0), kAny, q.size(2)}, {at::kDouble});
+  expect.that(k.size(1) >= 2 && (!causal || k.size(1) == q.size(1)),
+              "takes two keys at least, and as many keys as queries where a query sees those before it");
   const std::int64_t heads = q.size(0);
   const Shape shape{q.size(1), k.size(1), q.size(2), causal};
   const at::Tensor queries = q.detach().contiguous(), keys = k.detach().transpose(1, 2).contiguous();

@@ -6,7 +6,9 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/variable.h>
 
+#include "evenkeel/ops/expect.h"
 #include "evenkeel/ops/storage.h"
 
 namespace evenkeel::ops {
@@ -126,7 +128,9 @@ struct FusedMlp : torch::autograd::Function<FusedMlp> {
     const at::Tensor dy = upstream[0].contiguous();
     const auto activation = static_cast<Activation>(ctx->saved_data["activation"].toInt());
     const kernels::Mlp mlp = mlp_of(x, w1, w2, activation);
-    // `pre` becomes its own gradient: nobody else holds it, and the graph is freed by this pass.
+    // `pre` becomes its own gradient: nobody else holds it. A second backward pass, for which the graph has
+    // to be retained, finds its new version and throws.
+    torch::autograd::impl::bump_version(pre);
     at::Tensor act = like(x, pre.sizes()), dx = like(x, x.sizes());
     with_storage(x.scalar_type(), [&](auto tag) {
       using T = decltype(tag);
@@ -145,7 +149,34 @@ struct FusedMlp : torch::autograd::Function<FusedMlp> {
 
 at::Tensor side_by_side(const std::vector<at::Tensor>& biases) {
   if (biases.empty()) return {};
-  return biases.size() == 1 ? biases[0] : at::cat(biases);
+  return biases.size() == 1 ? biases[0].contiguous() : at::cat(biases);
+}
+
+void check_linear(const char* op, const at::Tensor& x, const LinearWeights& in) {
+  const Expect expect(op);
+  const at::ScalarType type = parameter_type(x.scalar_type());
+  expect.tensor("x", x, {kAny, kAny}, {at::kFloat, at::kBFloat16, at::kDouble});
+  expect.that(in.weights.size() >= 1 && in.weights.size() <= 3, "takes one to three matrices");
+  expect.that(in.biases.empty() || in.biases.size() == in.weights.size(),
+              "takes a bias for each matrix or for none");
+  for (std::size_t i = 0; i < in.weights.size(); ++i) {
+    expect.tensor("weight", in.weights[i], {kAny, x.size(1)}, {type});
+    if (!in.biases.empty()) expect.tensor("bias", in.biases[i], {in.weights[i].size(0)}, {type});
+  }
+}
+
+void check_mlp(const char* op, const at::Tensor& x, const MlpWeights& in) {
+  const Expect expect(op);
+  const at::ScalarType type = parameter_type(x.scalar_type());
+  expect.tensor("x", x, {kAny, kAny}, {at::kFloat, at::kBFloat16, at::kDouble});
+  const std::int64_t width = x.size(1);
+  expect.tensor("w1", in.w1, {kAny, width}, {type});
+  const std::int64_t hidden = in.w1.size(0);
+  expect.optional("b1", in.b1, {hidden}, {type});
+  expect.tensor("w2", in.w2, {width, hidden}, {type});
+  expect.optional("b2", in.b2, {width}, {type});
+  for (const auto& [name, bias] : {std::pair{"b1", in.b1}, std::pair{"b2", in.b2}})
+    expect.contiguous(name, bias);
 }
 
 /// In bf16: what the kernels compute, from inputs rounded alike.
@@ -158,6 +189,7 @@ at::Tensor product_plain(const at::Tensor& x, const at::Tensor& weight, const at
 }  // namespace
 
 at::Tensor fused_linear(const at::Tensor& x, const LinearWeights& in) {
+  check_linear("fused_linear", x, in);
   if (!has_kernels(x.scalar_type())) return fused_linear_plain(x, in);
   const auto weight = [&](std::size_t i) {
     return i < in.weights.size() ? in.weights[i].contiguous() : at::Tensor();
@@ -167,11 +199,13 @@ at::Tensor fused_linear(const at::Tensor& x, const LinearWeights& in) {
 }
 
 at::Tensor fused_linear_plain(const at::Tensor& x, const LinearWeights& in) {
+  check_linear("fused_linear_plain", x, in);
   return product_plain(x, in.weights.size() == 1 ? in.weights[0] : at::cat(in.weights),
                        side_by_side(in.biases));
 }
 
 at::Tensor fused_mlp(const at::Tensor& x, const MlpWeights& in) {
+  check_mlp("fused_mlp", x, in);
   if (!has_kernels(x.scalar_type())) return fused_mlp_plain(x, in);
   const bool keep =
       at::GradMode::is_enabled() && (x.requires_grad() || in.w1.requires_grad() || in.w2.requires_grad());
@@ -180,6 +214,7 @@ at::Tensor fused_mlp(const at::Tensor& x, const MlpWeights& in) {
 }
 
 at::Tensor fused_mlp_plain(const at::Tensor& x, const MlpWeights& in) {
+  check_mlp("fused_mlp_plain", x, in);
   return product_plain(activation(product_plain(x, in.w1, in.b1), in.activation), in.w2, in.b2);
 }
 

@@ -29,7 +29,8 @@ struct MlpWeights {
 };
 
 /// x [N, D] -> [N, D] in the dtype of x. Keeps what goes into the activation, [N, F], for the backward pass,
-/// and nothing else. Differentiable once.
+/// and nothing else. Differentiable once: that room is used up by the backward pass, and a second one through
+/// a retained graph throws.
 at::Tensor fused_mlp(const at::Tensor& x, const MlpWeights& weights);
 at::Tensor fused_mlp_plain(const at::Tensor& x, const MlpWeights& weights);
 

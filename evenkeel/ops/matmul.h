@@ -14,8 +14,7 @@ enum class Rounding { kNone, kBf16 };
 /// x [N, in], weight [out, in], bias [out] or undefined -> [N, out].
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Rounding rounding);
 
-/// a [n, i, j], b [n, j, k] -> scale a b [+ addend, which broadcasts to [n, i, k] and gets no rounding].
-at::Tensor batched_product(const at::Tensor& a, const at::Tensor& b, double scale, const at::Tensor& addend,
-                           Rounding rounding);
+/// a [n, i, j], b [n, j, k] -> a b [n, i, k].
+at::Tensor batched_product(const at::Tensor& a, const at::Tensor& b, Rounding rounding);
 
 }  // namespace evenkeel::ops

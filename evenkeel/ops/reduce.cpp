@@ -4,6 +4,7 @@
 #include <span>
 
 #include "evenkeel/kernels/reduce.h"
+#include "evenkeel/ops/expect.h"
 
 namespace evenkeel::ops {
 namespace {
@@ -27,6 +28,11 @@ double sum_squares(const at::Tensor& x) {
 
 std::vector<double> sum_squares(const std::vector<at::Tensor>& tensors) {
   if (tensors.empty()) return {};
+  const at::ScalarType type = tensors.front().scalar_type();
+  const Expect expect("sum_squares");
+  for (const at::Tensor& x : tensors)
+    expect.that(x.scalar_type() == type && (type == at::kFloat || type == at::kDouble),
+                "takes tensors of one type, Float or Double");
   return tensors.front().scalar_type() == at::kDouble ? run<double>(tensors) : run<float>(tensors);
 }
 

@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+#include "evenkeel/ops/expect.h"
+
 namespace evenkeel::ops {
 
 std::pair<at::Tensor, at::Tensor> rotary_table(std::int64_t positions, std::int64_t head_width, double base) {
@@ -24,6 +26,13 @@ std::pair<at::Tensor, at::Tensor> rotary_table(std::int64_t positions, std::int6
 }
 
 at::Tensor rotary(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
+  const Expect expect("rotary");
+  expect.tensor("x", x, {kAny, kAny, kAny, kAny}, {at::kFloat, at::kBFloat16, at::kDouble});
+  expect.that(x.size(3) % 2 == 0, "x must have an even width of heads");
+  for (const auto& [name, table] : {std::pair{"cos", cos}, std::pair{"sin", sin}}) {
+    expect.tensor(name, table, {kAny, x.size(3) / 2}, {x.scalar_type()});
+    expect.that(table.size(0) >= x.size(1), "cos and sin must have a row for every position");
+  }
   const std::int64_t time = x.size(1), half = x.size(3) / 2;
   const at::Tensor c = cos.narrow(0, 0, time).unsqueeze(1), s = sin.narrow(0, 0, time).unsqueeze(1);
   const at::Tensor first = x.narrow(3, 0, half), second = x.narrow(3, half, half);

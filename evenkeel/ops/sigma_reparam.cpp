@@ -17,9 +17,12 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "evenkeel/kernels/spectral.h"
+#include "evenkeel/ops/expect.h"
 #include "evenkeel/ops/threads.h"
 #include "evenkeel/ops/top_singular.h"
 
@@ -32,6 +35,33 @@ using torch::autograd::variable_list;
 std::int64_t rows_in(at::TensorList weights) {
   return std::accumulate(weights.begin(), weights.end(), std::int64_t{0},
                          [](std::int64_t sum, const at::Tensor& w) { return sum + w.size(0); });
+}
+
+/// Matrices of n columns whose rows can be cut into groups.
+void check(const char* op, const std::vector<at::Tensor>& weights, std::int64_t groups, std::int64_t n,
+           at::ScalarType type) {
+  const Expect expect(op);
+  expect.that(!weights.empty() && groups > 0, "takes at least one matrix and one group");
+  expect.that(type == at::kFloat || type == at::kDouble, "weights must be Float or Double");
+  for (const at::Tensor& w : weights) {
+    expect.tensor("weight", w, {kAny, n}, {type});
+    expect.contiguous("weight", w);
+  }
+  expect.that(rows_in(weights) % groups == 0, "the rows must be as many in every group");
+}
+void check(const char* op, const std::vector<at::Tensor>& weights, const at::Tensor& gamma,
+           const SpectralState& state) {
+  const Expect expect(op);
+  const at::ScalarType type = gamma.scalar_type();
+  const std::int64_t groups = gamma.numel();
+  expect.tensor("gamma", gamma, {kAny}, {at::kFloat, at::kDouble});
+  expect.tensor("u", state.u, {groups, kAny}, {type});
+  check(op, weights, groups, state.u.size(1), type);
+  expect.tensor("v", state.v, {rows_in(weights)}, {type});
+  expect.tensor("sigma", state.sigma, {groups}, {type});
+  for (const auto& [name, t] : {std::pair{"gamma", gamma}, std::pair{"u", state.u}, std::pair{"v", state.v},
+                                std::pair{"sigma", state.sigma}})
+    expect.contiguous(name, t);
 }
 
 /// All rows of matrices below each other, cut into groups.
@@ -126,6 +156,11 @@ SpectralState power_iterate_plain(at::TensorList weights, const at::Tensor& star
     for (int i = 0; i < most; ++i) {
       const at::Tensor u = state.u[g], y = w[g].mv(u), along = y.norm();
       if (along.item<double>() == 0) break;
+      if (!std::isfinite(along.item<double>())) {
+        const double nan = std::numeric_limits<double>::quiet_NaN();
+        for (const at::Tensor& t : {state.v[g], state.sigma[g], state.residual[g]}) t.fill_(nan);
+        break;
+      }
       const at::Tensor z = w[g].t().mv(y) / along, sigma = z.norm();
       state.v[g].copy_(y / along);
       state.sigma[g].copy_(sigma);
@@ -142,9 +177,9 @@ SpectralState power_iterate_plain(at::TensorList weights, const at::Tensor& star
 
 at::Tensor top_singular_vectors(const std::vector<at::Tensor>& weights, std::int64_t groups) {
   const c10::AutoGradMode no_grad(false);
-  // The library's bits depend on the number of threads.
-  const int threads = at::get_num_threads();
-  set_threads(1);
+  Expect("top_singular_vectors").that(!weights.empty() && weights.front().dim() == 2, "takes matrices");
+  check("top_singular_vectors", weights, groups, weights.front().size(1), weights.front().scalar_type());
+  const OneThread one;  // the library's bits depend on the number of threads
   const at::Tensor all = stacked(weights, groups).to(at::kDouble);
   std::vector<at::Tensor> tops;
   for (std::int64_t g = 0; g < groups; ++g) {
@@ -160,13 +195,14 @@ at::Tensor top_singular_vectors(const std::vector<at::Tensor>& weights, std::int
     }
     tops.push_back(length == 0 ? top : top / length);
   }
-  set_threads(threads);
   return at::stack(tops).to(weights.front().scalar_type());
 }
 
 SpectralState power_iterate(const std::vector<at::Tensor>& weights, const at::Tensor& u, double tolerance,
                             int most) {
   const c10::AutoGradMode no_grad(false);
+  Expect("power_iterate").tensor("u", u, {kAny, kAny}, {at::kFloat, at::kDouble});
+  check("power_iterate", weights, u.size(0), u.size(1), u.scalar_type());
   if (u.scalar_type() == at::kDouble) return power_iterate_plain(weights, u, tolerance, most);
   const std::int64_t groups = u.size(0), n = u.size(1), m = rows_in(weights), each = m / groups;
   SpectralState state{u.clone(), at::empty({m}, u.options()), at::empty({groups}, u.options()),
@@ -185,6 +221,8 @@ SpectralState power_iterate(const std::vector<at::Tensor>& weights, const at::Te
 SpectralState block_iterate(const std::vector<at::Tensor>& weights, at::Tensor& block, double tolerance,
                             int most) {
   const c10::AutoGradMode no_grad(false);
+  Expect("block_iterate").tensor("block", block, {kAny, kernels::kBlock, kAny}, {at::kFloat, at::kDouble});
+  check("block_iterate", weights, block.size(0), block.size(2), block.scalar_type());
   const at::Tensor all = weights.size() == 1 ? weights[0] : at::cat(weights),
                    w = all.view({block.size(0), -1, all.size(1)});
   block = block.clone();
@@ -196,12 +234,14 @@ SpectralState block_iterate(const std::vector<at::Tensor>& weights, at::Tensor& 
 
 std::vector<at::Tensor> sigma_reparam(const std::vector<at::Tensor>& weights, const at::Tensor& gamma,
                                       const SpectralState& state) {
+  check("sigma_reparam", weights, gamma, state);
   if (gamma.scalar_type() != at::kFloat) return sigma_reparam_plain(weights, gamma, state);
   return SigmaReparamFunction::apply(at::TensorList(weights), gamma, state.u, state.v, state.sigma);
 }
 
 std::vector<at::Tensor> sigma_reparam_plain(const std::vector<at::Tensor>& weights, const at::Tensor& gamma,
                                             const SpectralState& state) {
+  check("sigma_reparam_plain", weights, gamma, state);
   const std::int64_t groups = gamma.numel();
   const at::Tensor w = stacked(weights, groups);
   const at::Tensor sigma =

@@ -19,4 +19,11 @@ void set_threads(int threads) {
     reinterpret_cast<void (*)(int)>(symbol)(threads);
 }
 
+OneThread::OneThread() : before_(at::get_num_threads()) {
+  set_threads(1);
+}
+OneThread::~OneThread() {
+  set_threads(before_);
+}
+
 }  // namespace evenkeel::ops

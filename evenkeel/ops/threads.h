@@ -7,4 +7,16 @@ namespace evenkeel::ops {
 /// BLAS library, which keeps a pool of its own. Call once, before the first tensor operation.
 void set_threads(int threads);
 
+/// Sets one thread for as long as it lives, whatever ends it.
+class OneThread {
+ public:
+  OneThread();
+  ~OneThread();
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
+
 }  // namespace evenkeel::ops

@@ -2,6 +2,8 @@
 
 #include <ATen/ops/zeros.h>
 
+#include "evenkeel/ops/expect.h"
+
 namespace evenkeel::ops {
 namespace {
 
@@ -35,6 +37,15 @@ at::Tensor power_block(const at::Tensor& right) {
 std::vector<kernels::TopSingular> top_singular_values(const std::vector<PowerMatrix>& matrices,
                                                       const PowerOptions& options) {
   if (matrices.empty()) return {};
+  const Expect expect("top_singular_values");
+  const at::ScalarType type = matrices.front().right.scalar_type();
+  expect.that(type == at::kFloat || type == at::kDouble, "matrices must be Float or Double");
+  for (const PowerMatrix& matrix : matrices) {
+    expect.tensor("right", matrix.right, {kAny, kAny}, {type});
+    expect.optional("left", matrix.left, {matrix.right.size(0), kAny}, {type});
+    expect.tensor("block", matrix.block, {kernels::kBlock, matrix.right.size(1)}, {type});
+    expect.contiguous("block", matrix.block);
+  }
   return matrices.front().right.scalar_type() == at::kDouble ? run<double>(matrices, options)
                                                              : run<float>(matrices, options);
 }

@@ -4,10 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <fstream>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/hash.h"
+#include "evenkeel/kernels/isa.h"
 
 namespace evenkeel {
 
@@ -324,18 +324,12 @@ std::optional<ChangedUpdates> changed_updates(const Experiment& e) {
 void require_bf16(bool machine_has_fast_bf16) {
   if (machine_has_fast_bf16) return;
   throw InputError(
-      "[train.precision] = \"bf16\" needs a processor with AVX512-BF16 or AMX, and this one has neither; use "
-      "--precision "
-      "fp32");
+      "[train.precision] = \"bf16\" needs a processor with AVX512-BF16 or AMX, and this one has neither or "
+      "EVENKEEL_ISA forbids it; use --precision fp32");
 }
 
 bool machine_has_fast_bf16() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);) {
-    if (line.rfind("flags", 0) == 0)
-      return line.find(" amx_bf16") != std::string::npos || line.find(" avx512_bf16") != std::string::npos;
-  }
-  return false;
+  return kernels::isa() >= kernels::Isa::kAvx512Bf16;
 }
 
 std::string config_hash(const Experiment& resolved) {

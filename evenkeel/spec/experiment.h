@@ -69,7 +69,7 @@ struct ChangedUpdates {
 };
 std::optional<ChangedUpdates> changed_updates(const Experiment& resolved);
 
-/// True where the processor multiplies bf16 matrices faster than fp32 (AVX512-BF16 or AMX).
+/// True where the kernels multiply bf16 matrices by AVX512-BF16 or AMX, unless EVENKEEL_ISA forbids it.
 bool machine_has_fast_bf16();
 
 /// Throws InputError saying to use fp32 unless `machine_has_fast_bf16`: a run made elsewhere may ask for

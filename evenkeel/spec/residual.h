@@ -164,7 +164,7 @@ struct SubLayer {
   BranchKind branch = BranchKind::kMlp;
   bool norm_before = false, norm_of_branch = false, norm_after = false;
   bool norm_inside = false;       ///< of what the branch's last matrix reads
-  bool adds_layer_input = false;  ///< the layer's input once more
+  bool adds_layer_input = false;  ///< the layer's input once more; not together with norm_before
   bool shifts = false;            ///< a scalar bias before each matrix and activation of the branch
   double norm_before_factor = 1;  ///< c
   Scale shortcut, branch_scale;   ///< omega and s

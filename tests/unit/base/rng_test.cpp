@@ -69,5 +69,13 @@ TEST(Rng, UniformIsOpenAndBelowCoversItsRange) {
   for (int i = 0; i < 10; ++i) EXPECT_EQ(rng.below(1), 0u);
 }
 
+TEST(Rng, UniformIsOpenAtBothEnds) {
+  EXPECT_EQ(uniform(0, 0), std::ldexp(0.5, -53));
+  EXPECT_EQ(uniform(~0u, ~0u), std::nextafter(1.0, 0.0));
+  // All others are the nearest double to the middle of their interval.
+  EXPECT_EQ(uniform(~0u, ~0u - 64), (9007199254740990.0 + 0.5) / 9007199254740992.0);
+  EXPECT_EQ(uniform(1u << 31, 0), 0.5 + std::ldexp(0.5, -53));
+}
+
 }  // namespace
 }  // namespace evenkeel

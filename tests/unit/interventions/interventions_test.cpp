@@ -8,7 +8,6 @@
 #include "evenkeel/interventions/registry.h"
 #include "evenkeel/models/registry.h"
 #include "evenkeel/nn/attention.h"
-#include "evenkeel/ops/attention.h"
 #include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/train/build_model.h"
 #include "tests/support/small_model.h"

@@ -9,7 +9,6 @@
 
 #include "evenkeel/base/rng.h"
 #include "evenkeel/kernels/adamw.h"
-#include "evenkeel/kernels/attention_stats.h"
 #include "evenkeel/kernels/reduce.h"
 
 namespace evenkeel::kernels {
@@ -56,62 +55,28 @@ TEST(AdamWKernel, MeasuringChangesNoBit) {
   }
 }
 
+template <class T>
+T updated_without_epsilon(T gradient) {
+  T p = 3, m = 0, v = 0;
+  adamw(&p, &gradient, &m, &v, 1, {1, 0, 0.9, 0.95, 0, 0.1, 0.05}, nullptr);
+  return p;
+}
+
 TEST(AdamWKernel, NoGradientAndNoEpsilonIsNoUpdate) {
-  double p = 3, g = 0, m = 0, v = 0;
-  adamw(&p, &g, &m, &v, 1, {1, 0, 0.9, 0.95, 0, 0.1, 0.05}, nullptr);
-  EXPECT_EQ(p, 3);
+  EXPECT_EQ(updated_without_epsilon<double>(0), 3);
+  EXPECT_EQ(updated_without_epsilon<float>(0), 3);
 }
 
-TEST(AttentionStatsKernel, NeverReadsHiddenEntries) {
-  const AttentionShape shape{1, 1, 19, 4};
-  std::vector<float> q = normals(19 * 4, 6), k = normals(19 * 4, 7), z(19 * 19), p(19 * 19);
-  for (std::size_t i = 0; i < 19; ++i)
-    for (std::size_t j = 0; j < 19; ++j) {
-      z[i * 19 + j] = j <= i ? 0.25f : std::numeric_limits<float>::quiet_NaN();
-      p[i * 19 + j] = j <= i ? 1 / static_cast<float>(i + 1) : std::numeric_limits<float>::quiet_NaN();
-    }
-  AttentionStats stats;
-  attention_stats(z.data(), p.data(), q.data(), k.data(), shape, &stats);
-  EXPECT_DOUBLE_EQ(stats.logit_max, 0.25);
-  EXPECT_DOUBLE_EQ(stats.logit_rms, 0.25);
-  EXPECT_NEAR(stats.entropy_norm, 1, 1e-6);
-}
-
-TEST(AttentionStatsKernel, OneHotRowsHaveNoEntropy) {
-  const AttentionShape shape{2, 1, 5, 2};
-  const std::vector<double> q(20, 1), k(20, 1);
-  std::vector<double> z(50, -1e6), p(50, 0);
-  for (std::size_t b = 0; b < 2; ++b)
-    for (std::size_t i = 0; i < 5; ++i) {
-      z[b * 25 + i * 5] = 1e6;
-      p[b * 25 + i * 5] = 1;
-    }
-  AttentionStats stats;
-  attention_stats(z.data(), p.data(), q.data(), k.data(), shape, &stats);
-  EXPECT_EQ(stats.entropy, 0);
-  EXPECT_EQ(stats.logit_max, 1e6);
-  EXPECT_EQ(stats.logit_absmax, 1e6);
-}
-
-TEST(AttentionStatsKernel, AnInfiniteLogitIsSeen) {
-  const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
-  const double q[] = {1, 1, 1, 1}, k[] = {1, 1, 1, 1}, z[] = {0.5, -inf, inf, 1}, p[] = {1, 0, nan, nan};
-  AttentionStats stats;
-  attention_stats(z, p, q, k, {1, 1, 2, 2}, &stats);
-  EXPECT_EQ(stats.logit_max, inf);
-  EXPECT_EQ(stats.logit_absmax, inf);
-  EXPECT_TRUE(std::isnan(stats.entropy));
-  EXPECT_TRUE(std::isnan(stats.entropy_norm));
-}
-
-TEST(AttentionStatsKernel, ASingleTokenHasNoEntropyRows) {
-  const double q[] = {1, 2}, k[] = {3, 4}, z[] = {11 / std::sqrt(2)}, p[] = {1};
-  AttentionStats stats;
-  attention_stats(z, p, q, k, {1, 1, 1, 2}, &stats);
-  EXPECT_EQ(stats.entropy, 0);
-  EXPECT_EQ(stats.entropy_norm, 0);
-  EXPECT_NEAR(stats.qk_cosine, 11 / (std::sqrt(5) * 5), 1e-12);
-  EXPECT_NEAR(stats.k_norm, 5, 1e-12);
+TEST(AdamWKernel, AGradientWhoseSquareIsLostStillMovesItsParameter) {
+  // The first step of Adam is +-1 however small the gradient, until its square is none; then the step falls
+  // with the gradient, and no parameter stands still.
+  EXPECT_NEAR(updated_without_epsilon<float>(1e-18f), 2, 1e-3);
+  EXPECT_NEAR(updated_without_epsilon<float>(-1e-18f), 4, 1e-3);
+  const float lost = updated_without_epsilon<float>(3e-23f);
+  EXPECT_LT(lost, 3);
+  EXPECT_GT(lost, 2);
+  EXPECT_LT(updated_without_epsilon<double>(1e-165), 3);
+  EXPECT_GT(updated_without_epsilon<double>(1e-165), 2);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <stdexcept>
 
 #include "evenkeel/nn/dropout.h"
 #include "tests/support/gradcheck.h"
@@ -147,6 +148,15 @@ TEST(Residual, AddsAndNormsAsTheSchemeSays) {
   expect(out(ResidualScheme::kMixLn, 0, 0), post);
   expect(out(ResidualScheme::kMixLn, 1, 0), pre);
   expect(out(ResidualScheme::kLayerNormScaling, 3, 0), x + f(layer_norm(x) / 2));
+}
+
+TEST(Residual, RefusesANormBeforeTheBranchWithTheLayersInput) {
+  SubLayer record;
+  record.norm_before = record.adds_layer_input = true;
+  EXPECT_THROW(Residual(record, NormShape{kWidth}, 0, "mlp"), std::logic_error);
+  record.norm_before = false;
+  record.norm_after = true;
+  EXPECT_NO_THROW(Residual(record, NormShape{kWidth}, 0, "mlp"));
 }
 
 }  // namespace

@@ -198,5 +198,17 @@ TEST(FusedLinear, BitsDoNotDependOnThreads) {
   }
 }
 
+TEST(FusedMlp, ASecondBackwardPassFailsLoudly) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    at::Tensor x = test::random_normal({5, 8}, 1, type).set_requires_grad(true);
+    MlpWeights w;
+    w.w1 = test::random_normal({16, 8}, 2, at::kFloat).set_requires_grad(true);
+    w.w2 = test::random_normal({8, 16}, 3, at::kFloat).set_requires_grad(true);
+    const at::Tensor loss = fused_mlp(x, w).to(at::kFloat).square().sum();
+    loss.backward({}, true);
+    EXPECT_THROW(loss.backward(), c10::Error) << type;
+  }
+}
+
 }  // namespace
 }  // namespace evenkeel::ops

@@ -1,5 +1,6 @@
 #include "evenkeel/ops/sigma_reparam.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/linalg_svd.h>
@@ -10,6 +11,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <exception>
+#include <limits>
 
 #include "evenkeel/ops/threads.h"
 #include "evenkeel/ops/top_singular.h"
@@ -59,6 +62,40 @@ Gradients gradients(const at::Tensor& w, const at::Tensor& gamma, const Spectral
                    factor = gamma.detach().clone().set_requires_grad(true);
   (sigma_reparam({weight}, factor, state)[0] * c).sum().backward();
   return {weight.grad(), factor.grad()};
+}
+
+TEST(PowerIterate, SaysWhenAMatrixIsNotFinite) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const at::ScalarType type : {at::kFloat, at::kDouble})
+    for (const double bad : {std::nan(""), infinity, -infinity}) {
+      at::Tensor w = gaussian(40, 30, 1, type);
+      const at::Tensor u = top_singular_vectors({w}, 1);
+      w[7][3] = bad;
+      const SpectralState state = power_iterate({w}, u, 1e-3, 20);
+      // Not the sigma of a zero matrix. The vector to start from again is kept.
+      EXPECT_TRUE(std::isnan(number(state.sigma))) << type << " " << bad << " " << state.sigma;
+      EXPECT_TRUE(std::isnan(number(state.residual))) << type << " " << bad;
+      EXPECT_TRUE(state.u.equal(u)) << type << " " << bad;
+    }
+  // W^T W overflows in fp32.
+  const at::Tensor w = gaussian(40, 30, 1) * 1e25;
+  EXPECT_TRUE(std::isnan(number(power_iterate({w}, at::ones({1, 30}) / std::sqrt(30.0), 1e-3, 20).sigma)));
+}
+
+TEST(TopSingularVectors, AFailureLeavesTheNumberOfThreads) {
+  set_threads(3);
+  // Four rows are no three groups.
+  EXPECT_ANY_THROW(top_singular_vectors({gaussian(4, 5, 1)}, 3));
+  EXPECT_EQ(at::get_num_threads(), 3);
+  set_threads(3);
+  at::Tensor w = gaussian(4, 5, 1);
+  w[1][1] = std::nan("");
+  try {
+    top_singular_vectors({w}, 1);
+  } catch (const std::exception&) {  // LAPACK may refuse it
+  }
+  EXPECT_EQ(at::get_num_threads(), 3);
+  set_threads(1);
 }
 
 TEST(SigmaReparam, C1_TheNormIsGammaAfterAnExactStart) {

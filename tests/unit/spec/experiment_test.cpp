@@ -5,6 +5,8 @@
 #include <set>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/kernels/isa.h"
+#include "tests/support/instruction_sets.h"
 
 namespace evenkeel {
 namespace {
@@ -275,6 +277,13 @@ TEST(Experiment, Seq2SeqHasDefaultsOfItsOwn) {
   // What the data turn out to be must fit the family.
   Experiment text = from("");
   EXPECT_THROW(resolve(text, {DataKind::kPairs, 100, "x"}, false), InputError);
+}
+
+TEST(Precision, FastBf16IsWhatTheKernelsMayUse) {
+  // Where EVENKEEL_ISA or a test forbids the instructions, precision = "auto" must not choose bf16: it would
+  // be computed without them.
+  test::with_each_instruction_set(
+      [] { EXPECT_EQ(machine_has_fast_bf16(), kernels::isa() >= kernels::Isa::kAvx512Bf16); });
 }
 
 }  // namespace
