@@ -58,7 +58,7 @@ std::string amount(const Interval& interval, bool up, double level) {
 }
 
 /// "the shift lies between 0.32 and 0.81 decades"; one-sided where a side is open.
-std::string where(double low, double high) {
+std::string lies(double low, double high) {
   if (std::isinf(low) && std::isinf(high)) return "the shift may have any size";
   if (std::isinf(high)) return fmt::format("the shift is {} decades or more", decades(low));
   if (std::isinf(low)) return fmt::format("the shift is {} decades or less", decades(high));
@@ -67,8 +67,8 @@ std::string where(double low, double high) {
 
 std::string between(const Shift& s, double level) {
   if (s.interval)
-    return fmt::format("{} ({} interval)", where(s.interval->low, s.interval->high), percent(level));
-  return fmt::format("{} by the tried learning rates ({}: no interval)", where(s.low, s.high), s.why);
+    return fmt::format("{} ({} interval)", lies(s.interval->low, s.interval->high), percent(level));
+  return fmt::format("{} by the tried learning rates ({}: no interval)", lies(s.low, s.high), s.why);
 }
 
 /// What would narrow the answer.
