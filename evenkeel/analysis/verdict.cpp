@@ -233,10 +233,11 @@ std::string number_of_comparisons(const Analysis& analysis) {
         "(Holm's correction).",
         made, level);
   }
-  const std::string opening =
-      fmt::format("{} comparisons were made; at {} for all together (Holm's correction) ", made, level);
-  if (stand.size() == made) return opening + "every shift stands.";
-  return fmt::format("{}the shift of {} stands, no other.", opening, fmt::join(stand, ", of "));
+  const std::string which = stand.size() == made
+                                ? std::string("every shift stands")
+                                : fmt::format("the shift of {} stands, no other", fmt::join(stand, ", of "));
+  return fmt::format("{} comparisons were made; at {} for all together (Holm's correction) {}.", made, level,
+                     which);
 }
 
 std::vector<std::string> verdict(const Analysis& analysis) {
@@ -252,7 +253,7 @@ std::vector<std::string> verdict(const Analysis& analysis) {
     sentences.push_back(std::move(number));
   if (!analysis.comparisons.empty()) return sentences;
   for (const Curve& c : analysis.curves) sentences.push_back(at_size(analysis, c.size) + alone(c));
-  if (sentences.empty()) sentences.push_back("There are no cells.");
+  if (sentences.empty()) return {"There are no cells."};
   return sentences;
 }
 
