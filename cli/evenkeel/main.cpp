@@ -83,7 +83,7 @@ std::string usage_sentence(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 int complain(const std::string& sentence, int code) {
-  print_err("evenkeel: {}\n", printable(sentence));
+  evenkeel::cli::print_err("evenkeel: {}\n", evenkeel::printable(sentence));
   return code;
 }
 
@@ -135,7 +135,7 @@ int run(int argc, char** argv) {
     return complain(usage_sentence(app, error), kExitBadInput);
   }
   if (app.get_subcommands().empty()) {
-    print_err("{}", app.help());
+    evenkeel::cli::print_err("{}", app.help());
     return kExitBadInput;
   }
   return exit_code;

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "evenkeel/base/files.h"
+#include "evenkeel/base/printable.h"
 
 namespace evenkeel::cli {
 
@@ -19,7 +20,7 @@ void write_err(std::string_view text) noexcept {
 void tell_damage(const std::vector<std::string>& sentences) {
   constexpr std::size_t kTold = 20;
   const std::size_t told = std::min(kTold, sentences.size());
-  for (std::size_t i = 0; i < told; ++i) print_err("evenkeel: {}\n", sentences[i]);
+  for (std::size_t i = 0; i < told; ++i) print_err("evenkeel: {}\n", printable(sentences[i]));
   if (told < sentences.size())
     print_err("evenkeel: {} more files are damaged; `evenkeel verify` names them\n", sentences.size() - told);
 }
