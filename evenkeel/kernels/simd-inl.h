@@ -146,8 +146,8 @@ HWY_INLINE float sum(VF v) {
   return hn::GetLane(hn::SumOfLanes(f32, v));
 }
 
-/// 2^t for t <= 127; t below -126, where no normal number is left, gives 0; NaN stays NaN. Relative error below
-/// 2e-7, or 3e-6 for results that are stored as bf16 (to 4e-3).
+/// 2^t for t <= 127; t below -126, where no normal number is left, gives 0; NaN stays NaN. Relative error
+/// below 2e-7, or 3e-6 for results that are stored as bf16 (to 4e-3).
 template <class T = float>
 HWY_INLINE VF exp2(VF t) {
   // Adding 1.5 2^23 leaves the nearest integer in the low bits. ConvertTo would make 2^31 - 1 of a NaN, and a

@@ -102,7 +102,7 @@ TEST(Expect, AttentionOfEitherForm) {
   refused("rotation", in);
   in = good;
   in.memory = floats({6, 15});
-  refused("x", in);  // 24 numbers are no two heads of 12 beside 15
+  refused("memory", in);
 }
 
 TEST(Expect, TheRest) {
