@@ -113,7 +113,7 @@ void restore(Json& value, std::string_view where) {
   for (std::size_t at = 0; at < items.size();) {
     const std::size_t end = std::min(items.find(' ', at), items.size());
     const std::string_view item = std::string_view(items).substr(at, end - at);
-    const std::size_t equals = std::min(item.rfind('='), item.size());
+    const std::size_t equals = std::min(item.find('='), item.size());  // a key that is named has none
     const auto number = from_word(item.substr(std::min(equals + 1, item.size())));
     Json* const place = place_of(value, item.substr(0, equals));
     if (!number || !place) {

@@ -5,6 +5,7 @@
 #include <toml++/toml.h>
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <sstream>
 
 #include "evenkeel/base/error.h"
@@ -42,11 +43,17 @@ Json to_json_value(const toml::node& node) {
 // Parts that a dotted key may have; the longest that means anything has four.
 constexpr int kMostParts = 16;
 
-// The line of a longer key, 0 when there is none: parser, tables and this file go one level down the stack
-// for each part, so such text is not parsed at all.
-int line_of_long_key(std::string_view text) {
+struct Unparsable {
+  int line;
+  std::string what;  ///< follows the name of the text
+};
+
+// What must not reach the parser: a key of very many parts, for each of which parser, tables and this file go
+// one level down the stack, and characters beyond ASCII outside of quotes and comments, where TOML has none
+// and toml++ 3.3 has undefined behaviour for some.
+std::optional<Unparsable> unparsable(std::string_view text) {
   int parts = 1, line = 1;
-  for (std::size_t at = 0; at < text.size(); ++at) {
+  for (std::size_t at = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; at < text.size(); ++at) {
     const char c = text[at];
     if (c == '#') {
       at = std::min(text.find('\n', at), text.size()) - 1;
@@ -61,13 +68,19 @@ int line_of_long_key(std::string_view text) {
       }
       at = lines ? end + 2 : end < text.size() && text[end] == '\n' ? end - 1 : end;
     } else if (c == '.') {
-      if (++parts > kMostParts) return line;
+      if (++parts > kMostParts) {
+        return Unparsable{
+            line, fmt::format("has a key of more than {} parts, joined by dots; no setting has so many",
+                              kMostParts)};
+      }
+    } else if (static_cast<unsigned char>(c) >= 0x80) {
+      return Unparsable{line, "is not valid TOML: a character beyond ASCII outside of quotes"};
     } else if (std::string_view("=,[]{}\n").find(c) != std::string_view::npos) {
       parts = 1;
       line += c == '\n';
     }
   }
-  return 0;
+  return std::nullopt;
 }
 
 void flatten(const toml::table& table, const std::string& prefix, const std::string& file, bool quoted_paths,
@@ -98,11 +111,8 @@ void flatten(const Json& object, const std::string& prefix, const std::string& o
 
 Settings settings_from_toml_text(std::string_view text, const std::string& file_name,
                                  const std::vector<std::string>& keep_whole) {
-  if (const int line = line_of_long_key(text); line > 0) {
-    throw InputError(
-        fmt::format("{}:{} has a key of more than {} parts, joined by dots; no setting has so many",
-                    file_name, line, kMostParts));
-  }
+  if (const auto bad = unparsable(text))
+    throw InputError(fmt::format("{}:{} {}", file_name, bad->line, bad->what));
   try {
     Settings out;
     flatten(toml::parse(text, file_name), "", file_name, false, keep_whole, out);
@@ -142,7 +152,7 @@ std::pair<std::string, Setting> parse_assignment(std::string_view text, const st
         origin, bad + 1, json_text(Json(std::string(text)))));
   }
   const std::string key(text.substr(0, equals)), value(text.substr(equals + 1));
-  if (line_of_long_key(value) > 0) return {key, {Json(value), origin}};  // a path with many dots
+  if (unparsable(value)) return {key, {Json(value), origin}};  // a path with many dots, or of other letters
   try {
     const auto table = toml::parse("v = " + value);
     if (table.size() == 1) return {key, {to_json_value(*table.get("v")), origin}};

@@ -136,7 +136,8 @@ constexpr double kMostParams = 1e12, kMostTokens = 1e15, kMostBytes = 1e15;
 // Bytes of the activations that a step keeps for its backward pass: a lower bound.
 double activation_bytes(const Experiment& e, double tokens_per_step) {
   const auto width = static_cast<double>(e.arch.D() + e.arch.F());
-  const double layers = static_cast<double>(e.arch.L()) + static_cast<double>(e.arch.decoder_layers());
+  const bool pairs = e.arch.family == Family::kSeq2Seq;
+  const auto layers = static_cast<double>(e.arch.L() + (pairs ? e.arch.decoder_layers() : 0));
   // The plain path keeps the attention weights too, [B, H, T, T].
   const double weights = e.train.ops == OpPath::kPlain
                              ? static_cast<double>(e.arch.H()) * static_cast<double>(e.arch.context)

@@ -126,6 +126,11 @@ TEST(Json, NumbersThatDoNotFitAndDeepNestingAreRefusedCleanly) {
     EXPECT_TRUE(try_parse_json(text).is_discarded()) << text.substr(0, 9);
 }
 
+TEST(Json, KeysThatCannotBeNamedAreNotRestored) {
+  // Else the document could be read and not written.
+  EXPECT_THROW(parse_json(R"({"a=b": null, "nonfinite": "a=b=nan"})", "m.json"), InputError);
+}
+
 TEST(Json, WholeNumbersDoNotWrap) {
   const auto whole = [](const char* text) { return integer_from_json(parse_json(text, "x"), "x"); };
   EXPECT_EQ(whole("9223372036854775807"), std::numeric_limits<std::int64_t>::max());

@@ -111,6 +111,24 @@ TEST(Settings, KeysOfManyPartsAreNotParsed) {
   EXPECT_EQ(parse_assignment("data.path=" + parts(100000)).second.value, parts(100000));
 }
 
+// toml++ 3.3 reaches __builtin_unreachable() at some of them.
+TEST(Settings, CharactersBeyondAsciiStandInQuotes) {
+  EXPECT_EQ(settings_from_toml_text("\xEF\xBB\xBF"
+                                    "a = \"\xca\x8c\" # \xca\x8c\n'\xca\x8c' = 1\n",
+                                    "s.toml")
+                .size(),
+            2u);
+  for (const char* text : {"\na = 6\xca\x8c\n", "\n\xca\x8c = 1\n", "a = \"\"\"\n\"\"\" \xca\x8c\n"}) {
+    try {
+      settings_from_toml_text(text, "s.toml");
+      ADD_FAILURE() << text;
+    } catch (const InputError& e) {
+      EXPECT_NE(std::string(e.what()).find("s.toml:2"), std::string::npos) << e.what();
+    }
+  }
+  EXPECT_EQ(parse_assignment("data.path=6\xca\x8c-i").second.value, "6\xca\x8c-i");
+}
+
 TEST(Settings, AssignmentsMustBeUtf8) {
   EXPECT_EQ(parse_assignment("data.path=caf\xc3\xa9.txt").second.value, "caf\xc3\xa9.txt");
   for (const char* text : {"data.path=caf\xe9.txt", "dat\xe9.path=x"}) {

@@ -80,7 +80,7 @@ TEST(ExperimentErrors, CountsThatDoNotFit) {
                {"activations"});
   // Large, and somebody's machine.
   from(
-      "[arch]\nladder = \"paper\"\nsize = \"4.8B\"\ncontext = 131072\n[train]\nbatch = 4096\nsteps = "
+      "[arch]\nladder = \"paper\"\nsize = \"4.8B\"\ncontext = 131072\n[train]\nbatch = 1024\nsteps = "
       "100000\n");
 }
 
