@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <sstream>
 
 #include "cli/evenkeel/commands.h"
 #include "cli/evenkeel/output.h"
@@ -130,7 +131,10 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {  // --help, --version
-    return app.exit(asked);
+    std::ostringstream answer;
+    const int code = app.exit(asked, answer, answer);
+    cli::write_out(answer.str());
+    return code;
   } catch (const CLI::ParseError& error) {
     return complain(usage_sentence(app, error), kExitBadInput);
   }

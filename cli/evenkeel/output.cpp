@@ -1,15 +1,24 @@
 #include "cli/evenkeel/output.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstring>
 
-#include "evenkeel/base/files.h"
+#include "evenkeel/base/error.h"
 #include "evenkeel/base/printable.h"
 
 namespace evenkeel::cli {
 
 void write_out(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) check_written(stdout);
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size()) return;
+  if (errno == EPIPE) {  // as check_written() says
+    std::signal(SIGPIPE, SIG_DFL);
+    std::raise(SIGPIPE);
+  }
+  throw EnvironmentError(fmt::format("cannot write to standard output: {}; what was printed is not all there",
+                                     std::strerror(errno)));
 }
 
 void write_err(std::string_view text) noexcept {

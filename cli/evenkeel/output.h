@@ -10,7 +10,8 @@
 
 namespace evenkeel::cli {
 
-/// Writes an answer on standard output. Throws EnvironmentError when that cannot be done.
+/// Writes an answer on standard output. Throws EnvironmentError when that cannot be done; a reader that has
+/// gone away ends the process by SIGPIPE, as check_written() does.
 void write_out(std::string_view text);
 /// Writes on standard error. Never fails.
 void write_err(std::string_view text) noexcept;

@@ -140,7 +140,7 @@ class DamagedCells(FileCase):
             self.assertIn("counts as missing", error, words)
         self.assertIn("counts as missing", self.read("s", "report.html").decode())
         answer = json.loads(self.evenkeel("analyze", "s", "--json")[0])
-        self.assertEqual(sum(curve["missing"] for curve in answer["curves"]), 1)
+        self.assertEqual(sum(curve["missing_cells"] for curve in answer["curves"]), 1)
         listed = json.loads(self.evenkeel("ls", "s", "--json")[0])
         self.assertEqual([entry["state"] for entry in listed].count("damaged"), 1)
         self.assertIn(name, self.error_of("show", os.path.dirname(file), code=2))

@@ -156,8 +156,8 @@ class Signals(ProcessCase):
 
     def test_outside_training_too_a_signal_is_exit_75(self):
         # A command that hangs in an answer nobody reads yet.
-        self.evenkeel("sweep", "study.toml", "--out", "s")
-        for command in ("config schema --json", "sweep study.toml --out s --json"):
+        self.evenkeel("sweep", "study.toml", "--out", "s", "--set", "sweep.train.seed=[1,2]")
+        for command in ("config schema --json", "sweep study.toml --out s --json --set sweep.train.seed=[1,2]"):
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 ends = os.pipe()
                 fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, 4096)
