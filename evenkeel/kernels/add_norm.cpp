@@ -48,9 +48,8 @@ double forward_rows(const AddNormForward<F, Y>& a, std::int64_t begin, std::int6
         VF v = load_n(x + i, n), branch = load_n(f + i, n);
         if constexpr (kExtras) {
           if (a.f_bias != nullptr) branch = hn::Add(branch, load_n(a.f_bias + i, n));
-          const VF kept = drops ? load_n(multiplier + i, n) : set(1);
-          v = a.omega != nullptr ? hn::MulAdd(omega_at(a, i, n), v, hn::Mul(branch, kept))
-                                 : hn::MulAdd(branch, kept, v);
+          if (drops) branch = hn::Mul(branch, load_n(multiplier + i, n));
+          v = a.omega != nullptr ? hn::MulAdd(omega_at(a, i, n), v, branch) : hn::Add(v, branch);
         } else {
           v = hn::Add(v, branch);
         }
