@@ -245,4 +245,5 @@ class Limits(ProcessCase):
 if __name__ == "__main__":
     if not os.path.exists(EVENKEEL):
         raise SystemExit("no evenkeel in %s: build it, or set EVENKEEL_BIN" % BIN)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the programs would rightly ignore it
     unittest.main()
