@@ -12,11 +12,15 @@ constexpr std::string_view kCrcOpen = "\"crc\":\"";
 constexpr std::size_t kCrcTail = kCrcOpen.size() + 8 + 2;  // "crc":"01234567"}
 
 // Earlier versions wrote no key "nonfinite" and words in place of numbers; no text of a record is such a
-// word.
+// word. Under a key that "nonfinite" could not name the words stay, or the record could not be written again.
 void replace_words(Json& value) {
   if (value == "nan" || value == "inf" || value == "-inf") value = number_from_json(value, "record");
-  if (!value.is_structured()) return;
-  for (Json& item : value) replace_words(item);
+  if (value.is_array()) {
+    for (Json& item : value) replace_words(item);
+  } else if (value.is_object()) {
+    for (auto& [key, item] : value.items())
+      if (key.find_first_of(" =[") == std::string::npos) replace_words(item);
+  }
 }
 
 }  // namespace

@@ -103,6 +103,17 @@ TEST(Records, SeriesPassOverRecordsWithoutTheKey) {
   EXPECT_EQ(head_series(records, "h").steps, (std::vector<std::int64_t>{2}));
 }
 
+TEST(Records, WhatIsReadCanBeWrittenAgain) {
+  for (const std::string body :
+       {R"({"a[0":"inf","step":1})", R"({"a b":["nan"],"step":1})", R"({"a=":"-inf","b":"nan"})"}) {
+    std::string line = body;
+    line.back() = ',';
+    const auto record = decode_record(line + "\"crc\":\"" + hex32(crc32c(body)) + "\"}");
+    ASSERT_TRUE(record) << body;
+    EXPECT_NO_THROW(encode_record(*record)) << body;
+  }
+}
+
 TEST(Records, StepsAreWholeNumbers) {
   for (const char* text : {R"({"step": "x", "v": 1, "h": [1]})", R"({"step": 1e300, "v": 1, "h": [1]})",
                            R"({"step": 18446744073709551615, "v": 1, "h": [1]})"}) {
