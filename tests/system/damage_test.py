@@ -6,36 +6,10 @@ import subprocess
 import tempfile
 import unittest
 
-from program import BIN, EVENKEEL, TRAINER, ProgramTest
-
-STUDY = """[study]
-title = "Small"
-[train]
-steps = 20
-batch = 2
-eval_every = 10
-checkpoint_every = "10step"
-keep_checkpoints = 2
-[optim]
-warmup = "5step"
-[arch]
-size = "d32"
-context = 32
-[data]
-valid_tokens = 256
-[sweep]
-"optim.lr" = [0.03, 0.1, 0.3, 1.0]
-"interventions.qk_norm" = ["off", "per_head"]
-"""
-RUN = STUDY.split("[sweep]")[0]
+from program import BIN, EVENKEEL, SMALL_STUDY, TRAINER, StudyTest
 
 
-class FileCase(ProgramTest):
-    def setUp(self):
-        super().setUp()
-        self.write("study.toml", STUDY)
-        self.write("run.toml", RUN)
-
+class FileCase(StudyTest):
     def write(self, name, text):
         os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
         return super().write(name, text)
@@ -50,9 +24,6 @@ class FileCase(ProgramTest):
         content[len(content) // 2 if at is None else at] ^= bit
         with open(self.path(*names), "wb") as out:
             out.write(content)
-
-    def cells(self, out):
-        return self.read_json(out, "sweep.json")["cells"]
 
 
 class Foreign(FileCase):
@@ -221,7 +192,7 @@ class Verify(FileCase):
     trainer = TRAINER
 
     def test_one_bit_anywhere_is_found(self):
-        self.write("study.toml", STUDY.replace("0.03, 0.1, 0.3, 1.0", "0.03").replace(', "per_head"', ""))
+        self.write("study.toml", SMALL_STUDY.replace("0.03, 0.1, 0.3, 1.0", "0.03").replace(', "per_head"', ""))
         self.evenkeel("sweep", "study.toml", "--out", "s", "--set", "telemetry.spectra_every=10")
         answer = json.loads(self.evenkeel("verify", "s", "--json")[0])
         self.assertEqual(answer["damaged"], 0)

@@ -9,34 +9,10 @@ import subprocess
 import time
 import unittest
 
-from program import BIN, EVENKEEL, HANGS, TRAINER, ProgramTest
-
-STUDY = """[study]
-title = "Small"
-[train]
-steps = 20
-batch = 2
-eval_every = 10
-[optim]
-warmup = "5step"
-[arch]
-size = "d32"
-context = 32
-[data]
-valid_tokens = 256
-[sweep]
-"optim.lr" = [0.03, 0.1, 0.3, 1.0]
-"interventions.qk_norm" = ["off", "per_head"]
-"""
-RUN = STUDY.split("[sweep]")[0]
+from program import BIN, EVENKEEL, HANGS, TRAINER, StudyTest
 
 
-class ProcessCase(ProgramTest):
-    def setUp(self):
-        super().setUp()
-        self.write("study.toml", STUDY)
-        self.write("run.toml", RUN)
-
+class ProcessCase(StudyTest):
     def shell(self, script, behaviour=""):
         """Runs a shell script with the program as $E; returns exit code, standard output and error."""
         done = subprocess.run(["sh", "-c", script], cwd=self.folder, env=dict(self.environment(behaviour), E=EVENKEEL),
@@ -48,9 +24,6 @@ class ProcessCase(ProgramTest):
         while not condition():
             self.assertLess(time.monotonic(), end, "waited too long for " + what)
             time.sleep(0.02)
-
-    def cells(self, out):
-        return self.read_json(out, "sweep.json")["cells"] if os.path.exists(self.path(out, "sweep.json")) else []
 
     def attempts(self, out):
         """Lines of the trainers that were started, over all runs."""

@@ -76,3 +76,38 @@ class ProgramTest(unittest.TestCase):
     def read_json(self, *names):
         with open(self.path(*names)) as source:
             return json.load(source)
+
+
+# Eight cells that the fake trainer ends at once, and that the real one trains in a second or two each.
+SMALL_STUDY = """[study]
+title = "Small"
+[train]
+steps = 20
+batch = 2
+eval_every = 10
+checkpoint_every = "10step"
+keep_checkpoints = 2
+[optim]
+warmup = "5step"
+[arch]
+size = "d32"
+context = 32
+[data]
+valid_tokens = 256
+[sweep]
+"optim.lr" = [0.03, 0.1, 0.3, 1.0]
+"interventions.qk_norm" = ["off", "per_head"]
+"""
+
+
+class StudyTest(ProgramTest):
+    """In its folder lie study.toml, a small sweep, and run.toml, one run of it."""
+
+    def setUp(self):
+        super().setUp()
+        self.write("study.toml", SMALL_STUDY)
+        self.write("run.toml", SMALL_STUDY.split("[sweep]")[0])
+
+    def cells(self, out):
+        """What sweep.json says of each cell; nothing before there is one."""
+        return self.read_json(out, "sweep.json")["cells"] if os.path.exists(self.path(out, "sweep.json")) else []
