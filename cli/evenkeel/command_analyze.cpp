@@ -75,7 +75,7 @@ void print_summary(const analysis::Analysis& a) {
   }
 }
 
-struct Arguments {
+struct AnalyzeArguments {
   std::string folder, baseline;
   bool json = false;
 };
@@ -83,7 +83,7 @@ struct Arguments {
 }  // namespace
 
 void add_analyze(CLI::App& app, int& exit_code) {
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<AnalyzeArguments>();
   CLI::App* command = app.add_subcommand("analyze", "LR sensitivity, boundary LR and comparison of arms");
   command->add_option("DIR", args->folder, "Folder of a sweep, or of runs")->required();
   command->add_option(

@@ -15,7 +15,7 @@
 namespace evenkeel::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kBenchExamples =
     "Examples:\n"
     "  evenkeel bench                               S, M and L beside PyTorch\n"
     "  evenkeel bench --config S --only telemetry   what recording costs\n"
@@ -28,7 +28,7 @@ constexpr const char* kExamples =
     "Leave the machine alone meanwhile: about ten minutes on two cores.\n"
     "Exit code 4: the first step differs from plain fp32, so no figure is given.";
 
-struct Arguments {
+struct BenchArguments {
   bench::Options options;
   std::string precision = "auto", ops = "fused";
   bool json = false;
@@ -41,7 +41,7 @@ Enum value_named(const std::string& name) {
   throw InputError(fmt::format("unknown name \"{}\"", name));
 }
 
-int run(Arguments given) {
+int run(BenchArguments given) {
   bench::Options& options = given.options;
   options.precision = value_named<Precision>(given.precision);
   options.ops = value_named<OpPath>(given.ops);
@@ -85,10 +85,10 @@ int run(Arguments given) {
 }  // namespace
 
 void add_bench(CLI::App& app, int& exit_code) {
-  auto given = std::make_shared<Arguments>();
+  auto given = std::make_shared<BenchArguments>();
   bench::Options& o = given->options;
   CLI::App* command = app.add_subcommand("bench", "Measure the speed of training and check its answers");
-  command->footer(kExamples);
+  command->footer(kBenchExamples);
   command
       ->add_option("--config", o.configs,
                    "Of tiny, S, M, L; mt_tiny, mt_base, which translate;\ncollapsed (S,M,L)")

@@ -174,7 +174,7 @@ void metrics(bool json) {
 }  // namespace
 
 void add_config(CLI::App& app, int&) {
-  struct Arguments {
+  struct ConfigArguments {
     SpecOptions spec;
     bool json = false;
   };
@@ -182,7 +182,7 @@ void add_config(CLI::App& app, int&) {
   config->require_subcommand(1);
   config->footer(
       "Examples:\n  evenkeel config check study.toml\n  evenkeel config schema\n  evenkeel config metrics");
-  auto given = std::make_shared<Arguments>();
+  auto given = std::make_shared<ConfigArguments>();
   CLI::App* check_command =
       config->add_subcommand("check", "Resolve a study and count its cells and cost; runs nothing");
   check_command->footer(kCheckExamples);

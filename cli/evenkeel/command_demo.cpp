@@ -44,7 +44,7 @@ warmup = "40step"
 "train.seed" = [11, 12, 13]
 )";
 
-constexpr const char* kExamples =
+constexpr const char* kDemoExamples =
     "Examples:\n"
     "  evenkeel demo\n"
     "  evenkeel demo --minutes 10 --out runs/demo10\n"
@@ -174,16 +174,16 @@ std::string last_words(const std::string& out) {
 }  // namespace
 
 void add_demo(CLI::App& app, int& exit_code) {
-  struct Arguments {
+  struct DemoArguments {
     std::string out = "runs/demo";
     int jobs = 0;
     double minutes = 3;
     bool json = false;
   };
-  auto given = std::make_shared<Arguments>();
+  auto given = std::make_shared<DemoArguments>();
   CLI::App* command =
       app.add_subcommand("demo", "Learning rate x qk-norm on a built-in language, in minutes");
-  command->footer(kExamples);
+  command->footer(kDemoExamples);
   command->add_option("--out", given->out, "Folder of the sweep")->type_name("DIR")->capture_default_str();
   command->add_option("--jobs", given->jobs, "Cells at a time. Without it: one per usable core")
       ->type_name("N")

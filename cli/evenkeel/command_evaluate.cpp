@@ -14,14 +14,14 @@
 namespace evenkeel::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kEvaluateExamples =
     "Choose settings on the validation part, and look at the test part once.\n"
     "Examples:\n"
     "  evenkeel evaluate runs/en-de --average 10\n"
     "  evenkeel evaluate runs/en-de --average 10 --part test -o test.out.de\n"
     "  evenkeel evaluate runs/sort                built-in pair task: sentences that are right";
 
-struct Arguments {
+struct EvaluateArguments {
   TranslatorOptions translator;
   std::string part = "valid", out;
   bool json = false;
@@ -41,7 +41,7 @@ Sentence without_end(Sentence ids) {
   return ids;
 }
 
-void evaluate(const Arguments& args) {
+void evaluate(const EvaluateArguments& args) {
   Translator translator(args.translator);
   std::unique_ptr<tokenize::Tokenizer> words;
   if (translator.has_text()) words = std::make_unique<tokenize::Tokenizer>(translator.tokenizer());
@@ -104,7 +104,7 @@ void evaluate(const Arguments& args) {
 }  // namespace
 
 void add_evaluate(CLI::App& app, int&) {
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<EvaluateArguments>();
   CLI::App* command =
       app.add_subcommand("evaluate", "Translate a part of a run's sentence pairs and score it: BLEU, chrF2");
   args->translator.add_to(*command);
@@ -113,7 +113,7 @@ void add_evaluate(CLI::App& app, int&) {
       ->check(CLI::IsMember({"valid", "test"}));
   command->add_option("-o,--out", args->out, "Also write the translations, one a line")->type_name("FILE");
   add_json_flag(*command, args->json);
-  command->footer(kExamples);
+  command->footer(kEvaluateExamples);
   command->callback([args] { evaluate(*args); });
 }
 

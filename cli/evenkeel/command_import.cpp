@@ -17,14 +17,14 @@
 namespace evenkeel::cli {
 namespace {
 
-struct Arguments {
+struct ImportArguments {
   SpecOptions spec;
   std::string file, format, out;
   std::vector<std::string> map;
   bool json = false;
 };
 
-constexpr const char* kExamples =
+constexpr const char* kImportExamples =
     "A table of losses becomes run directories that analyze and report read. Fields of --map: loss (needed), "
     "run, step, train_loss, lr, params, size, seed, arm, l0, h1.\n"
     "A table of final losses, one row per run, is enough for `evenkeel analyze`; sensitivity needs l0 too.\n"
@@ -39,11 +39,11 @@ constexpr const char* kExamples =
     "runs/theirs\n"
     "  evenkeel import model.safetensors run.toml --set interventions.sigma_reparam=on --out runs/a";
 
-bool holds_weights(const Arguments& args) {
+bool holds_weights(const ImportArguments& args) {
   return args.format == "safetensors" || (args.format.empty() && args.file.ends_with(".safetensors"));
 }
 
-int import_weights(const Arguments& args) {
+int import_weights(const ImportArguments& args) {
   if (!args.map.empty())
     throw InputError("--map is for tables, and " + args.file + " holds weights; leave it out");
   if (!fs::is_regular_file(args.file))
@@ -60,7 +60,7 @@ int import_weights(const Arguments& args) {
   return sweep::run_trainer(words, cell.experiment.train.threads);
 }
 
-int import_table(const Arguments& args) {
+int import_table(const ImportArguments& args) {
   if (args.map.empty())
     throw InputError(
         "--map is missing: it says which column of the table is what, as in --map loss=val,lr=lr");
@@ -99,7 +99,7 @@ int import_table(const Arguments& args) {
 }  // namespace
 
 void add_import(CLI::App& app, int& exit_code) {
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<ImportArguments>();
   CLI::App* command =
       app.add_subcommand("import", "Make run directories from foreign losses, or a run from weights");
   command->add_option("FILE", args->file, "Table with a header line, or safetensors file")->required();
@@ -115,7 +115,7 @@ void add_import(CLI::App& app, int& exit_code) {
       ->required()
       ->type_name("DIR");
   add_json_flag(*command, args->json);
-  command->footer(kExamples);
+  command->footer(kImportExamples);
   command->callback(
       [args, &exit_code] { exit_code = holds_weights(*args) ? import_weights(*args) : import_table(*args); });
 }

@@ -58,7 +58,7 @@ void print_listing(const runs::Listing& listing, const fs::path& folder) {
     for (const std::string& why : cell.damage) print_out("damaged: {}\n", printable(why));
 }
 
-struct Arguments {
+struct LsArguments {
   std::string folder;
   bool json = false;
 };
@@ -66,7 +66,7 @@ struct Arguments {
 }  // namespace
 
 void add_ls(CLI::App& app, int& exit_code) {
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<LsArguments>();
   CLI::App* command = app.add_subcommand("ls", "List the runs in a folder: arm, state, steps, loss");
   command->add_option("DIR", args->folder, "Folder of runs, of a sweep, or of several")->required();
   add_json_flag(*command, args->json);

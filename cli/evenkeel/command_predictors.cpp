@@ -171,12 +171,12 @@ void print_text(const Predictors& p, const analysis::PredictorRuns& runs) {
   print_sharpness(p);
 }
 
-struct Arguments {
+struct PredictorsArguments {
   std::vector<std::string> folders, at, sharpness;
   bool forced = false, json = false;
 };
 
-int run(const Arguments& args) {
+int run(const PredictorsArguments& args) {
   analysis::PredictorOptions options;
   options.forced = args.forced;
   if (!args.at.empty()) options.at.clear();
@@ -208,7 +208,7 @@ int run(const Arguments& args) {
 }  // namespace
 
 void add_predictors(CLI::App& app, int& exit_code) {
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<PredictorsArguments>();
   CLI::App* command = app.add_subcommand("predictors", "Which signal foretells failure, and how early");
   command->add_option("DIR", args->folders, "Folders of sweeps, or of runs")->required();
   command->add_option("--at", args->at, "When to look: steps, or shares of training (5%,10%,25%,50%)")

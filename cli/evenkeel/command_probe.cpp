@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kExamples =
+constexpr const char* kProbeExamples =
     "PROBE is one of\n"
     "  sharpness      largest eigenvalue of the Hessian of the training loss, plain and as Adam follows it,\n"
     "                 beside the edge of stability (2/lr; 38/lr at beta1 0.9)\n"
@@ -34,7 +34,7 @@ constexpr const char* kExamples =
     "  evenkeel probe output-change --set arch.depth=50 --set arch.residual=admin --seeds 10\n"
     "docs/formats/probe.md says what every number is.";
 
-struct Arguments {
+struct ProbeArguments {
   std::string probe, step, precision = "double", change = "random";
   std::vector<std::string> what, sets;
   std::int64_t batch = 8, iterations = 40, threads = 0, seeds = 1;
@@ -48,12 +48,12 @@ bool is_step(const std::string& text) {
 }
 
 /// What makes a model at initialisation: a study file or settings.
-bool names_no_run(const Arguments& args) {
+bool names_no_run(const ProbeArguments& args) {
   if (args.what.empty() && !args.sets.empty()) return true;
   return args.what.size() == 1 && fs::is_regular_file(args.what[0]);
 }
 
-int probe_initial(const Arguments& args, std::vector<std::string> words) {
+int probe_initial(const ProbeArguments& args, std::vector<std::string> words) {
   if (!args.step.empty())
     throw InputError("--step is for runs, and a study file gives the model at initialisation; leave it out");
   SpecOptions spec;
@@ -66,7 +66,7 @@ int probe_initial(const Arguments& args, std::vector<std::string> words) {
   return sweep::run_trainer(words, threads);
 }
 
-int probe_runs(const Arguments& args, std::vector<std::string> words) {
+int probe_runs(const ProbeArguments& args, std::vector<std::string> words) {
   if (!args.sets.empty())
     throw InputError("--set makes a model at initialisation, and " + args.what[0] +
                      " is a run, whose settings are known; leave one of them out");
@@ -83,7 +83,7 @@ int probe_runs(const Arguments& args, std::vector<std::string> words) {
 }  // namespace
 
 void add_probe(CLI::App& app, int& exit_code) {
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<ProbeArguments>();
   CLI::App* command = app.add_subcommand(
       "probe", "Look into a model: sharpness, spectra, dependency, output change, gradients");
   command->add_option("PROBE", args->probe, "Which probe, below")->required();
@@ -117,7 +117,7 @@ void add_probe(CLI::App& app, int& exit_code) {
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
   add_json_flag(*command, args->json);
-  command->footer(kExamples);
+  command->footer(kProbeExamples);
   command->callback([args, &exit_code] {
     if (!args->step.empty() && !is_step(args->step))
       throw InputError(fmt::format("--step must be a number of updates or \"all\", got \"{}\"", args->step));

@@ -13,7 +13,7 @@
 namespace evenkeel::cli {
 namespace {
 
-struct Arguments {
+struct ReportArguments {
   std::string folder, out, baseline;
   std::vector<std::string> probes;
 };
@@ -21,7 +21,7 @@ struct Arguments {
 }  // namespace
 
 void add_report(CLI::App& app, int& exit_code) {
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<ReportArguments>();
   CLI::App* command =
       app.add_subcommand("report", "Write the report of a sweep: one HTML file, readable offline");
   command->add_option("DIR", args->folder, "Folder of a sweep, or of runs; not needed with --probe");

@@ -13,7 +13,7 @@
 namespace evenkeel::cli {
 namespace {
 
-struct Arguments {
+struct ScoreArguments {
   std::string hypotheses;
   std::vector<std::string> references;
   bool sentences = false, json = false;
@@ -43,7 +43,7 @@ void print_corpus(const translation::Bleu& b, double chrf) {
   print_out("chrF2 = {:.2f}\n", chrf);
 }
 
-void score(const Arguments& a) {
+void score(const ScoreArguments& a) {
   const Lines hypotheses = read_lines(a.hypotheses, "HYP");
   std::vector<Lines> references;
   for (const std::string& file : a.references) references.push_back(read_lines(file, "REF"));
@@ -71,7 +71,7 @@ void score(const Arguments& a) {
 }  // namespace
 
 void add_score(CLI::App& app, int& /*exit_code*/) {
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<ScoreArguments>();
   CLI::App* c =
       app.add_subcommand("score", "BLEU and chrF2 of translations against references, as sacrebleu's");
   c->add_option("HYP", a->hypotheses, "Translations, one a line; plain or gzip")->required();

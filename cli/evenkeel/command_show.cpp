@@ -185,7 +185,7 @@ void print_shown(const Shown& s) {
   print_rows("Checkpoints", checkpoints, style);
 }
 
-struct Arguments {
+struct ShowArguments {
   std::string run;
   bool json = false;
 };
@@ -193,7 +193,7 @@ struct Arguments {
 }  // namespace
 
 void add_show(CLI::App& app, int& exit_code) {
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<ShowArguments>();
   CLI::App* command =
       app.add_subcommand("show", "Show one run: settings, result or progress, events, checkpoints");
   command->add_option("RUN", args->run, "Folder of the run")->required();

@@ -5,7 +5,7 @@
 namespace evenkeel::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kSweepExamples =
     "Examples:\n"
     "  evenkeel sweep studies/qk_norm_text/study.toml --set data.path=my_text.txt --out runs/text\n"
     "  evenkeel sweep study.toml --out runs/s --jobs 4\n"
@@ -16,15 +16,15 @@ constexpr const char* kExamples =
 }  // namespace
 
 void add_sweep(CLI::App& app, int& exit_code) {
-  struct Arguments {
+  struct SweepArguments {
     SpecOptions spec;
     std::string out;
     int jobs = 0, retries = 1, refine = 0;
     bool json = false;
   };
-  auto given = std::make_shared<Arguments>();
+  auto given = std::make_shared<SweepArguments>();
   CLI::App* command = app.add_subcommand("sweep", "Run every cell of a study; again: only what is missing");
-  command->footer(kExamples);
+  command->footer(kSweepExamples);
   given->spec.add_to(*command, true);
   command->add_option("--out", given->out, "Folder of the sweep")->type_name("DIR")->required();
   command

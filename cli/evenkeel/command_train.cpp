@@ -15,7 +15,7 @@
 namespace evenkeel::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kTrainExamples =
     "Examples:\n"
     "  evenkeel train --out runs/a                                        the default model, built-in "
     "language\n"
@@ -24,7 +24,7 @@ constexpr const char* kExamples =
     "  evenkeel train run.toml --out runs/d\n"
     "The same command again goes on from the last checkpoint.";
 
-struct Arguments {
+struct TrainArguments {
   SpecOptions spec;
   std::string out;
   bool json = false;
@@ -80,7 +80,7 @@ Watched watch(const fs::path& run, const sweep::Cell& cell, Progress& progress) 
   return result;
 }
 
-void print_result(const Arguments& given, const sweep::Cell& cell, const runs::Result& result,
+void print_result(const TrainArguments& given, const sweep::Cell& cell, const runs::Result& result,
                   int exit_code) {
   if (given.json) {
     const Json answer{{"run", given.out},
@@ -112,7 +112,7 @@ void adopt_imported_weights(sweep::Cell& cell, const fs::path& run) {
   cell.hash = config_hash(cell.experiment);
 }
 
-int train(const Arguments& given) {
+int train(const TrainArguments& given) {
   const fs::path run = given.out;
   sweep::Cell cell = given.spec.plan_one("train");
   adopt_imported_weights(cell, run);
@@ -147,9 +147,9 @@ int train(const Arguments& given) {
 }  // namespace
 
 void add_train(CLI::App& app, int& exit_code) {
-  auto given = std::make_shared<Arguments>();
+  auto given = std::make_shared<TrainArguments>();
   CLI::App* command = app.add_subcommand("train", "Train one run, or go on with it");
-  command->footer(kExamples);
+  command->footer(kTrainExamples);
   given->spec.add_to(*command, false);
   command->add_option("--out", given->out, "Folder of the run")->type_name("DIR")->required();
   add_json_flag(*command, given->json);

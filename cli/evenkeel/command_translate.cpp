@@ -14,14 +14,14 @@
 namespace evenkeel::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kTranslateExamples =
     "Beam search; with the mean of the last checkpoints (--average) translations are usually better.\n"
     "Examples:\n"
     "  evenkeel translate runs/en-de test.en.gz -o test.out.de\n"
     "  echo 'A man rides a bike.' | evenkeel translate runs/en-de --average 10\n"
     "  evenkeel translate runs/en-de test.en --beam 1    greedy";
 
-struct Arguments {
+struct TranslateArguments {
   TranslatorOptions translator;
   std::string in, out;
 };
@@ -39,7 +39,7 @@ std::vector<std::string> lines_of(const std::string& file) {
   return lines;
 }
 
-void translate(const Arguments& args) {
+void translate(const TranslateArguments& args) {
   Translator translator(args.translator);
   if (!translator.has_text())
     throw InputError(
@@ -62,12 +62,12 @@ void translate(const Arguments& args) {
 }  // namespace
 
 void add_translate(CLI::App& app, int&) {
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<TranslateArguments>();
   CLI::App* command = app.add_subcommand("translate", "Translate lines of text with a run of seq2seq");
   args->translator.add_to(*command);
   command->add_option("FILE", args->in, "Sentences, one a line; plain or gzip (standard input)");
   command->add_option("-o,--out", args->out, "File to write (standard output)")->type_name("FILE");
-  command->footer(kExamples);
+  command->footer(kTranslateExamples);
   command->callback([args] { translate(*args); });
 }
 

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct VerifyArguments {
   std::string folder;
   bool json = false;
 };
@@ -51,7 +51,7 @@ std::vector<runs::CheckedFile> verify(const fs::path& folder) {
 }  // namespace
 
 void add_verify(CLI::App& app, int& exit_code) {
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<VerifyArguments>();
   CLI::App* command =
       app.add_subcommand("verify", "Compare every file of runs with its hash: is all as it was written?");
   command->add_option("DIR", args->folder, "Folder of a run, of a sweep, or of several")->required();

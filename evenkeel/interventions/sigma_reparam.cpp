@@ -27,10 +27,10 @@ constexpr int kMostIterations = 20;  // of one update
 // At the start sigma is to be known as well as fp32 knows it, so that |What| is |gamma| to 1e-5.
 constexpr double kStartTolerance = 1e-6;
 
-class Transform : public nn::WeightTransform {
+class SigmaTransform : public nn::WeightTransform {
  public:
-  Transform(std::vector<nn::Linear*> members, std::int64_t groups, SigmaReparam form,
-            const SigmaOptions& options)
+  SigmaTransform(std::vector<nn::Linear*> members, std::int64_t groups, SigmaReparam form,
+                 const SigmaOptions& options)
       : WeightTransform(std::move(members)),
         form_(form),
         options_(options),
@@ -155,7 +155,7 @@ void apply_sigma_reparam(nn::Module& root, const Experiment& experiment) {
   if (form == SigmaReparam::kOff) return;
   const std::string name(kName);
   const auto transform = [&](std::vector<nn::Linear*> members, std::int64_t groups = 1) {
-    return std::make_unique<Transform>(std::move(members), groups, form, options);
+    return std::make_unique<SigmaTransform>(std::move(members), groups, form, options);
   };
   root.visit([&](nn::Module& module) {
     if (auto* attention = dynamic_cast<nn::Attention*>(&module)) {

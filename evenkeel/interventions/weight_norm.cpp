@@ -13,9 +13,9 @@
 namespace evenkeel::interventions {
 namespace {
 
-class Transform : public nn::WeightTransform {
+class WeightNormTransform : public nn::WeightTransform {
  public:
-  explicit Transform(nn::Linear& layer)
+  explicit WeightNormTransform(nn::Linear& layer)
       : WeightTransform({&layer}),
         weight_(layer.weight),
         gamma_(add_param("gamma", {layer.weight.value.size(0)}, nn::Role::kGamma, nn::Init::kOnes)) {}
@@ -45,7 +45,7 @@ void apply_weight_norm(nn::Module& root, const Experiment& experiment) {
   if (!experiment.interventions.weight_norm) return;
   root.visit([](nn::Module& module) {
     if (auto* layer = dynamic_cast<nn::Linear*>(&module))
-      layer->set_weight_transform("weight_norm", std::make_unique<Transform>(*layer));
+      layer->set_weight_transform("weight_norm", std::make_unique<WeightNormTransform>(*layer));
   });
 }
 

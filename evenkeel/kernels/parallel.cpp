@@ -2,6 +2,7 @@
 
 #include <linux/futex.h>
 #include <omp.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -125,9 +126,16 @@ class Pool {
  private:
   static constexpr std::uint64_t kClosed = 0xffffffff;
 
+  /// Signals are left to the program's own threads, but for those that a fault raises where it happens.
   void start_missing() {
+    if (started_ >= threads - 1) return;
+    sigset_t most, before;
+    sigfillset(&most);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&most, fault);
+    pthread_sigmask(SIG_SETMASK, &most, &before);  // threads inherit it
     for (; started_ < threads - 1; ++started_)
       std::thread(&Pool::work, this, started_, published_.get()).detach();
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
   void work(int index, std::uint32_t seen) {

@@ -6,29 +6,21 @@
 #include "evenkeel/ops/reduce.h"
 
 namespace evenkeel::models {
-namespace {
-
-nn::NormShape norm_shape(const ArchSpec& arch) {
-  return {arch.D(), arch.norm, arch.norm_eps, arch.bias};
-}
-
-}  // namespace
-
 // Children are named in the order in which they act, whatever is missing.
 Block::Block(const ArchSpec& arch, const std::vector<SubLayer>& plan, std::int64_t layer)
     : site_(fmt::format("layer{:02}", layer)),
       attn_residual_(
-          add_child("", std::make_unique<nn::Residual>(plan[0], norm_shape(arch), arch.dropout, "attn"))),
+          add_child("", std::make_unique<nn::Residual>(plan[0], nn::norm_shape(arch), arch.dropout, "attn"))),
       attn_(add_child(
           "attn",
           std::make_unique<nn::Attention>(
               nn::AttentionShape{arch.D(), arch.H(), arch.context, arch.rope_base, arch.bias}, site_))),
-      mlp_residual_(add_child("", std::make_unique<nn::Residual>(plan[1], norm_shape(arch), arch.dropout,
+      mlp_residual_(add_child("", std::make_unique<nn::Residual>(plan[1], nn::norm_shape(arch), arch.dropout,
                                                                  "mlp", &attn_residual_))),
       mlp_(add_child(
           "mlp", std::make_unique<nn::Mlp>(nn::MlpShape{arch.D(), arch.F(), arch.activation, arch.bias}))) {
-  nn::equip(attn_, plan[0], norm_shape(arch));
-  nn::equip(mlp_, plan[1], norm_shape(arch));
+  nn::equip(attn_, plan[0], nn::norm_shape(arch));
+  nn::equip(mlp_, plan[1], nn::norm_shape(arch));
 }
 
 nn::Stream Block::forward(const nn::Stream& in, std::int64_t batch, const nn::Context& context) const {
@@ -56,7 +48,8 @@ DecoderLm::DecoderLm(const ArchSpec& arch, std::int64_t vocab)
     blocks_.push_back(
         &add_child(fmt::format("blocks.{}", layer),
                    std::make_unique<Block>(arch, plan.layers[static_cast<std::size_t>(layer)], layer)));
-  if (plan.final_norm) final_norm_ = &add_child("final_norm", std::make_unique<nn::Norm>(norm_shape(arch)));
+  if (plan.final_norm)
+    final_norm_ = &add_child("final_norm", std::make_unique<nn::Norm>(nn::norm_shape(arch)));
   head_ = &add_child("head", std::make_unique<nn::Linear>(arch.D(), vocab, arch.bias, nn::Role::kHead));
 }
 

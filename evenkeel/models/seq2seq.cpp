@@ -22,13 +22,9 @@ std::string scale_name(const char* module) {
   return std::string(module) + ".gain";
 }
 
-nn::NormShape norm_shape(const ArchSpec& arch) {
-  return {arch.D(), arch.norm, arch.norm_eps, arch.bias};
-}
-
 std::unique_ptr<nn::Residual> residual(const ArchSpec& arch, const SubLayer& record, const char* name,
                                        const nn::Residual* first = nullptr) {
-  return std::make_unique<nn::Residual>(record, norm_shape(arch), arch.dropout, name, first);
+  return std::make_unique<nn::Residual>(record, nn::norm_shape(arch), arch.dropout, name, first);
 }
 
 std::unique_ptr<nn::Attention> attention(const ArchSpec& arch, const SubLayer& record,
@@ -37,14 +33,14 @@ std::unique_ptr<nn::Attention> attention(const ArchSpec& arch, const SubLayer& r
   shape.rotary = false;
   shape.dropout = arch.attention_dropout;
   auto made = std::make_unique<nn::Attention>(shape, site);
-  nn::equip(*made, record, norm_shape(arch));
+  nn::equip(*made, record, nn::norm_shape(arch));
   return made;
 }
 
 std::unique_ptr<nn::Mlp> mlp(const ArchSpec& arch, const SubLayer& record) {
   auto made = std::make_unique<nn::Mlp>(
       nn::MlpShape{arch.D(), arch.F(), arch.activation, arch.bias, arch.activation_dropout});
-  nn::equip(*made, record, norm_shape(arch));
+  nn::equip(*made, record, nn::norm_shape(arch));
   return made;
 }
 
@@ -131,13 +127,13 @@ Seq2Seq::Seq2Seq(const ArchSpec& arch, std::int64_t vocab)
         &add_child(fmt::format("encoder.layers.{}", i),
                    std::make_unique<EncoderLayer>(arch, encoder.layers[static_cast<std::size_t>(i)], i)));
   if (encoder.final_norm)
-    encoder_norm_ = &add_child("encoder.final_norm", std::make_unique<nn::Norm>(norm_shape(arch)));
+    encoder_norm_ = &add_child("encoder.final_norm", std::make_unique<nn::Norm>(nn::norm_shape(arch)));
   for (std::int64_t i = 0; i < m; ++i)
     decoder_.push_back(
         &add_child(fmt::format("decoder.layers.{}", i),
                    std::make_unique<DecoderLayer>(arch, decoder.layers[static_cast<std::size_t>(i)], i)));
   if (decoder.final_norm)
-    decoder_norm_ = &add_child("decoder.final_norm", std::make_unique<nn::Norm>(norm_shape(arch)));
+    decoder_norm_ = &add_child("decoder.final_norm", std::make_unique<nn::Norm>(nn::norm_shape(arch)));
 }
 
 at::Tensor Seq2Seq::forward(const Batch& batch, const nn::Context& context) const {

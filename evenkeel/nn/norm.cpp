@@ -5,6 +5,7 @@
 #include <ATen/TensorOperators.h>
 
 #include "evenkeel/ops/layer_norm.h"
+#include "evenkeel/ops/storage.h"
 
 namespace evenkeel::nn {
 namespace {
@@ -14,10 +15,6 @@ at::Tensor stored(const at::Tensor& x, const Context& context) {
   return x.scalar_type() == at::kDouble ? x : x.to(context.storage());
 }
 
-at::Tensor wide(const at::Tensor& x) {
-  return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
-}
-
 void report(const Stream& stream, const ops::AddNormResult& out, const Context& context) {
   if (context.stats != nullptr && !stream.site.empty())
     context.stats->scalar("block/" + stream.site + "/out_rms",
@@ -25,6 +22,10 @@ void report(const Stream& stream, const ops::AddNormResult& out, const Context& 
 }
 
 }  // namespace
+
+NormShape norm_shape(const ArchSpec& arch) {
+  return {arch.D(), arch.norm, arch.norm_eps, arch.bias};
+}
 
 Norm::Norm(const NormShape& shape, double factor)
     : gain(add_param("gain", {shape.width}, Role::kGain, Init::kOnes)), shape_(shape), factor_(factor) {
@@ -42,7 +43,7 @@ at::Tensor Norm::forward(const at::Tensor& x) const {
 }
 
 at::Tensor Norm::forward(const at::Tensor& x, const Context& context) const {
-  return context.fused() ? forward(Stream{wide(x), {}, {}, "", {}}, context).y : forward(x);
+  return context.fused() ? forward(Stream{ops::wide(x), {}, {}, "", {}}, context).y : forward(x);
 }
 
 ops::AddNormResult Norm::forward(const Stream& stream, const Context& context) const {

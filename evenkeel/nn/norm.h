@@ -16,6 +16,7 @@
 #include "evenkeel/nn/context.h"
 #include "evenkeel/nn/module.h"
 #include "evenkeel/ops/add_norm.h"
+#include "evenkeel/spec/arch.h"
 #include "evenkeel/spec/residual.h"
 
 namespace evenkeel::nn {
@@ -36,6 +37,7 @@ struct NormShape {
   double eps = 0;
   bool bias = false;
 };
+NormShape norm_shape(const ArchSpec& arch);
 
 class Norm : public Module {
  public:

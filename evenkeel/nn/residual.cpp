@@ -8,14 +8,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "evenkeel/ops/storage.h"
+
 namespace evenkeel::nn {
-namespace {
-
-at::Tensor wide(const at::Tensor& x) {
-  return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
-}
-
-}  // namespace
 
 Residual::Residual(const SubLayer& record, const NormShape& norm, double dropout, const std::string& name,
                    const Residual* first)
@@ -106,19 +101,19 @@ Stream Residual::fused(const Stream& in, const Branch& branch, const Context& co
   at::Tensor f = branch(u);
   kernels::Dropout dropout = dropout_->at(context);
   if (dropout.on() && (branch_norm_ != nullptr || s.defined())) {
-    f = dropout_->forward(wide(f), context);
+    f = dropout_->forward(ops::wide(f), context);
     dropout = {};
   }
   if (branch_norm_ != nullptr) f = branch_norm_->forward(f, context);
   if (record_.adds_layer_input) x = sum({x, layer_input, {}, "", {}}, context);
   if (context.residuals != nullptr) {
-    at::Tensor added = dropout.on() ? dropout_->forward(wide(f), context) : wide(f);
+    at::Tensor added = dropout.on() ? dropout_->forward(ops::wide(f), context) : ops::wide(f);
     if (s.defined()) added = s * added;
     context.residuals->residual(*this, x, added);
   }
   // One multiplier has a kernel: that of the first term.
   if (s.defined() && omega().defined()) throw std::logic_error("a sub-layer with both multipliers");
-  Stream out = s.defined() ? Stream{wide(f), x, {}, "", s} : Stream{x, f, dropout, "", omega()};
+  Stream out = s.defined() ? Stream{ops::wide(f), x, {}, "", s} : Stream{x, f, dropout, "", omega()};
   if (record_.norm_after) return {norm_->forward(out, context, at::kFloat).y, {}, {}, "", {}};
   // Only a norm that comes next gains from adding later.
   if (!record_.norm_before) return {sum(out, context), {}, {}, "", {}};

@@ -12,6 +12,11 @@ inline bool has_kernels(at::ScalarType type) {
   return type == at::kFloat || type == at::kBFloat16;
 }
 
+/// fp32 of anything but double, which stays: what sums and norms are computed in.
+inline at::Tensor wide(const at::Tensor& t) {
+  return t.scalar_type() == at::kDouble ? t : t.to(at::kFloat);
+}
+
 /// The values of `t`, which must be contiguous; null when undefined.
 template <class T>
 T* values(const at::Tensor& t) {

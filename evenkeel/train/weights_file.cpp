@@ -54,13 +54,6 @@ std::vector<nn::Param*> plain_parameters(nn::Module& model) {
   return plain;
 }
 
-runs::TensorBytes bytes_of(const std::string& name, const at::Tensor& tensor) {
-  return {name,
-          runs::TensorType::kF32,
-          tensor.sizes().vec(),
-          {static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()}};
-}
-
 at::Tensor foldable_omega(const nn::Residual& sublayer) {
   constexpr double kLeast = 1e-6;
   const at::Tensor omega = sublayer.omega().detach();
@@ -155,7 +148,7 @@ Exported export_weights(const std::filesystem::path& run, std::optional<std::int
   std::vector<runs::TensorBytes> tensors;
   if (fold) {
     folded = folded_weights(*loaded.model, pass_context(loaded.manifest.experiment.train));
-    for (const auto& [name, tensor] : folded) tensors.push_back(bytes_of(name, tensor));
+    tensors = tensor_bytes({folded.begin(), folded.end()});
     if (arch.residual == ResidualScheme::kAdmin) arch.residual = ResidualScheme::kPostLn;
     if (arch.decoder_residual == ResidualScheme::kAdmin) arch.decoder_residual = ResidualScheme::kPostLn;
     for (const auto& [name, scale] : loaded.model->embedding_scales())

@@ -11,11 +11,11 @@
 namespace evenkeel::translation {
 namespace {
 
-using Counts = std::unordered_map<std::u32string, std::int64_t>;
+using NgramCounts = std::unordered_map<std::u32string, std::int64_t>;
 
 // Words hold no spaces, so n-grams with a space between their words are equal only when the words are.
-Counts count_ngrams(const std::vector<std::u32string>& words, std::size_t order) {
-  Counts counts;
+NgramCounts count_ngrams(const std::vector<std::u32string>& words, std::size_t order) {
+  NgramCounts counts;
   for (std::size_t i = 0; i + order <= words.size(); ++i) {
     std::u32string ngram = words[i];
     for (std::size_t k = 1; k < order; ++k) ngram += U" " + words[i + k];
@@ -38,7 +38,7 @@ void add_line(Bleu& sums, const std::string& hypothesis, const std::vector<std::
   sums.hypothesis_length += length;
   sums.reference_length += std::ssize(*nearest);
   for (std::size_t n = 1; n <= Bleu::kOrders; ++n) {
-    Counts most;
+    NgramCounts most;
     for (const auto& reference : wanted) {
       for (const auto& [ngram, count] : count_ngrams(reference, n))
         most[ngram] = std::max(most[ngram], count);

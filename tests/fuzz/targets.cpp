@@ -23,6 +23,7 @@
 #include "evenkeel/runs/cell.h"
 #include "evenkeel/runs/csv.h"
 #include "evenkeel/runs/import.h"
+#include "evenkeel/runs/json_fields.h"
 #include "evenkeel/runs/records.h"
 #include "evenkeel/runs/safetensors.h"
 #include "evenkeel/spec/sweep.h"
@@ -155,6 +156,18 @@ void tokens_file(std::string_view bytes) {
   expect_clean([&] { data::pairs_from_json(parse_json(bytes, "pairs.json"), "pairs.json"); });
 }
 
+/// A document whose checksum a mutation broke, with the one that it should have.
+std::string resealed(std::string_view bytes, const char* apart = "") {
+  Json document = Json::parse(bytes, nullptr, false);
+  if (!document.is_object() || !document.contains("checksum")) return std::string(bytes);
+  try {
+    runs::seal(document, apart);
+    return document.dump();
+  } catch (const std::exception&) {  // what JSON text cannot hold
+    return std::string(bytes);
+  }
+}
+
 /// Without the flush to disk that write_file makes, which would take nearly all of the time.
 void put(const fs::path& file, std::string_view bytes) {
   std::ofstream(file, std::ios::binary) << bytes;
@@ -162,7 +175,7 @@ void put(const fs::path& file, std::string_view bytes) {
 
 void sweep_file(std::string_view bytes) {
   static const test::TempFolder folder;
-  put(folder / "sweep.json", bytes);
+  put(folder / "sweep.json", resealed(bytes));
   expect_clean([&] { sweep::read_sweep_file(folder.path()); });
   expect_clean([&] { analysis::analysis_json(analysis::analyze(analysis::load_sweep(folder.path()), {})); });
 }
@@ -183,11 +196,11 @@ constexpr const char* kManifest = R"({"arm": "a", "config_hash": "0123456789abcd
   "versions": {"evenkeel": "0", "format": 1}})";
 
 void manifest(std::string_view bytes) {
-  run(bytes, "manifest.json", kResult, "result.json");
+  run(resealed(bytes, "environment"), "manifest.json", kResult, "result.json");
 }
 
 void result(std::string_view bytes) {
-  run(bytes, "result.json", kManifest, "manifest.json");
+  run(resealed(bytes), "result.json", kManifest, "manifest.json");
 }
 
 }  // namespace

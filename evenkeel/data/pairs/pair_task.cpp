@@ -13,7 +13,7 @@ namespace evenkeel::data {
 namespace {
 
 // Raised whenever the generator changes, so that old runs are not taken for new ones.
-constexpr const char* kGeneratorVersion = "pair task 1 ";
+constexpr const char* kTaskVersion = "pair task 1 ";
 
 constexpr double kMostSymbols = 1e10;
 
@@ -69,7 +69,7 @@ OpenedPairs make_pair_task(const DataSpec& spec) {
   }
   return {fmt::format("{} of {} symbols, {} pairs, seed {}", enum_name(task.task), task.symbols, task.count,
                       task.seed),
-          content_hash(kGeneratorVersion + to_json(task).dump()),
+          content_hash(kTaskVersion + to_json(task).dump()),
           PairIds::kFirst + task.symbols,
           make_part(task, "train", [&](std::int64_t pairs, std::int64_t) { return pairs == task.count; }),
           make_part(task, "valid",

@@ -15,7 +15,7 @@ namespace evenkeel::data {
 namespace {
 
 // Raised whenever the generator changes, so that old runs are not taken for new ones.
-constexpr const char* kGeneratorVersion = "synthetic language 1 ";
+constexpr const char* kLanguageVersion = "synthetic language 1 ";
 // Draws from the Zipf law while the language is built; so many take half a minute.
 constexpr double kMostDraws = 1e9;
 // Top bit of the stream number: training and validation sequences can never coincide.
@@ -50,7 +50,7 @@ class SyntheticSource : public WindowSource {
       : language_(spec.synthetic),
         vocab_(std::max(spec.synthetic.vocab, spec.vocab.value_or(0))),
         valid_windows_(std::max<std::int64_t>(1, spec.valid_tokens / context)),
-        fingerprint_(content_hash(kGeneratorVersion + to_json(spec.synthetic).dump())) {
+        fingerprint_(content_hash(kLanguageVersion + to_json(spec.synthetic).dump())) {
     facts_.name =
         fmt::format("synthetic language, seed {}, {} ids", spec.synthetic.seed, spec.synthetic.vocab);
     facts_.valid_tokens = valid_windows_ * context;

@@ -6,7 +6,7 @@ namespace evenkeel::analysis {
 namespace {
 
 /// Seed 1 breaks above 0.1, seed 2 never, seed 3 from the start; four seeds that learn make up the half.
-std::vector<CellPoint> sweep() {
+std::vector<CellPoint> halves() {
   std::vector<CellPoint> cells;
   for (std::int64_t seed = 1; seed <= 6; ++seed) {
     for (const double lr : {0.03, 0.1, 0.3}) {
@@ -26,7 +26,7 @@ std::vector<CellPoint> sweep() {
 }
 
 TEST(NextRuns, HalveBracketsAndExtendTheGrid) {
-  const auto next = next_runs(analyze(sweep()));
+  const auto next = next_runs(analyze(halves()));
   ASSERT_EQ(next.size(), 6u);
   EXPECT_EQ(next[0].seed, 1);
   EXPECT_EQ(next[0].lr, 0.1732);  // sqrt(0.1 * 0.3), to four digits
@@ -36,7 +36,7 @@ TEST(NextRuns, HalveBracketsAndExtendTheGrid) {
 }
 
 TEST(NextRuns, NothingForAnArmWithoutBoundary) {
-  auto cells = sweep();
+  auto cells = halves();
   for (auto& c : cells) c.label = "not_learned", c.loss = 5;
   EXPECT_TRUE(next_runs(analyze(cells)).empty());
 }

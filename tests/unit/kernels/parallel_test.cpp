@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 #include <omp.h>
+#include <signal.h>
 
 #include <atomic>
+#include <chrono>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -97,6 +99,30 @@ TEST(Parallel, LoopsOfSeveralThreadsAtOnce) {
     });
   for (std::thread& caller : callers) caller.join();
   for (const std::int64_t sum : sums) EXPECT_EQ(sum, 200 * 50 * 49 / 2);
+}
+
+// A signal goes to any thread that lets it in, and one that the program waits for must not end it there.
+TEST(Parallel, SignalsAreLeftToTheProgramsOwnThreads) {
+  const Threads set(3);
+  const std::thread::id caller = std::this_thread::get_id();
+  std::atomic<int> others = 0, open = 0;
+  for (int tries = 0; tries < 1000 && others == 0; ++tries)
+    parallel_for(50, [&](std::int64_t) {
+      if (std::this_thread::get_id() == caller) {
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+        return;
+      }
+      sigset_t blocked;
+      pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+      ++others;
+      for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR1})
+        open += !sigismember(&blocked, signal);
+    });
+  EXPECT_GT(others, 0);
+  EXPECT_EQ(open, 0);
+  sigset_t mine;
+  pthread_sigmask(SIG_SETMASK, nullptr, &mine);
+  EXPECT_FALSE(sigismember(&mine, SIGTERM));
 }
 
 TEST(Parallel, AnExceptionReachesTheCaller) {

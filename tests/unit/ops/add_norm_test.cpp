@@ -19,7 +19,7 @@ namespace {
 
 enum class Omega { kNone, kNumber, kChannel };
 
-struct Case {
+struct AddNormCase {
   std::int64_t rows, width;
   NormKind kind = NormKind::kLayerNorm;
   bool has_f = true, f_bias = false, gain = true, norm_bias = false;
@@ -33,7 +33,7 @@ std::vector<at::Tensor*> tensors(AddNormInputs& in) {
   return {&in.x, &in.f, &in.f_bias, &in.omega, &in.gain, &in.norm_bias};
 }
 
-AddNormInputs draw(const Case& c) {
+AddNormInputs draw(const AddNormCase& c) {
   AddNormInputs in;
   in.x = test::random_normal({c.rows, c.width}, 1, at::kFloat) + 0.5;
   if (c.has_f) in.f = test::random_normal({c.rows, c.width}, 2, at::kFloat).to(c.f_type);
@@ -51,7 +51,7 @@ AddNormInputs widened(AddNormInputs in) {
   return in;
 }
 
-at::Tensor loss_of(const AddNormResult& out, const Case& c, at::ScalarType type) {
+at::Tensor loss_of(const AddNormResult& out, const AddNormCase& c, at::ScalarType type) {
   // Upstream gradients that bf16 holds exactly, so that both forms see the same.
   const auto upstream = [&](std::uint64_t seed) {
     return test::random_normal({c.rows, c.width}, seed).to(at::kBFloat16).to(type);
@@ -62,7 +62,7 @@ at::Tensor loss_of(const AddNormResult& out, const Case& c, at::ScalarType type)
   return loss;
 }
 
-Dropout dropout_of(const Case& c) {
+Dropout dropout_of(const AddNormCase& c) {
   return dropout_at(c.dropout, 11, "dropout/test", 5);
 }
 
@@ -73,7 +73,7 @@ void expect_close(const at::Tensor& got, const at::Tensor& expected, double tole
   EXPECT_LE(error, tolerance * scale) << what;
 }
 
-void expect_equal_to_plain(const Case& c) {
+void expect_equal_to_plain(const AddNormCase& c) {
   SCOPED_TRACE(testing::Message() << "rows " << c.rows << " width " << c.width);
   AddNormInputs fast = draw(c), exact = widened(draw(c));
   for (AddNormInputs* in : {&fast, &exact})
@@ -149,13 +149,13 @@ TEST(AddNorm, EitherOutputAlone) {
 
 TEST(AddNorm, GradientMatchesDifferences) {
   for (const NormKind kind : {NormKind::kNone, NormKind::kLayerNorm, NormKind::kRmsNorm}) {
-    const Case c{.rows = 3,
-                 .width = 6,
-                 .kind = kind,
-                 .f_bias = true,
-                 .norm_bias = true,
-                 .omega = Omega::kChannel,
-                 .dropout = 0.3};
+    const AddNormCase c{.rows = 3,
+                        .width = 6,
+                        .kind = kind,
+                        .f_bias = true,
+                        .norm_bias = true,
+                        .omega = Omega::kChannel,
+                        .dropout = 0.3};
     AddNormInputs in = widened(draw(c));
     std::vector<at::Tensor> leaves;
     for (at::Tensor* t : tensors(in))
@@ -174,7 +174,7 @@ struct Bits {
   double sum_squares;
 };
 
-Bits run_once(const Case& c) {
+Bits run_once(const AddNormCase& c) {
   AddNormInputs in = draw(c);
   for (at::Tensor* t : tensors(in))
     if (t->defined()) t->set_requires_grad(true);
@@ -187,14 +187,14 @@ Bits run_once(const Case& c) {
 }
 
 TEST(AddNorm, BitsDoNotDependOnTheNumberOfThreads) {
-  const Case c{.rows = 201,
-               .width = 130,
-               .f_bias = true,
-               .norm_bias = true,
-               .omega = Omega::kNumber,
-               .dropout = 0.1,
-               .f_type = at::kBFloat16,
-               .y_type = at::kBFloat16};
+  const AddNormCase c{.rows = 201,
+                      .width = 130,
+                      .f_bias = true,
+                      .norm_bias = true,
+                      .omega = Omega::kNumber,
+                      .dropout = 0.1,
+                      .f_type = at::kBFloat16,
+                      .y_type = at::kBFloat16};
   set_threads(1);
   const Bits one = run_once(c);
   for (const int threads : {2, 3}) {
@@ -208,7 +208,7 @@ TEST(AddNorm, BitsDoNotDependOnTheNumberOfThreads) {
 }
 
 TEST(AddNorm, DropoutIsTheMask) {
-  const Case c{.rows = 5, .width = 7, .kind = NormKind::kNone, .gain = false, .dropout = 0.4};
+  const AddNormCase c{.rows = 5, .width = 7, .kind = NormKind::kNone, .gain = false, .dropout = 0.4};
   const AddNormInputs in = draw(c);
   const at::Tensor mask = dropout_mask(in.f, 0.4, 11, "dropout/test", 5);
   EXPECT_TRUE(add_norm(in, {NormKind::kNone}, dropout_of(c)).x.equal(in.x + in.f * mask));
@@ -219,7 +219,7 @@ TEST(AddNorm, NonFiniteInNonFiniteOut) {
     for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()})
       for (const NormKind kind : {NormKind::kLayerNorm, NormKind::kRmsNorm})
         for (const at::ScalarType y : {at::kFloat, at::kBFloat16}) {
-          const Case c{.rows = 2, .width = 33, .kind = kind};
+          const AddNormCase c{.rows = 2, .width = 33, .kind = kind};
           AddNormInputs in = draw(c);
           in.f[0][32] = bad;
           in.x.set_requires_grad(true);

@@ -25,7 +25,7 @@ using test::tolerance;
 
 enum class Norm { kOff, kShared, kOwn, kWhole };
 
-struct Case {
+struct AttentionCase {
   std::int64_t batch, heads, queries, width;
   bool causal = true;
   std::int64_t keys = 0;  ///< cross-attention when positive
@@ -34,7 +34,7 @@ struct Case {
   double softcap = 0, dropout = 0, temperature = 1;
 };
 
-std::string name(const Case& c) {
+std::string name(const AttentionCase& c) {
   return testing::PrintToString(std::vector<std::int64_t>{c.batch, c.heads, c.queries, c.width, c.keys}) +
          (c.causal ? " causal" : "") + " norm " + std::to_string(static_cast<int>(c.norm)) +
          (c.rotary ? " rotary" : "") + (c.padding ? " padding" : "") + " cap " + std::to_string(c.softcap) +
@@ -50,7 +50,7 @@ struct Arranged {
   AttentionOptions options;
 };
 
-Arranged make(const Case& c, at::ScalarType type) {
+Arranged make(const AttentionCase& c, at::ScalarType type) {
   const std::int64_t d = c.heads * c.width;
   Arranged s;
   if (c.keys > 0) {
@@ -101,7 +101,7 @@ std::vector<at::Tensor> leaves(const Arranged& s) {
   return all;
 }
 
-const std::vector<Case> kCases{
+const std::vector<AttentionCase> kCases{
     {1, 1, 1, 8},
     {2, 1, 2, 16},
     {1, 2, 7, 16},
@@ -125,7 +125,7 @@ const std::vector<Case> kCases{
     {1, 2, 45, 16, true, 0, Norm::kShared, true, true, 3.0, 0.2, 0.7},
 };
 
-void check(const Case& c, at::ScalarType type) {
+void check(const AttentionCase& c, at::ScalarType type) {
   const Arranged fused = make(c, type), plain = make(c, at::kDouble);
   const at::Tensor y = attention(fused.in, fused.options), y2 = attention_reference(plain.in, plain.options);
   ASSERT_EQ(y.scalar_type(), type);
@@ -141,7 +141,7 @@ void check(const Case& c, at::ScalarType type) {
 TEST(Attention, EqualsTheReferenceInDoubleOnEveryInstructionSet) {
   test::with_each_instruction_set([] {
     for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
-      for (const Case& c : kCases) {
+      for (const AttentionCase& c : kCases) {
         SCOPED_TRACE(testing::Message() << type << " " << name(c));
         check(c, type);
       }
@@ -244,7 +244,7 @@ std::vector<Stats> naive(const Arranged& s) {
 
 TEST(Attention, StatisticsEqualANaiveLoop) {
   for (const double spread : {1.0, 6.0, 300.0})  // large scores saturate the softmax
-    for (const Case& c : kCases) {
+    for (const AttentionCase& c : kCases) {
       if (c.queries > 100) continue;  // the loop is slow
       SCOPED_TRACE(testing::Message() << name(c) << " spread " << spread);
       Arranged s = make(c, at::kDouble), single = make(c, at::kFloat);

@@ -22,7 +22,7 @@
 namespace evenkeel::ops {
 namespace {
 
-constexpr std::int64_t kShapes[][2] = {{64, 64}, {128, 64}, {96, 32}, {5, 1}, {1, 7}, {33, 70}};
+constexpr std::int64_t kMatrices[][2] = {{64, 64}, {128, 64}, {96, 32}, {5, 1}, {1, 7}, {33, 70}};
 
 at::Tensor gaussian(std::int64_t m, std::int64_t n, std::uint64_t seed, at::ScalarType type = at::kFloat) {
   return test::random_normal({m, n}, seed, type);
@@ -99,7 +99,7 @@ TEST(TopSingularVectors, AFailureLeavesTheNumberOfThreads) {
 }
 
 TEST(SigmaReparam, C1_TheNormIsGammaAfterAnExactStart) {
-  for (const auto& [m, n] : kShapes)
+  for (const auto& [m, n] : kMatrices)
     for (const double gamma : {1.0, -0.3, 12.0}) {
       const at::Tensor w = gaussian(m, n, 1), g = at::ones({1}) * gamma;
       EXPECT_NEAR(top(sigma_reparam({w}, g, exact(w))[0]) / std::abs(gamma), 1, 1e-5) << m << " x " << n;
@@ -123,7 +123,7 @@ TEST(SigmaReparam, C1_TheNormStaysGammaWhileTheMatrixMoves) {
 }
 
 TEST(SigmaReparam, C2_TheEstimateGrowsAndStaysBelow) {
-  for (const auto& [m, n] : kShapes) {
+  for (const auto& [m, n] : kMatrices) {
     const at::Tensor w = gaussian(m, n, 3);
     const double most = top(w);
     SpectralState state{unit(gaussian(1, n, 4)), {}, {}, {}};
@@ -209,7 +209,7 @@ TEST(SigmaReparam, C4_AtTheExactVectorsItIsTheDerivativeThroughTheSvd) {
 
 TEST(SigmaReparam, C5_TheGradientIsOrthogonalToTheWeight) {
   for (const at::ScalarType type : {at::kDouble, at::kFloat})
-    for (const auto& [m, n] : kShapes) {
+    for (const auto& [m, n] : kMatrices) {
       if (m == 1 || n == 1) continue;  // nothing is left but the rounding of a zero gradient
       const at::Tensor w = gaussian(m, n, 9, type), c = gaussian(m, n, 10, type), gamma = at::ones({1}, type);
       const SpectralState once = power_iterate({w}, unit(gaussian(1, n, 11, type)), 0, 1);

@@ -11,19 +11,11 @@
 #include "evenkeel/ops/threads.h"
 #include "evenkeel/optim/clip.h"
 #include "tests/support/instruction_sets.h"
+#include "tests/support/parameters.h"
 #include "tests/support/small_model.h"
 
 namespace evenkeel::optim {
 namespace {
-
-nn::Param make_param(at::Tensor value, nn::Role role = nn::Role::kMatrix) {
-  nn::Param param;
-  param.name = std::string(1, 'w');  // GCC 12 takes assigning the literal for an overlapping copy
-  param.role = role;
-  param.value = std::move(value);
-  param.value.set_requires_grad(true);
-  return param;
-}
 
 at::Tensor scalar(double x) {
   return at::empty({1}, at::kDouble).fill_(x);
@@ -39,7 +31,7 @@ OptimSpec spec_with(double lr, DecayForm form, double lambda) {
 
 double value_after(const OptimSpec& spec, double lr, int steps, double gradient,
                    nn::Role role = nn::Role::kMatrix) {
-  nn::Param param = make_param(scalar(1), role);
+  nn::Param param = test::make_param(scalar(1), role);
   AdamW optimiser({&param}, spec);
   for (int i = 0; i < steps; ++i) {
     param.value.mutable_grad() = scalar(gradient);
@@ -119,7 +111,7 @@ void expect_equal_to_naive_loop(at::ScalarType type, double tolerance) {
   const std::int64_t n = 2051;  // not a multiple of the kernel's block
   for (const DecayForm form : {DecayForm::kIndependent, DecayForm::kCoupled}) {
     const OptimSpec spec = spec_with(0.05, form, 0.1);
-    nn::Param param = make_param(test::random_normal({n}, 1, type));
+    nn::Param param = test::make_param(test::random_normal({n}, 1, type));
     const at::Tensor start = param.value.detach().to(at::kDouble).clone();
     std::vector<double> p(start.data_ptr<double>(), start.data_ptr<double>() + n), m(n), v(n);
     AdamW optimiser({&param}, spec);
@@ -155,8 +147,8 @@ TEST(AdamW, EqualsANaiveLoopInFloat) {
 
 TEST(AdamW, StatisticsAreRightAndChangeNothing) {
   const OptimSpec spec = spec_with(0.05, DecayForm::kIndependent, 0.1);
-  nn::Param plain = make_param(test::random_normal({40, 50}, 1, at::kFloat));
-  nn::Param measured = make_param(plain.value.detach().clone());
+  nn::Param plain = test::make_param(test::random_normal({40, 50}, 1, at::kFloat));
+  nn::Param measured = test::make_param(plain.value.detach().clone());
   AdamW one({&plain}, spec), two({&measured}, spec);
   std::vector<UpdateStats> stats;
   for (int t = 0; t < 3; ++t) {
@@ -175,32 +167,12 @@ TEST(AdamW, StatisticsAreRightAndChangeNothing) {
   }
 }
 
-/// Parameters around the chunk size of the parallel pass, one of them without gradient.
-struct Several {
-  explicit Several(at::ScalarType type = at::kFloat) {
-    std::uint64_t seed = 0;
-    for (const std::int64_t n : {1, 17, 16383, 16384, 16385, 40000, 5}) {
-      params.push_back(make_param(test::random_normal({n}, ++seed, type)));
-      if (n != 17) params.back().value.mutable_grad() = test::random_normal({n}, 100 + seed, type);
-    }
-  }
-  std::vector<nn::Param*> pointers() {
-    std::vector<nn::Param*> all;
-    for (nn::Param& param : params) all.push_back(&param);
-    return all;
-  }
-  bool equals(const Several& other) const {
-    for (std::size_t i = 0; i < params.size(); ++i)
-      if (!params[i].value.detach().equal(other.params[i].value.detach())) return false;
-    return true;
-  }
-  std::vector<nn::Param> params;
-};
-
+/// Around the chunk size of the parallel pass.
+const std::vector<std::int64_t> kAroundChunk{1, 17, 16383, 16384, 16385, 40000, 5};
 const OptimSpec kSpec = spec_with(0.05, DecayForm::kIndependent, 0.1);
 
 TEST(AdamW, ClipsAsItReadsToTheBit) {
-  Several scaled, on_the_fly;
+  test::Several scaled(kAroundChunk), on_the_fly(kAroundChunk);
   const ClipResult first = clip_global_norm(scaled.pointers(), 1),
                    second = measure_clip(on_the_fly.pointers(), 1);
   EXPECT_EQ(first.norm, second.norm);
@@ -216,7 +188,7 @@ TEST(AdamW, ClipsAsItReadsToTheBit) {
 TEST(AdamW, BitsDependNeitherOnThreadsNorOnStatistics) {
   struct Run {
     double norm;
-    Several several;
+    test::Several several{kAroundChunk};
     std::vector<UpdateStats> stats;
   };
   const auto run = [](int threads, bool record) {
@@ -245,7 +217,7 @@ TEST(AdamW, BitsDependNeitherOnThreadsNorOnStatistics) {
 
 TEST(AdamW, EveryInstructionSetEqualsDouble) {
   test::with_each_instruction_set([] {
-    Several fast, exact(at::kDouble);
+    test::Several fast(kAroundChunk), exact(kAroundChunk, at::kDouble);
     std::vector<UpdateStats> one, two;
     AdamW a(fast.pointers(), kSpec), b(exact.pointers(), kSpec);
     for (int t = 0; t < 3; ++t) {
@@ -265,7 +237,7 @@ TEST(AdamW, EveryInstructionSetEqualsDouble) {
 
 TEST(AdamW, NonFiniteGradientGivesANonFiniteWeight) {
   test::with_each_instruction_set([] {
-    Several several;
+    test::Several several(kAroundChunk);
     several.params[4].value.mutable_grad()[16384] = std::nan("");
     EXPECT_TRUE(std::isnan(measure_clip(several.pointers(), 1).norm));
     std::vector<UpdateStats> stats;
@@ -278,7 +250,7 @@ TEST(AdamW, NonFiniteGradientGivesANonFiniteWeight) {
 
 TEST(AdamW, GoesOnFromSavedState) {
   const OptimSpec spec = spec_with(0.05, DecayForm::kIndependent, 0.1);
-  nn::Param whole = make_param(test::random_normal({33}, 1, at::kFloat));
+  nn::Param whole = test::make_param(test::random_normal({33}, 1, at::kFloat));
   AdamW straight({&whole}, spec);
   const auto gradient = [](int t) {
     return test::random_normal({33}, static_cast<std::uint64_t>(t), at::kFloat);
@@ -287,7 +259,7 @@ TEST(AdamW, GoesOnFromSavedState) {
     whole.value.mutable_grad() = gradient(t);
     straight.step(0.05);
   }
-  nn::Param copy = make_param(whole.value.detach().clone());
+  nn::Param copy = test::make_param(whole.value.detach().clone());
   AdamW resumed({&copy}, spec);
   const auto saved = straight.state(), target = resumed.state();
   ASSERT_EQ(saved.size(), 2u);

@@ -14,6 +14,7 @@
 #include "evenkeel/optim/adam.h"
 #include "evenkeel/optim/adamw.h"
 #include "evenkeel/optim/clip.h"
+#include "tests/support/parameters.h"
 #include "tests/support/small_model.h"
 
 namespace evenkeel::optim {
@@ -32,15 +33,6 @@ OptimSpec spec_of(OptimiserKind algorithm, double lambda) {
   spec.momentum = 0.8;
   spec.trust_coefficient = 0.02;
   return spec;
-}
-
-nn::Param make_param(at::Tensor value, nn::Role role = nn::Role::kMatrix) {
-  nn::Param param;
-  param.name = std::string(1, 'w');  // GCC 12 takes assigning the literal for an overlapping copy
-  param.role = role;
-  param.value = std::move(value);
-  param.value.set_requires_grad(true);
-  return param;
 }
 
 Numbers numbers(const at::Tensor& x) {
@@ -115,7 +107,7 @@ void expect_equal(OptimiserKind algorithm, const Naive& naive) {
   for (const auto& [type, tolerance] : {std::pair{at::kDouble, 1e-13}, {at::kFloat, 3e-6}})
     for (const double lambda : {0.0, 0.1}) {
       const OptimSpec spec = spec_of(algorithm, lambda);
-      nn::Param param = make_param(test::random_normal({2051}, 1, type));
+      nn::Param param = test::make_param(test::random_normal({2051}, 1, type));
       const auto optimiser = make_optimiser({&param}, spec);
       Numbers p = numbers(param.value), a(p.size()), b(p.size());
       for (int t = 1; t <= 20; ++t) {
@@ -143,7 +135,7 @@ TEST(Optimiser, RAdamMovesFromTheSixthUpdateOn) {
   for (const double beta2 : {0.98, 0.99, 0.995, 0.999}) {
     OptimSpec spec = spec_of(OptimiserKind::kRAdam, 0);
     spec.beta2 = beta2;
-    nn::Param param = make_param(test::random_normal({50}, 1, at::kFloat));
+    nn::Param param = test::make_param(test::random_normal({50}, 1, at::kFloat));
     const auto optimiser = make_optimiser({&param}, spec);
     const at::Tensor start = param.value.detach().clone();
     for (std::uint64_t t = 1; t <= 6; ++t) {
@@ -165,8 +157,8 @@ TEST(Optimiser, AdagradEqualsANaiveLoop) {
 }
 
 TEST(Optimiser, AdamWithoutDecayIsAdamWToTheBit) {
-  nn::Param one = make_param(test::random_normal({100}, 1, at::kFloat));
-  nn::Param two = make_param(one.value.detach().clone());
+  nn::Param one = test::make_param(test::random_normal({100}, 1, at::kFloat));
+  nn::Param two = test::make_param(one.value.detach().clone());
   Adam adam({&one}, spec_of(OptimiserKind::kAdam, 0));
   AdamW adamw({&two}, spec_of(OptimiserKind::kAdamW, 0));
   for (std::uint64_t t = 0; t < 3; ++t) {
@@ -177,33 +169,14 @@ TEST(Optimiser, AdamWithoutDecayIsAdamWToTheBit) {
   EXPECT_TRUE(one.value.detach().equal(two.value.detach()));
 }
 
-/// Parameters around the sizes at which tensor operations split over threads, one without gradient.
-struct Several {
-  Several() {
-    std::uint64_t seed = 0;
-    for (const std::int64_t n : {1, 17, 32768, 40001, 100003}) {
-      params.push_back(make_param(test::random_normal({n}, ++seed, at::kFloat)));
-      if (n != 17) params.back().value.mutable_grad() = test::random_normal({n}, 100 + seed, at::kFloat);
-    }
-  }
-  std::vector<nn::Param*> pointers() {
-    std::vector<nn::Param*> all;
-    for (nn::Param& param : params) all.push_back(&param);
-    return all;
-  }
-  bool equals(const Several& other) const {
-    for (std::size_t i = 0; i < params.size(); ++i)
-      if (!params[i].value.detach().equal(other.params[i].value.detach())) return false;
-    return true;
-  }
-  std::vector<nn::Param> params;
-};
+/// Around the sizes at which tensor operations split over threads.
+const std::vector<std::int64_t> kAroundSplit{1, 17, 32768, 40001, 100003};
 
 TEST(Optimiser, BitsDependNeitherOnThreadsNorOnStatisticsNorOnWhoClips) {
   for (const OptimiserKind algorithm : kAll) {
     const auto run = [&](int threads, bool record, bool clip_first) {
       ops::set_threads(threads);
-      Several several;
+      test::Several several(kAroundSplit);
       if (clip_first)
         for (const nn::Param& param : several.params)
           if (param.value.grad().defined()) param.value.mutable_grad().mul_(0.3);
@@ -214,7 +187,7 @@ TEST(Optimiser, BitsDependNeitherOnThreadsNorOnStatisticsNorOnWhoClips) {
       EXPECT_EQ(stats.size(), record ? several.params.size() : 0u);
       return several;
     };
-    const Several one = run(1, true, false);
+    const test::Several one = run(1, true, false);
     EXPECT_TRUE(one.equals(run(3, true, false))) << enum_name(algorithm);
     EXPECT_TRUE(one.equals(run(1, false, false))) << enum_name(algorithm);
     EXPECT_TRUE(one.equals(run(2, false, true))) << enum_name(algorithm);
@@ -223,7 +196,7 @@ TEST(Optimiser, BitsDependNeitherOnThreadsNorOnStatisticsNorOnWhoClips) {
 
 TEST(Optimiser, StatisticsAreThoseOfTheUpdate) {
   for (const OptimiserKind algorithm : kAll) {
-    nn::Param param = make_param(test::random_normal({40, 50}, 1, at::kFloat));
+    nn::Param param = test::make_param(test::random_normal({40, 50}, 1, at::kFloat));
     const auto optimiser = make_optimiser({&param}, spec_of(algorithm, 0.1));
     std::vector<UpdateStats> stats;
     for (std::uint64_t t = 0; t < 3; ++t) {
@@ -251,10 +224,10 @@ TEST(Optimiser, GoesOnFromSavedState) {
       optimiser.params()[0]->value.mutable_grad() = test::random_normal({33}, t, at::kFloat);
       optimiser.step(0.05);
     };
-    nn::Param whole = make_param(test::random_normal({33}, 1, at::kFloat));
+    nn::Param whole = test::make_param(test::random_normal({33}, 1, at::kFloat));
     const auto straight = make_optimiser({&whole}, spec);
     for (std::uint64_t t = 0; t < 3; ++t) advance(*straight, t);
-    nn::Param copy = make_param(whole.value.detach().clone());
+    nn::Param copy = test::make_param(whole.value.detach().clone());
     const auto resumed = make_optimiser({&copy}, spec);
     const auto saved = straight->state(), target = resumed->state();
     ASSERT_FALSE(saved.empty());
@@ -272,7 +245,7 @@ TEST(Optimiser, GoesOnFromSavedState) {
 }
 
 double left_after(OptimSpec spec, nn::Role role) {
-  nn::Param param = make_param(at::zeros({1}, at::kDouble).fill_(2), role);
+  nn::Param param = test::make_param(at::zeros({1}, at::kDouble).fill_(2), role);
   make_optimiser({&param}, spec)->step(0.05);
   return param.value.item<double>();
 }
@@ -301,7 +274,7 @@ TEST(Lars, TrustRatioIsOfTheTensorAndSparesWhatIsNoMatrix) {
     at::Tensor p = at::zeros({2}, at::kDouble);
     p[0] = 3 * scale;
     p[1] = 4 * scale;
-    nn::Param param = make_param(p.clone(), role);
+    nn::Param param = test::make_param(p.clone(), role);
     param.value.mutable_grad() = at::zeros({2}, at::kDouble);
     param.value.mutable_grad()[1] = 10;
     make_optimiser({&param}, spec)->step(0.05);
@@ -322,7 +295,7 @@ TEST(Lars, TrustRatioIsOfTheTensorAndSparesWhatIsNoMatrix) {
 
 TEST(Optimiser, PreconditionerAndDirectionAreThoseOfTheLastUpdate) {
   for (const OptimiserKind algorithm : kAll) {
-    nn::Param param = make_param(test::random_normal({50}, 1));
+    nn::Param param = test::make_param(test::random_normal({50}, 1));
     const auto optimiser = make_optimiser({&param}, spec_of(algorithm, 0));
     EXPECT_FALSE(optimiser->preconditioner(0).defined());
     EXPECT_FALSE(optimiser->direction(0).defined());
@@ -351,7 +324,7 @@ TEST(Optimiser, PreconditionerAndDirectionAreThoseOfTheLastUpdate) {
 TEST(Optimiser, EpsilonMayChange) {
   for (const OptimiserKind algorithm :
        {OptimiserKind::kAdamW, OptimiserKind::kAdam, OptimiserKind::kAdagrad}) {
-    nn::Param param = make_param(at::zeros({1}, at::kDouble));
+    nn::Param param = test::make_param(at::zeros({1}, at::kDouble));
     const auto optimiser = make_optimiser({&param}, spec_of(algorithm, 0));
     optimiser->set_eps(3);
     param.value.mutable_grad() = at::zeros({1}, at::kDouble).fill_(1);
@@ -370,7 +343,7 @@ TEST(Optimiser, NothingOverNothingIsNothing) {
 
 TEST(Optimiser, SaysWhichPathItTakes) {
   for (const OptimiserKind algorithm : kAll) {
-    nn::Param param = make_param(at::zeros({1}));
+    nn::Param param = test::make_param(at::zeros({1}));
     const nn::OpUse use = make_optimiser({&param}, spec_of(algorithm, 0))->op_use();
     EXPECT_EQ(use.op, enum_name(algorithm));
     const bool kernel = algorithm == OptimiserKind::kAdamW || algorithm == OptimiserKind::kAdam ||

@@ -8,6 +8,7 @@
 
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/evaluate.h"
+#include "tests/support/parameters.h"
 #include "tests/support/small_model.h"
 #include "tests/support/small_pairs.h"
 
@@ -20,12 +21,6 @@ double svd(const at::Tensor& a) {
   return at::linalg_svdvals(a.detach().to(at::kDouble)).max().item<double>();
 }
 
-at::Tensor value_of(models::Model& model, const std::string& name) {
-  for (const nn::Param* p : model.parameters())
-    if (p->name == name) return p->value.detach();
-  throw std::logic_error(name);
-}
-
 TEST(Spectra, OfEveryMatrixAndEveryHeadsProduct) {
   const Experiment e = test::small_experiment(32, 2, 4);
   const auto model = build_model(e);
@@ -33,15 +28,16 @@ TEST(Spectra, OfEveryMatrixAndEveryHeadsProduct) {
   const Spectrum found = spectra.measure(pass_context(e.train), kExact);
   ASSERT_EQ(found.matrices.size(), 2u * 6 + 2) << "q, k, v, o, fc1, fc2 in two layers, head and embedding";
   for (const MatrixSpectrum& matrix : found.matrices)
-    EXPECT_NEAR(matrix.top.sigma / svd(value_of(*model, matrix.parameter)), 1, 1e-5) << matrix.parameter;
+    EXPECT_NEAR(matrix.top.sigma / svd(test::value_of(*model, matrix.parameter)), 1, 1e-5)
+        << matrix.parameter;
   ASSERT_EQ(found.products.size(), 2u);
   for (std::int64_t layer = 0; layer < 2; ++layer) {
     const std::string attention = "blocks." + std::to_string(layer) + ".attn.";
     const HeadSpectra& product = found.products[static_cast<std::size_t>(layer)];
     EXPECT_EQ(product.site, "layer0" + std::to_string(layer));
     for (std::int64_t h = 0; h < 4; ++h) {
-      const at::Tensor q = value_of(*model, attention + "q.weight").narrow(0, 8 * h, 8),
-                       k = value_of(*model, attention + "k.weight").narrow(0, 8 * h, 8);
+      const at::Tensor q = test::value_of(*model, attention + "q.weight").narrow(0, 8 * h, 8),
+                       k = test::value_of(*model, attention + "k.weight").narrow(0, 8 * h, 8);
       EXPECT_NEAR(product.heads[static_cast<std::size_t>(h)].sigma / svd(q.t().matmul(k)), 1, 1e-5);
     }
   }

@@ -9,6 +9,7 @@
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/evaluate.h"
 #include "evenkeel/train/state.h"
+#include "tests/support/parameters.h"
 #include "tests/support/small_model.h"
 #include "tests/support/small_pairs.h"
 #include "tests/support/temp_folder.h"
@@ -156,12 +157,6 @@ TEST(WeightsFile, FoldingOmegaIsExact) {
   }
 }
 
-at::Tensor value_of(models::Model& model, const std::string& name) {
-  for (const nn::Param* p : model.parameters())
-    if (p->name == name) return p->value.detach();
-  throw std::logic_error(name);
-}
-
 // The table stays tied: what the first omega would do to it is a tensor of its own, and only where needed.
 TEST(WeightsFile, TheFirstOmegaOfAStackBecomesItsEmbeddingScale) {
   const c10::AutoGradMode no_grad(false);
@@ -170,15 +165,15 @@ TEST(WeightsFile, TheFirstOmegaOfAStackBecomesItsEmbeddingScale) {
   Experiment e = test::small_pair_experiment();
   e.arch.residual = ResidualScheme::kAdmin;
   const auto model = build_model(e);
-  const at::Tensor table = value_of(*model, "embed.weight");
-  value_of(*model, "decoder.layers.0.mlp_omega").fill_(2);
+  const at::Tensor table = test::value_of(*model, "embed.weight");
+  test::value_of(*model, "decoder.layers.0.mlp_omega").fill_(2);
   const Weights plain_ones = folded_weights(*model, {});
   EXPECT_EQ(plain_ones.count("encoder.embed_scale.gain"), 0u) << "every first omega is 1";
   write(file, plain_ones);
   import_weights(file, *build_model(plain(e)));
   import_weights(file, *build_model(folded_into(e)));
 
-  const at::Tensor first = value_of(*model, "encoder.layers.0.attn_omega");
+  const at::Tensor first = test::value_of(*model, "encoder.layers.0.attn_omega");
   first.copy_(1 + test::random_normal({16}, 1, at::kFloat).square());
   const Weights folded = folded_weights(*model, {});
   EXPECT_TRUE(folded.at("embed.weight").equal(table));
@@ -200,7 +195,7 @@ TEST(WeightsFile, AnOmegaNearZeroIsNotFolded) {
     Experiment e = experiment;
     e.arch.residual = ResidualScheme::kAdmin;
     const auto model = build_model(e);
-    value_of(*model, name)[3] = 1e-7;
+    test::value_of(*model, name)[3] = 1e-7;
     try {
       folded_weights(*model, {});
       FAIL();
