@@ -41,7 +41,7 @@ class FormatsTest : public testing::Test {
   }
   std::unique_ptr<WindowSource> open(const std::string& path, DataKind expected) {
     DataSpec spec;
-    spec.path = path;
+    spec.path.emplace(path);  // GCC 12 takes assigning to nothing for reading it
     spec.valid_fraction = 0.4;
     auto source = open_windows(spec, kContext);
     const DataFacts facts = facts_for_resolve(*source, spec);
