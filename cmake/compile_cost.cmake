@@ -1,6 +1,6 @@
 # What keeps a build from nothing short. Most of a file's compile time goes into headers of others, so each target
-# precompiles those that nearly all of its files include, and the presets but `dev` compile eight sources of a target as
-# one (CMAKE_UNITY_BUILD). Sources still include what they use, and names without linkage are unique within a target.
+# precompiles those that nearly all of its files include, and the presets but `dev` compile the sources of a folder as one
+# (CMAKE_UNITY_BUILD). Sources still include what they use, and names without linkage are unique within a folder.
 
 # evenkeel_precompile(target [header...]): the common headers, and `header`s.
 function(evenkeel_precompile target)
@@ -18,4 +18,15 @@ set(EVENKEEL_TORCH_HEADERS <ATen/TensorOperators.h> <ATen/core/Tensor.h> <ATen/o
 # For code whose running time nobody notices: -O3 spends half of its time on it with inlining the headers of others.
 function(evenkeel_compile_quickly target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+endfunction()
+
+# evenkeel_unite(target): its sources so far, a folder at a time.
+function(evenkeel_unite target)
+  get_target_property(sources ${target} SOURCES)
+  foreach(source ${sources})
+    get_filename_component(folder ${source} DIRECTORY)
+    get_filename_component(folder ${folder} NAME)
+    set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${folder})
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD_MODE GROUP)
 endfunction()

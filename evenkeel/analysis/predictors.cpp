@@ -15,7 +15,7 @@
 namespace evenkeel::analysis {
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 constexpr std::array kSignals{
     Signal{"entropy_layer", "", true, false,
@@ -32,7 +32,7 @@ constexpr std::array kSignals{
 };
 
 double danger(const Signal& signal, double value) {
-  if (!std::isfinite(value)) return kInf;
+  if (!std::isfinite(value)) return kInfinity;
   return signal.low_is_danger ? -value : value;
 }
 
@@ -152,7 +152,7 @@ Lead no_lead(const std::string& why) {
 
 /// The most dangerous value of a run.
 double extreme_of(const Trajectory& run, std::size_t signal) {
-  double extreme = -kInf;
+  double extreme = -kInfinity;
   for (const double value : run.signals[signal].values)
     extreme = std::max(extreme, danger(kSignals[signal], value));
   return extreme;
@@ -241,7 +241,7 @@ Lead lead_of(const Study& study, std::size_t signal) {
   lead.steps = median(lead_steps);
   lead.share = median(lead_share);
   lead.false_alarms = share(false_alarms, stable, "no stable run");
-  Interval range{kInf, -kInf};
+  Interval range{kInfinity, -kInfinity};
   for (const auto& [group, threshold] : thresholds) {
     const double own = kSignals[signal].low_is_danger ? -threshold : threshold;
     range = {std::min(range.low, own), std::max(range.high, own)};
@@ -257,7 +257,7 @@ EntropyBound entropy_bound(const Runs& runs) {
     if (std::isnan(run->entropy_slack) && std::isnan(run->above_bound)) continue;
     ++bound.runs;
     if (!std::isnan(run->entropy_slack))
-      bound.min_slack = std::min(bound.min_slack.value_or(kInf), run->entropy_slack);
+      bound.min_slack = std::min(bound.min_slack.value_or(kInfinity), run->entropy_slack);
     if (!std::isnan(run->above_bound)) above.push_back(run->above_bound);
   }
   if (!above.empty()) bound.median_above = median_of_finite(above);

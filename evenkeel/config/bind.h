@@ -18,6 +18,8 @@ namespace evenkeel {
 struct FieldDoc {
   std::string path, type, default_value, range, doc, source;
   bool hashed = true;
+  bool sparse = false;
+  Json value{};  ///< the default
 };
 
 namespace bind_detail {
@@ -157,16 +159,19 @@ void bind(C& config, S&& settings, const std::string& prefix = "") {
   }
 }
 
-/// The config as nested JSON; with `identity_only`, only what decides the result (FieldInfo::hashed).
+/// Where the field `path` stands in nested JSON.
+inline Json::json_pointer json_pointer_of(const std::string& path) {
+  std::string pointer = "/" + path;
+  std::replace(pointer.begin(), pointer.end(), '.', '/');
+  return Json::json_pointer(pointer);
+}
+
+/// The config as nested JSON.
 template <class C>
-Json to_json(const C& config, bool identity_only = false) {
+Json to_json(const C& config) {
   Json document = Json::object();
-  bind_detail::walk(config, "", [&](const std::string& path, const auto& member, const FieldInfo& info) {
-    if (identity_only && !info.hashed) return;
-    std::string pointer = "/" + path;
-    for (char& c : pointer)
-      if (c == '.') c = '/';
-    document[Json::json_pointer(pointer)] = bind_detail::write(member);
+  bind_detail::walk(config, "", [&](const std::string& path, const auto& member, const FieldInfo&) {
+    document[json_pointer_of(path)] = bind_detail::write(member);
   });
   return document;
 }
@@ -181,9 +186,24 @@ std::vector<FieldDoc> describe() {
     const Json value = bind_detail::write(member);
     docs.push_back({path, bind_detail::type_text<M>(),
                     value.is_string() ? value.get<std::string>() : value.dump(),
-                    bind_detail::range_text(info), info.doc, info.source, info.hashed});
+                    bind_detail::range_text(info), info.doc, info.source, info.hashed, info.sparse, value});
   });
   return docs;
+}
+
+/// Leaves in a config's JSON what decides the result (FieldInfo::hashed and sparse). Keys that C does not
+/// know stay.
+template <class C>
+void keep_identity(Json& config) {
+  for (const FieldDoc& field : describe<C>()) {
+    Json::json_pointer at = json_pointer_of(field.path);
+    if (!config.contains(at) || (field.hashed && !(field.sparse && config[at] == field.value))) continue;
+    do {  // a section that is left empty goes too
+      const std::string key = at.back();
+      at.pop_back();
+      config[at].erase(key);
+    } while (!at.empty() && config[at].empty());
+  }
 }
 
 }  // namespace evenkeel

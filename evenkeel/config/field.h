@@ -35,6 +35,9 @@ struct FieldInfo {
   bool above_min = false;  ///< min itself is not allowed
   bool hashed =
       true;  ///< false: does not change the result (a path, a title), so not part of the cell's identity
+  /// Part of the identity only where it differs from its default: runs from before the field keep theirs. For
+  /// every field that is added.
+  bool sparse = false;
 };
 
 /// Specialise with `static constexpr std::array names{std::pair{E::kX, "x"}, ...}` for each enum used in a

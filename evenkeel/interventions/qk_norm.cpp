@@ -48,13 +48,11 @@ class QkLayerNorm : public nn::HeadTransform {
 void apply_qk_norm(nn::Module& root, const Experiment& experiment) {
   const QkNorm kind = experiment.interventions.qk_norm;
   if (kind == QkNorm::kOff) return;
-  root.visit([&](nn::Module& module) {
-    auto* attention = dynamic_cast<nn::Attention*>(&module);
-    if (attention == nullptr) return;
+  nn::for_each_attention(root, [&](nn::Attention& attention) {
     const auto norm = [&] {
-      return std::make_unique<QkLayerNorm>(kind, attention->shape(), experiment.arch.norm_eps);
+      return std::make_unique<QkLayerNorm>(kind, attention.shape(), experiment.arch.norm_eps);
     };
-    attention->set_transforms("norm", norm(), norm());
+    attention.set_transforms("norm", norm(), norm());
   });
 }
 

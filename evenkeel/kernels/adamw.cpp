@@ -23,14 +23,14 @@ namespace {
 /// What an update multiplies with, in the type it computes in.
 template <class T>
 struct Constants {
-  Constants(const AdamWStep& step, bool decays)
+  Constants(const AdamWStep& step, const AdamWTensor<T>& tensor)
       : b1(static_cast<T>(step.beta1)),
         c1(static_cast<T>(1 - step.beta1)),
         b2(static_cast<T>(step.beta2)),
         c2(static_cast<T>(1 - step.beta2)),
         eps(static_cast<T>(step.eps)),
-        decay(static_cast<T>(decays ? step.decay : 0)),
-        rate(static_cast<T>(step.lr)),
+        decay(static_cast<T>(step.decay * tensor.decay)),
+        rate(static_cast<T>(step.lr * tensor.rate)),
         mean(static_cast<T>(1 / step.correction1)),
         root(static_cast<T>(1 / std::sqrt(step.correction2))),
         least(std::sqrt(std::numeric_limits<T>::min()) * root),
@@ -96,12 +96,12 @@ HWY_EXPORT(update_float);
 
 AdamWSquares update_chunk(const AdamWTensor<float>& t, std::int64_t begin, std::int64_t n,
                           const AdamWStep& step, bool measure) {
-  return HWY_DYNAMIC_DISPATCH(update_float)(t, begin, n, Constants<float>(step, t.decays), measure);
+  return HWY_DYNAMIC_DISPATCH(update_float)(t, begin, n, Constants<float>(step, t), measure);
 }
 
 AdamWSquares update_chunk(const AdamWTensor<double>& t, std::int64_t begin, std::int64_t n,
                           const AdamWStep& step, bool /*measure*/) {
-  const Constants<double> c(step, t.decays);
+  const Constants<double> c(step, t);
   AdamWSquares squares;
   for (std::int64_t i = begin; i < begin + n; ++i) {
     const double g = t.g != nullptr ? t.g[i] * c.factor : 0, before = t.p[i];

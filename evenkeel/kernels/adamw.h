@@ -1,6 +1,6 @@
 // AdamW updates (Loshchilov & Hutter 2017, arXiv 1711.05101), of all tensors in one parallel pass:
 //   m = b1 m + (1 - b1) k g,   v = b2 v + (1 - b2) (k g)^2,
-//   Delta = (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps),   p = p - (lr Delta + decay p),
+//   Delta = (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps),   p = p - (rate lr Delta + decay p),
 // where k is the factor of clipping, so the gradient is read once and not rewritten.
 // With eps = 0 a v that is 0 (the gradient always was, or its squares lie below the smallest normal number)
 // counts as that smallest number: Delta is then 0 where m is, small where m is small, and never 0 because a
@@ -39,7 +39,7 @@ struct AdamWTensor {
   T* m = nullptr;
   T* v = nullptr;
   std::int64_t n = 0;
-  bool decays = true;  ///< false: without decay
+  double rate = 1, decay = 1;  ///< factors of the step's learning rate and decay
 };
 
 /// Updates p, m, v of every tensor in place. `squares`, when given, holds one entry per tensor, to which what

@@ -1,5 +1,5 @@
-// Softmax attention, forward and backward, without ever storing the scores: z_ij = s <q_i, k_j>, a_i =
-// softmax(z_i) over the keys that query i sees, y_i = sum_j a_ij v_j.
+// Softmax attention, forward and backward, without ever storing the scores: z_ij = s <q_i, k_j> (or
+// another ScoreRule), a_i = softmax(z_i) over the keys that query i sees, y_i = sum_j a_ij v_j.
 //
 // Vaswani et al. 2017, arXiv 1706.03762; online softmax, Milakov & Gimelshein 2018, arXiv 1805.02867;
 // recomputation in the backward pass, Dao et al. 2022, arXiv 2205.14135. What is done to queries and keys
@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "evenkeel/kernels/dropout.h"
+#include "evenkeel/kernels/score_rule.h"
 #include "evenkeel/kernels/types.h"
 
 namespace evenkeel::kernels {
@@ -42,8 +43,7 @@ struct AttentionProblem {
   bool causal = false;                          ///< query i sees keys j <= i + S - T only
   const std::int64_t* query_lengths = nullptr;  ///< [B]; queries from here on are left out of statistics
   const std::int64_t* key_lengths = nullptr;    ///< [B]; keys from here on are seen by nobody
-  double scale = 1;                             ///< s, e.g. 1 / sqrt(K); must be positive
-  double softcap = 0;                           ///< c: z becomes c tanh(z / c); 0 is off
+  ScoreRule score;
   QueryKeyNorm norm;
   const float *cos = nullptr, *sin = nullptr;  ///< [positions, K/2]; null: no rotation
   Dropout dropout;  ///< of the weights; value ((b H + h) T + i) S + j multiplies a_ij

@@ -24,8 +24,8 @@ template <class T>
 void score_gradients(const AttentionProblem& p, const Limits& limits, const RowFacts& facts, std::int64_t key,
                      const float* s, const float* d_weights, const float* dropout, T* weight_rows,
                      T* d_score_rows, T* d_score_panel) {
-  const bool masked = key + kTile > limits.fewest, capped = p.softcap > 0;
-  const float scale = static_cast<float>(p.scale), soft = static_cast<float>(p.softcap),
+  const bool masked = key + kTile > limits.fewest, capped = p.score.softcap > 0;
+  const float scale = static_cast<float>(p.score.scale), soft = static_cast<float>(p.score.softcap),
               unit = capped ? kLog2E : scale * kLog2E;
   for (std::int64_t g = 0; g < kTile; g += lanes()) {
     const VF count = hn::Sub(load(limits.count + g), set(static_cast<float>(key)));

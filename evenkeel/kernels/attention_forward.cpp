@@ -125,8 +125,8 @@ struct ForwardScratch {
   Running running;
 };
 
-void add_row_statistics(const Running& run, std::int64_t i, std::int64_t n, double scale, double query_norm,
-                        double unit, double inverse_log, HeadSums& sums) {
+void add_row_statistics(const Running& run, std::int64_t i, std::int64_t n, double query_norm, double unit,
+                        double inverse_log, HeadSums& sums) {
   if (n == 0) return;
   const double max = static_cast<double>(run.max[i]) * unit, low = static_cast<double>(run.low[i]) * unit;
   sums.logit_max = std::max(sums.logit_max, max);
@@ -135,7 +135,7 @@ void add_row_statistics(const Running& run, std::int64_t i, std::int64_t n, doub
   sums.rows += 1;
   sums.pairs += static_cast<double>(n);
   sums.q_norm += query_norm;
-  if (query_norm > 0) sums.cosine += static_cast<double>(run.cosine[i]) * scale / query_norm;
+  if (query_norm > 0) sums.cosine += static_cast<double>(run.cosine[i]) / query_norm;
   if (n < 2) return;
   const double sum = static_cast<double>(run.sum[i]);
   const double entropy =
@@ -176,8 +176,8 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
   T* weights = scratch.weights.get(kKeyBlock * kTile);
   float* dropout = p.dropout.on() ? scratch.dropout.get(kKeyBlock * kTile) : nullptr;
   Running& run = scratch.running;
-  const bool capped = p.softcap > 0;
-  const float scale = static_cast<float>(p.scale), unit = capped ? kLog2E : scale * kLog2E;
+  const bool capped = p.score.softcap > 0;
+  const float scale = static_cast<float>(p.score.scale), unit = capped ? kLog2E : scale * kLog2E;
 
   for (std::int64_t i = 0; i < p.queries; i += kTile) {
     const std::int64_t queries = std::min(kTile, p.queries - i);
@@ -195,7 +195,8 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
         if (dropout != nullptr) fill_dropout(p, index, i, j + r, dropout + r * kTile);
       }
       const float* key_norms = Stats ? inverse_key_norm + j : nullptr;
-      if (capped) cap_scores(limits, j, block, scale, static_cast<float>(p.softcap), scores, key_norms, run);
+      if (capped)
+        cap_scores(limits, j, block, scale, static_cast<float>(p.score.softcap), scores, key_norms, run);
       alignas(64) float rescale[kTile];
       softmax_block<Stats>(limits, j, block, unit, scores, capped ? nullptr : key_norms, dropout, run,
                            weights, rescale);
@@ -231,7 +232,7 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
       if (Stats && i + r < site.query_count) {
         const T* query = query_rows + r * padded;
         const auto n = static_cast<std::int64_t>(limits.count[r]);
-        add_row_statistics(run, r, n, 1, std::sqrt(static_cast<double>(dot_of(query, query, width))),
+        add_row_statistics(run, r, n, std::sqrt(static_cast<double>(dot_of(query, query, width))),
                            static_cast<double>(unit / kLog2E), inverse_log[static_cast<std::size_t>(n)],
                            sums);
       }

@@ -34,7 +34,7 @@ nn::Stream Block::forward(const nn::Stream& in, std::int64_t batch, const nn::Co
 }
 
 void Block::add_to(OmegaFolds& folds) const {
-  folds.add(attn_residual_, {&attn_.q, &attn_.k, &attn_.v});
+  folds.add(attn_residual_, attn_.readers(false));
   folds.add(mlp_residual_, {&mlp_.fc1});
 }
 
@@ -64,7 +64,7 @@ at::Tensor DecoderLm::forward(const Batch& in, const nn::Context& context) const
   nn::Stream stream;
   stream.x = dropout_.forward(embed_.forward(inputs.reshape({batch * time}), context), context);
   for (const Block* block : blocks_) stream = block->forward(stream, batch, context);
-  return head_->forward(nn::read(stream, final_norm_, context), context);
+  return capped(head_->forward(nn::read(stream, final_norm_, context), context), context);
 }
 
 std::vector<OmegaFold> DecoderLm::omega_folds() const {

@@ -40,6 +40,11 @@ class Model : public nn::Module {
   virtual std::map<std::string, at::Tensor> embedding_scales() const { return {}; }
 
   nn::Objective objective;  ///< what is minimised; interventions may add to it
+
+ protected:
+  /// The last step of every forward pass: caps the logits where the objective says so, and then reports the
+  /// largest before.
+  at::Tensor capped(const at::Tensor& logits, const nn::Context& context) const;
 };
 
 }  // namespace evenkeel::models

@@ -71,7 +71,7 @@ nn::Stream EncoderLayer::forward(const nn::Stream& in, const at::Tensor& lengths
 }
 
 void EncoderLayer::add_to(OmegaFolds& folds) const {
-  folds.add(attn_residual_, {&attn_.q, &attn_.k, &attn_.v});
+  folds.add(attn_residual_, attn_.readers(false));
   folds.add(mlp_residual_, {&mlp_.fc1});
 }
 
@@ -98,9 +98,9 @@ nn::Stream DecoderLayer::forward(const nn::Stream& in, const at::Tensor& lengths
 }
 
 void DecoderLayer::add_to(OmegaFolds& folds) const {
-  folds.add(attn_residual_, {&attn_.q, &attn_.k, &attn_.v});
+  folds.add(attn_residual_, attn_.readers(false));
   // Its keys and values are of the memory, which has no omega of this stack.
-  folds.add(cross_residual_, {&cross_.q});
+  folds.add(cross_residual_, cross_.readers(true));
   folds.add(mlp_residual_, {&mlp_.fc1});
 }
 
@@ -158,8 +158,9 @@ at::Tensor Seq2Seq::decode(const at::Tensor& inputs, const at::Tensor& lengths, 
   for (const DecoderLayer* layer : decoder_)
     stream = layer->forward(stream, lengths, memory, inputs.size(0), context);
   const at::Tensor y = nn::read(stream, decoder_norm_, context);
-  return context.fused() ? ops::fused_linear(y, {{embed_.weight.value}, {}})
-                         : ops::linear(y, embed_.weight.value, {}, context.rounding());
+  return capped(context.fused() ? ops::fused_linear(y, {{embed_.weight.value}, {}})
+                                : ops::linear(y, embed_.weight.value, {}, context.rounding()),
+                context);
 }
 
 nn::Stream Seq2Seq::embed(const at::Tensor& ids, const nn::EmbeddingScale* scale, const nn::Dropout& dropout,

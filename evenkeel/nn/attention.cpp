@@ -1,6 +1,9 @@
 #include "evenkeel/nn/attention.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/sigmoid.h>
+#include <c10/core/GradMode.h>
 
 #include <array>
 #include <cmath>
@@ -40,6 +43,7 @@ Attention::Attention(const AttentionShape& shape, std::string site)
       o(add_child("o", std::make_unique<Linear>(shape.width, shape.width, shape.bias))),
       shape_(shape),
       site_(std::move(site)) {
+  score_.scale = 1 / std::sqrt(static_cast<double>(shape.head_width()));
   if (shape.dropout > 0)
     weight_dropout_ = &add_child("weight_dropout", std::make_unique<Dropout>(shape.dropout));
   Attention::convert_buffers(at::kFloat);
@@ -82,7 +86,7 @@ at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& memory, con
   options.batch = batch;
   options.heads = shape_.heads;
   options.causal = sight.causal;
-  options.scale = scale(context);
+  options.score = score(context);
   if (weight_dropout_ != nullptr) options.dropout = weight_dropout_->at(context);
   const auto query = query_transform_ != nullptr ? query_transform_->as_norm() : std::nullopt;
   const auto key = key_transform_ != nullptr ? key_transform_->as_norm() : std::nullopt;
@@ -116,23 +120,66 @@ at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& memory, con
     for (at::Tensor* t : {&wide.x, &wide.memory, &wide.query_gain, &wide.key_gain})
       if (t->defined()) *t = t->to(at::kDouble);
     const auto [query_in, key_in] = ops::query_key_reference(wide, options);
-    context.query_key->query_key(site_, query_in, key_in, options.scale, sight.causal);
+    context.query_key->query_key(site_, query_in, key_in, options.score, sight.causal);
   }
   std::vector<kernels::AttentionStats> stats;
-  auto* const wanted = context.stats != nullptr ? &stats : nullptr;
+  const bool clips = qk_clip_ > 0 && context.training;
+  auto* const wanted = context.stats != nullptr || clips ? &stats : nullptr;
   const at::Tensor heads = context.fused()
                                ? ops::attention(in, options, wanted)
                                : ops::attention_reference(in, options, context.rounding(), wanted);
-  if (wanted != nullptr) report(stats, site_, *context.stats);
-  return out(heads, context);
+  if (context.stats != nullptr) report(stats, site_, *context.stats);
+  if (clips) {
+    largest_logit_.clear();
+    std::vector<double> factors;
+    for (const kernels::AttentionStats& head : stats) {
+      largest_logit_.push_back(head.logit_max);
+      factors.push_back(clip_factor(head.logit_max));
+    }
+    if (context.stats != nullptr) context.stats->heads("attn/" + site_ + "/qk_clip", std::move(factors));
+  }
+  return out(gate_ != nullptr ? gated(heads, x, context) : heads, context);
 }
 
-double Attention::scale(const Context& context) const {
-  return 1 / std::sqrt(static_cast<double>(shape_.head_width())) / context.temperature;
+at::Tensor Attention::gated(const at::Tensor& heads, const at::Tensor& x, const Context& context) const {
+  const at::ScalarType wide = c10::promoteTypes(heads.scalar_type(), at::kFloat);
+  const std::int64_t rows = heads.size(0);
+  const at::Tensor factors = at::sigmoid(gate_->forward(x, context).to(wide)).view({rows, shape_.heads, -1});
+  if (context.stats != nullptr) {
+    constexpr double kClosed = 0.1;
+    const at::Tensor per_head = factors.detach().to(at::kDouble).transpose(0, 1).flatten(1);
+    const auto report_mean = [&](const char* name, const at::Tensor& of) {
+      const at::Tensor mean = of.to(at::kDouble).mean(1);
+      context.stats->heads("attn/" + site_ + "/" + name,
+                           {mean.data_ptr<double>(), mean.data_ptr<double>() + shape_.heads});
+    };
+    report_mean("gate_mean", per_head);
+    report_mean("gate_closed", per_head < kClosed);
+  }
+  return (heads.view({rows, shape_.heads, -1}) * factors).reshape({rows, -1}).to(heads.scalar_type());
+}
+
+kernels::ScoreRule Attention::score(const Context& context) const {
+  kernels::ScoreRule rule = score_;
+  rule.scale /= context.temperature;
+  return rule;
+}
+
+void Attention::set_scale(const std::string& name, double scale) {
+  require_free("the scale of the scores of " + path(), scale_name_, name);
+  scale_name_ = name;
+  score_.scale = scale;
+}
+
+void Attention::set_softcap(const std::string& name, double cap) {
+  require_free("the soft cap of " + path(), softcap_name_, name);
+  softcap_name_ = name;
+  score_.softcap = cap;
 }
 
 std::vector<OpUse> Attention::op_uses(const Context& context) const {
   std::vector<OpUse> uses{context.use("attention", q.weight.value.scalar_type())};
+  if (gate_ != nullptr) uses.push_back({"output_gate", OpPath::kPlain, "one product per value", true});
   if (query_transform_ == nullptr) return uses;
   OpUse transform = uses.front();
   transform.op = "query_key_transform";
@@ -155,6 +202,42 @@ void Attention::set_weight_transform(const std::string& name, std::unique_ptr<We
   for (Linear* member : added.members()) member->set_weight_transform(name, added);
 }
 
+// 1 unless S > tau, also for S < 0 and NaN, of which a root could be taken.
+double Attention::clip_factor(double largest_logit) const {
+  return largest_logit > qk_clip_ ? qk_clip_ / largest_logit : 1;
+}
+
+void Attention::set_qk_clip(double tau) {
+  require_free("queries and keys after an update of " + path(), qk_clip_ > 0 ? "qk_clip" : "", "qk_clip");
+  qk_clip_ = tau;
+}
+
+void Attention::after_update() {
+  const c10::AutoGradMode no_grad(false);
+  const std::int64_t width = shape_.head_width();
+  for (std::size_t h = 0; h < largest_logit_.size(); ++h) {
+    const double factor = std::sqrt(clip_factor(largest_logit_[h]));
+    if (factor == 1) continue;
+    for (const Param* param : {&q.weight, q.bias, &k.weight, k.bias})
+      if (param != nullptr && param->trainable)
+        param->value.narrow(0, static_cast<std::int64_t>(h) * width, width).mul_(factor);
+  }
+  largest_logit_.clear();
+}
+
+void Attention::set_output_gate(bool per_channel) {
+  require_free("the output gate of " + path(), gate_ != nullptr ? "gate" : "", "gate");
+  gate_ = &add_child(
+      "gate", std::make_unique<Linear>(shape_.width, per_channel ? shape_.width : shape_.heads, shape_.bias));
+}
+
+std::vector<const Linear*> Attention::readers(bool cross) const {
+  std::vector<const Linear*> all{&q};
+  if (!cross) all.insert(all.end(), {&k, &v});
+  if (gate_ != nullptr) all.push_back(gate_);
+  return all;
+}
+
 void Attention::set_inner_norm(std::unique_ptr<Norm> norm) {
   require_free("the inputs of " + path() + ".o", inner_norm_ != nullptr ? "inner_norm" : "", "inner_norm");
   inner_norm_ = &add_child("inner_norm", std::move(norm));
@@ -166,6 +249,12 @@ void Attention::set_transforms(const std::string& name, std::unique_ptr<HeadTran
   transform_name_ = name;
   query_transform_ = &add_child("q_" + name, std::move(query));
   key_transform_ = &add_child("k_" + name, std::move(key));
+}
+
+void for_each_attention(Module& root, const std::function<void(Attention&)>& use) {
+  root.visit([&](Module& module) {
+    if (auto* attention = dynamic_cast<Attention*>(&module)) use(*attention);
+  });
 }
 
 }  // namespace evenkeel::nn

@@ -1,5 +1,6 @@
-// Multi-head attention: z_ij = <q_i, k_j> / sqrt(K) for the j that i sees, a_i = softmax(z_i), y = W_o
-// concat_h(a v); causal self-attention, or to another sequence, with or without padding.
+// Multi-head attention: z_ij = <q_i, k_j> / sqrt(K) (or another kernels::ScoreRule) for the j that i sees,
+// a_i = softmax(z_i), y = W_o concat_h(a v); causal self-attention, or to another sequence, with or without
+// padding.
 //
 // Vaswani et al. 2017, arXiv 1706.03762; rotary positions, Su et al. 2021, arXiv 2104.09864. Queries and keys
 // pass through an optional transform before the rotation: the slot by which treatments such as qk-norm reach
@@ -8,6 +9,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,8 +73,23 @@ class Attention : public Module {
   /// A transform of the weights of several of q, k, v together, which it fills the slots of; its parameters
   /// become "<path>.<name>.*".
   void set_weight_transform(const std::string& name, std::unique_ptr<WeightTransform> transform);
+  /// Multiplies what heads give by sigmoid(x W_g), x what the queries read: one factor for each head, or
+  /// (`per_channel`) for each of its values. W_g [H or D, D] becomes "<path>.gate.weight".
+  void set_output_gate(bool per_channel);
+  /// After every update the query and key rows of a head whose largest logit of that step was S > tau are
+  /// multiplied by sqrt(tau / S), so that the same tokens give tau. Throws std::logic_error when it is set
+  /// already.
+  void set_qk_clip(double tau);
+  void after_update() override;
+  /// The matrices that read x: those of queries and gate, and unless `cross` of keys and values.
+  std::vector<const Linear*> readers(bool cross) const;
   /// Fills the slot before `o`; its parameters become "<path>.inner_norm.*".
   void set_inner_norm(std::unique_ptr<Norm> norm);
+  /// How products become scores: s in place of 1 / sqrt(K), and a soft cap c, which is that of z after the
+  /// scale and the temperature. Both are slots.
+  void set_scale(const std::string& name, double scale);
+  void set_softcap(const std::string& name, double cap);
+  kernels::ScoreRule score(const Context& context) const;
   const AttentionShape& shape() const { return shape_; }
   const std::string& site() const { return site_; }
 
@@ -84,15 +101,25 @@ class Attention : public Module {
  private:
   /// The last matrix and what stands before it; heads [B*T, D] side by side.
   at::Tensor out(const at::Tensor& heads, const Context& context) const;
-  double scale(const Context& context) const;
+  double clip_factor(double largest_logit) const;  ///< of a head's logits
+  at::Tensor gated(const at::Tensor& heads, const at::Tensor& x, const Context& context) const;
 
   AttentionShape shape_;
   std::string site_;
+  kernels::ScoreRule score_;  ///< at temperature 1
+  std::string scale_name_, softcap_name_;
   at::Tensor cos_, sin_;  ///< [context, K/2]
   HeadTransform *query_transform_ = nullptr, *key_transform_ = nullptr;
   std::string transform_name_;
+  Linear* gate_ = nullptr;
+  double qk_clip_ = 0;  ///< tau; 0: off
+  mutable std::vector<double>
+      largest_logit_;  ///< per head, of the training pass before an update; empty: none
   Norm* inner_norm_ = nullptr;
   Dropout* weight_dropout_ = nullptr;  ///< null without
 };
+
+/// Calls `use` for every attention below `root`, in order.
+void for_each_attention(Module& root, const std::function<void(Attention&)>& use);
 
 }  // namespace evenkeel::nn

@@ -9,7 +9,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/ScalarType.h>
 
-#include "evenkeel/ops/matmul.h"
+#include "evenkeel/ops/attention.h"
 #include "evenkeel/spec/train.h"
 
 namespace evenkeel::nn {
@@ -28,10 +28,10 @@ class StatSink {
 class QueryKeySink {
  public:
   virtual ~QueryKeySink() = default;
-  /// q [B H, T, K], k [B H, S, K] double, after every transform and the rotation; logits are scale <q_i, k_j>
-  /// for every j, padding included, or for j <= i when `causal`.
-  virtual void query_key(std::string_view site, const at::Tensor& q, const at::Tensor& k, double scale,
-                         bool causal) = 0;
+  /// q [B H, T, K], k [B H, S, K] double, after every transform and the rotation; logits are those of
+  /// `rule` for every j, padding included, or for j <= i when `causal`.
+  virtual void query_key(std::string_view site, const at::Tensor& q, const at::Tensor& k,
+                         const kernels::ScoreRule& rule, bool causal) = 0;
 };
 
 class Residual;

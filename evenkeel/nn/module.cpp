@@ -100,7 +100,7 @@ void Module::convert(at::ScalarType type) {
   visit([&](Module& module) {
     for (const auto& param : module.params_) {
       param->value = param->value.detach().to(type).clone();
-      param->value.set_requires_grad(true);
+      param->value.set_requires_grad(param->trainable);
     }
     for (const auto& buffer : module.buffers_) buffer->value = buffer->value.to(type);
     module.convert_buffers(type);

@@ -30,7 +30,10 @@ struct Param {
   Role role = Role::kMatrix;
   std::int64_t fan_in = 0, fan_out = 0;
   Init init = Init::kZeros;
-  double init_std = 0;  ///< of the drawn values, after truncation; with kConstant their value
+  double init_std = 0;         ///< of the drawn values, after truncation; with kConstant their value
+  double rate = 1, decay = 1;  ///< factors of the learning rate and of the weight decay
+  bool follows_rms = false;    ///< the rate is multiplied by the RMS of the values too, 1e-3 at least
+  bool trainable = true;       ///< false: no optimiser gets to see it
   /// Gains and biases are spared weight decay unless optim.decay_gains, gammas unless optim.decay_gammas.
   bool is_matrix() const { return role != Role::kGain && role != Role::kBias && role != Role::kGamma; }
 };

@@ -32,7 +32,8 @@ void run(const std::vector<AdamWTensors>& all, const AdamWStep& step, AdamWSquar
     tensor.m = one.exp_avg.data_ptr<T>();
     tensor.v = one.exp_avg_sq.data_ptr<T>();
     tensor.n = one.param.numel();
-    tensor.decays = one.decays;
+    tensor.rate = one.rate;
+    tensor.decay = one.decay;
   }
   kernels::adamw(tensors, step, squares);
 }

@@ -16,7 +16,7 @@ using AdamWSquares = kernels::AdamWSquares;
 /// and dtype (fp32 or double).
 struct AdamWTensors {
   at::Tensor param, gradient, exp_avg, exp_avg_sq;
-  bool decays = true;
+  double rate = 1, decay = 1;  ///< factors of the step's
 };
 
 /// Updates all, which share one dtype. `squares`, when given, gets one entry per parameter. Asking changes no

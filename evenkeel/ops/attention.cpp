@@ -76,8 +76,7 @@ kernels::AttentionProblem problem_of(const at::Tensor& x, const at::Tensor& memo
   p.causal = o.causal;
   p.query_lengths = values<std::int64_t>(s.constants.query_lengths);
   p.key_lengths = values<std::int64_t>(s.constants.key_lengths);
-  p.scale = o.scale;
-  p.softcap = o.softcap;
+  p.score = o.score;
   p.norm = {values<float>(query_gain), values<float>(key_gain), o.own_gains, o.whole, o.eps};
   p.cos = values<float>(s.constants.cos);
   p.sin = values<float>(s.constants.sin);
@@ -135,7 +134,7 @@ void check(const char* op, const AttentionInputs& in, const AttentionOptions& o,
   expect.tensor("x", in.x, {kAny, kAny}, {at::kFloat, at::kBFloat16, at::kDouble});
   const bool cross = in.memory.defined();
   const std::int64_t parts = cross ? 1 : 3;
-  expect.that(o.batch > 0 && o.heads > 0 && o.scale > 0 && o.softcap >= 0,
+  expect.that(o.batch > 0 && o.heads > 0 && o.score.scale > 0 && o.score.softcap >= 0,
               "batch, heads and scale must be positive and softcap not negative");
   expect.that(in.x.size(0) % o.batch == 0 && in.x.size(1) % (parts * o.heads) == 0,
               "x must hold equally many tokens of each sequence, and as much of each head");
@@ -203,6 +202,11 @@ at::Tensor visible(const AttentionInputs& in, const AttentionOptions& o, std::in
                              .view({o.batch, 1, 1, keys})
                              .expand({o.batch, 1, queries, keys});
   return o.causal ? all.tril(keys - queries) : all;
+}
+
+at::Tensor scores_reference(const at::Tensor& qk, const kernels::ScoreRule& rule) {
+  const at::Tensor z = qk * rule.scale;
+  return rule.softcap > 0 ? (z / rule.softcap).tanh() * rule.softcap : z;
 }
 
 /// What statistics are made of: queries [B H, T, K] and keys [B H, S, K], their products, the scores that
@@ -296,8 +300,7 @@ at::Tensor attention_reference(const AttentionInputs& in, const AttentionOptions
   const at::Tensor v =
       heads_of(keys_values, cross ? 1 : 2, width, o).transpose(1, 2).reshape({o.batch * o.heads, keys, head});
   const at::Tensor qk = batched_product(q, k.transpose(1, 2), rounding), seen = visible(in, o, queries, keys);
-  at::Tensor z = qk * o.scale;
-  if (o.softcap > 0) z = (z / o.softcap).tanh() * o.softcap;
+  const at::Tensor z = scores_reference(qk, o.score);
   if (stats != nullptr) *stats = statistics_of({q, k, qk, z, seen}, in, o);
   at::Tensor a = at::softmax(z.view({o.batch, o.heads, queries, keys})
                                  .masked_fill(seen.logical_not(), -std::numeric_limits<double>::infinity()),

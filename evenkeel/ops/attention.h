@@ -1,7 +1,7 @@
 // Softmax attention with autograd: on own kernels (kernels/attention.h), and as a composition of elementary
 // operations that specifies them.
 //
-//   z_ij = s <q_i, k_j> (c tanh(z / c) with a soft cap), a_i = softmax(z_i) over the keys that i sees,
+//   z_ij = s <q_i, k_j> (or another kernels::ScoreRule), a_i = softmax(z_i) over the keys that i sees,
 //   y_i = sum_j a_ij v_j
 //
 // Queries and keys may be normalised and rotated on the way in. The kernels store no score; the reference
@@ -30,8 +30,7 @@ struct AttentionInputs {
 struct AttentionOptions {
   std::int64_t batch = 1, heads = 1;
   bool causal = true;
-  double scale = 1;  ///< s
-  double softcap = 0;
+  kernels::ScoreRule score;
   bool own_gains = false, whole = false;
   double eps = 1e-6;
   kernels::Dropout dropout;

@@ -33,30 +33,8 @@ void check(const char* op, const at::Tensor& logits, const at::Tensor& targets, 
 }
 
 double mean_in_double(const at::Tensor& x) {
-  return x.to(at::kDouble).mean().item<double>();
+  return x.detach().to(at::kDouble).mean().item<double>();
 }
-
-/// The loss given log Z [N, 1]; only logits carry a gradient.
-struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& logits, const at::Tensor& targets,
-                            const at::Tensor& log_z, double c, double value) {
-    ctx->save_for_backward({logits, targets, log_z});
-    ctx->saved_data["c"] = c;
-    return at::full({}, value, logits.options());
-  }
-  static variable_list backward(AutogradContext* ctx, variable_list upstream) {
-    const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &logits = saved[0], &targets = saved[1], &log_z = saved[2];
-    const double c = ctx->saved_data["c"].toDouble();
-    const double share = 1.0 / static_cast<double>(logits.size(0));
-    at::Tensor gradient = at::sub(logits, log_z).exp_();
-    // Without z-loss the weight is not formed at all, so off is off to the bit.
-    if (c != 0) gradient.mul_(log_z * (2 * c) + 1);
-    gradient.scatter_add_(1, targets.unsqueeze(1), at::full({targets.size(0), 1}, -1, logits.options()));
-    gradient.mul_(upstream[0] * share);
-    return {gradient, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
-  }
-};
 
 template <class T>
 kernels::CrossEntropySums run_in_place(const at::Tensor& logits, const at::Tensor& targets,
@@ -122,41 +100,20 @@ Loss cross_entropy_plain(const at::Tensor& logits, const at::Tensor& targets, co
   const at::Tensor log_z = at::logsumexp(y, {1}, true);
   at::Tensor ce = log_z - y.gather(1, t.unsqueeze(1)) * (1 - spec.label_smoothing);
   if (spec.label_smoothing != 0) ce = ce - y.mean({1}, true) * spec.label_smoothing;
-  const at::Tensor z = log_z * log_z * spec.z_coefficient;
   Loss loss;
-  loss.total = (ce + z).mean();
-  loss.ce = mean_in_double(ce.detach());
-  loss.z = mean_in_double(z.detach());
-  loss.mean_log_z = mean_in_double(log_z.detach());
-  if (spec.occurring.defined()) loss.mean_logit = mean_logit(y.detach(), spec.occurring.nonzero().squeeze(1));
-  return loss;
-}
-
-Loss cross_entropy(const at::Tensor& logits, const at::Tensor& targets, double c) {
-  check("cross_entropy", logits, targets, {.z_coefficient = c, .occurring = {}});
-  Loss loss;
-  at::Tensor log_z;
-  {
-    c10::AutoGradMode no_grad(false);
-    log_z = at::logsumexp(logits, {1}, true);
-    loss.ce = mean_in_double(log_z - logits.gather(1, targets.unsqueeze(1)));
-    const at::Tensor wide = log_z.to(at::kDouble);
-    loss.mean_log_z = wide.mean().item<double>();
-    loss.z = c == 0 ? 0 : c * (wide * wide).mean().item<double>();
+  loss.ce = mean_in_double(ce);
+  loss.mean_log_z = mean_in_double(log_z);
+  if (spec.z_coefficient != 0) {
+    const at::Tensor z = log_z * log_z * spec.z_coefficient;
+    loss.z = mean_in_double(z);
+    ce = ce + z;
   }
-  loss.total = CrossEntropy::apply(logits, targets, log_z, c, loss.ce + loss.z);
-  return loss;
-}
-
-at::Tensor cross_entropy_plain(const at::Tensor& logits, const at::Tensor& targets, double c) {
-  const at::Tensor log_z = at::logsumexp(logits, {1}, true);
-  return (log_z - logits.gather(1, targets.unsqueeze(1)) + log_z * log_z * c).mean();
-}
-
-double mean_logit(const at::Tensor& logits, const at::Tensor& ids) {
-  c10::AutoGradMode no_grad(false);
+  loss.total = ce.mean();
   // The mean over the rows first: V numbers are then selected in place of N V.
-  return mean_in_double(at::index_select(logits.mean({0}), 0, ids));
+  if (spec.occurring.defined())
+    loss.mean_logit =
+        mean_in_double(at::index_select(y.detach().mean({0}), 0, spec.occurring.nonzero().squeeze(1)));
+  return loss;
 }
 
 }  // namespace evenkeel::ops

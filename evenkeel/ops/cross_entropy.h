@@ -21,27 +21,17 @@ struct Loss {
 struct LossSpec {
   double z_coefficient = 0;    ///< c; 0 is off, and then no bit of the gradient depends on it
   double label_smoothing = 0;  ///< eps in [0, 1)
-  at::Tensor occurring;        ///< [V] bool: ids whose mean logit is asked for; undefined: none
+  at::Tensor occurring{};      ///< [V] bool: ids whose mean logit is asked for; undefined: none
 };
-
-/// logits [N, V], targets [N] int64 in [0, V), c >= 0 (0: no z-loss, and no bit of the gradient depends on
-/// it).
-Loss cross_entropy(const at::Tensor& logits, const at::Tensor& targets, double c);
-
-/// The same from elementary operations: the specification.
-at::Tensor cross_entropy_plain(const at::Tensor& logits, const at::Tensor& targets, double c);
 
 /// In place, for training: logits [N, V] fp32 or bf16 that require a gradient are overwritten by it (the mean
 /// is over the rows with a target; those with target -1 count nowhere), and backward() hands that on without
 /// another pass. Their values are gone afterwards: an op that saved them for its own backward pass reports
 /// it. Logits that need no gradient stay. All rows without target: the loss is NaN. In double the plain form
 /// runs, and nothing is overwritten.
-Loss cross_entropy_(const at::Tensor& logits, const at::Tensor& targets, const LossSpec& spec);
+Loss cross_entropy_(const at::Tensor& logits, const at::Tensor& targets, const LossSpec& spec = {});
 
 /// The same from elementary operations: the specification.
-Loss cross_entropy_plain(const at::Tensor& logits, const at::Tensor& targets, const LossSpec& spec);
-
-/// Mean of logits[:, ids]; ids [m] int64. Records no gradient.
-double mean_logit(const at::Tensor& logits, const at::Tensor& ids);
+Loss cross_entropy_plain(const at::Tensor& logits, const at::Tensor& targets, const LossSpec& spec = {});
 
 }  // namespace evenkeel::ops

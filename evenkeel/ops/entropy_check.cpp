@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "evenkeel/kernels/parallel.h"
 #include "evenkeel/ops/expect.h"
@@ -16,7 +17,8 @@ struct Shape {
   bool causal;
 };
 
-EntropyCheck of_head(const double* q, const double* transposed_k, const Shape& shape, double scale) {
+EntropyCheck of_head(const double* q, const double* transposed_k, const Shape& shape,
+                     const kernels::ScoreRule& rule) {
   const auto [queries, keys, width, causal] = shape;
   const std::int64_t first = causal ? 1 : 0;
   EntropyCheck check{std::numeric_limits<double>::infinity(), 0, false};
@@ -25,10 +27,13 @@ EntropyCheck of_head(const double* q, const double* transposed_k, const Shape& s
     const std::int64_t n = causal ? i + 1 : keys;
     std::fill_n(z.begin(), n, 0.0);
     for (std::int64_t c = 0; c < width; ++c) {
-      const double x = scale * q[i * width + c];
+      const double x = rule.scale * q[i * width + c];
       const double* row = transposed_k + c * keys;
       for (std::int64_t j = 0; j < n; ++j) z[static_cast<std::size_t>(j)] += x * row[j];
     }
+    if (rule.softcap > 0)
+      for (double& one : std::span(z).first(static_cast<std::size_t>(n)))
+        one = rule.softcap * std::tanh(one / rule.softcap);
     const auto [entropy, norm] = telemetry::row_entropy({z.data(), static_cast<std::size_t>(n)});
     const double bound = telemetry::entropy_bound(n, norm), slack = entropy - bound;
     check.bound += bound / static_cast<double>(queries - first);
@@ -42,7 +47,8 @@ EntropyCheck of_head(const double* q, const double* transposed_k, const Shape& s
 
 }  // namespace
 
-std::vector<EntropyCheck> entropy_check(const at::Tensor& q, const at::Tensor& k, double scale, bool causal) {
+std::vector<EntropyCheck> entropy_check(const at::Tensor& q, const at::Tensor& k,
+                                        const kernels::ScoreRule& rule, bool causal) {
   const Expect expect("entropy_check");
   expect.tensor("q", q, {kAny, kAny, kAny}, {at::kDouble});
   expect.tensor("k", k, {q.size(0), kAny, q.size(2)}, {at::kDouble});
@@ -55,7 +61,7 @@ std::vector<EntropyCheck> entropy_check(const at::Tensor& q, const at::Tensor& k
   kernels::parallel_for(heads, [&](std::int64_t h) {
     checks[static_cast<std::size_t>(h)] =
         of_head(queries.data_ptr<double>() + h * shape.queries * shape.width,
-                keys.data_ptr<double>() + h * shape.keys * shape.width, shape, scale);
+                keys.data_ptr<double>() + h * shape.keys * shape.width, shape, rule);
   });
   return checks;
 }

@@ -6,6 +6,8 @@
 
 #include <vector>
 
+#include "evenkeel/kernels/score_rule.h"
+
 namespace evenkeel::ops {
 
 /// Of one head.
@@ -17,10 +19,10 @@ struct EntropyCheck {
   bool violated = false;  ///< a row lies below its bound by more than entropy_bound_slack(n), or is NaN
 };
 
-/// q [H, T, K], k [H, S, K] double: z_ij = scale <q_i, k_j> for all j, or for j <= i when `causal` (then S =
+/// q [H, T, K], k [H, S, K] double: z_ij of `rule` for all j, or for j <= i when `causal` (then S =
 /// T). At least one row must see two keys: S >= 2. One entry per head. Cost: 2 K + 20 operations per visible
 /// pair. No bit depends on the number of threads.
-std::vector<EntropyCheck> entropy_check(const at::Tensor& q, const at::Tensor& k, double scale,
-                                        bool causal = true);
+std::vector<EntropyCheck> entropy_check(const at::Tensor& q, const at::Tensor& k,
+                                        const kernels::ScoreRule& rule, bool causal = true);
 
 }  // namespace evenkeel::ops

@@ -5,11 +5,11 @@ namespace evenkeel::optim {
 Adagrad::Adagrad(std::vector<nn::Param*> params, const OptimSpec& spec)
     : PlainOptimiser(std::move(params), spec, {"sum"}) {}
 
-at::Tensor Adagrad::change(std::size_t i, const at::Tensor& gradient, double lr) {
+Change Adagrad::change(std::size_t i, const at::Tensor& gradient, double lr) {
   const at::Tensor pull = with_decay(gradient, params()[i]->value, decay_of(i));
   quantity(0, i).add_(pull.square());
   const at::Tensor scale = preconditioner(i);
-  return pull.div(scale).masked_fill_(scale.eq(0), 0).mul_(lr);
+  return {pull.div(scale).masked_fill_(scale.eq(0), 0).mul_(lr)};
 }
 
 at::Tensor Adagrad::preconditioner(std::size_t i) const {

@@ -16,7 +16,7 @@ class Adagrad final : public PlainOptimiser {
   at::Tensor preconditioner(std::size_t i) const override;
 
  private:
-  at::Tensor change(std::size_t i, const at::Tensor& gradient, double lr) override;
+  Change change(std::size_t i, const at::Tensor& gradient, double lr) override;
 };
 
 }  // namespace evenkeel::optim

@@ -35,8 +35,8 @@ void AdamW::update_with(const std::vector<at::Tensor>& gradients, double lr, dou
                             gradient_factor};
   std::vector<ops::AdamWTensors> tensors;
   for (std::size_t i = 0; i < params().size(); ++i)
-    tensors.push_back(
-        {params()[i]->value, gradients[i], quantity(kMean, i), quantity(kSquare, i), decay_of(i) > 0});
+    tensors.push_back({params()[i]->value, gradients[i], quantity(kMean, i), quantity(kSquare, i), rate_of(i),
+                       decay_factor(i)});
   if (stats == nullptr) return ops::adamw_(tensors, step, nullptr);
   std::vector<ops::AdamWSquares> squares;
   ops::adamw_(tensors, step, &squares);

@@ -17,7 +17,7 @@ class Lars final : public PlainOptimiser {
   Lars(std::vector<nn::Param*> params, const OptimSpec& spec);
 
  private:
-  at::Tensor change(std::size_t i, const at::Tensor& gradient, double lr) override;
+  Change change(std::size_t i, const at::Tensor& gradient, double lr) override;
   double trust_ratio(std::size_t i, const at::Tensor& gradient) const;
 };
 

@@ -50,8 +50,11 @@ class Optimiser {
   /// Epsilon from the next update on; ignored by algorithms without one.
   void set_eps(double eps) { spec_.eps = eps; }
 
-  /// What the update of parameter i divides by, as after the last update: sqrt(vhat) + eps of Adam, AdamW,
-  /// sqrt(sum) + eps of Adagrad. Undefined where there is none, and before the first update.
+  /// What the learning rate of parameter i is multiplied by, as the parameter stands: Param::rate, and its
+  /// RMS where the rate follows it.
+  double rate_of(std::size_t i) const;
+  /// What the update of parameter i divides by, as after the last update and before rate_of: sqrt(vhat) + eps
+  /// of Adam, AdamW, sqrt(sum) + eps of Adagrad. Undefined where there is none, and before the first update.
   virtual at::Tensor preconditioner(std::size_t /*i*/) const { return {}; }
   /// Delta = mhat / (sqrt(vhat) + eps) of the last update of parameter i. Undefined where there is none, and
   /// before the first update.
@@ -66,8 +69,10 @@ class Optimiser {
 
   /// One update without autograd; steps() counts it already.
   virtual void update(double lr, std::vector<UpdateStats>* stats, double gradient_factor) = 0;
-  /// lambda of parameter i; 0 where it is spared.
-  double decay_of(std::size_t i) const;
+  /// What lambda is multiplied by for parameter i: Param::decay, or 0 where it is spared.
+  double decay_factor(std::size_t i) const;
+  /// lambda of parameter i.
+  double decay_of(std::size_t i) const { return decay_factor(i) * *spec_.weight_decay; }
   const at::Tensor& quantity(std::size_t which, std::size_t i) const { return quantities_[which].second[i]; }
   const OptimSpec& spec() const { return spec_; }
 
@@ -78,7 +83,7 @@ class Optimiser {
   std::int64_t steps_ = 0;
 };
 
-/// The algorithm that `spec`, resolved, names. The parameters must outlive it.
+/// The algorithm that `spec`, resolved, names, for the parameters that are trainable; they must outlive it.
 std::unique_ptr<Optimiser> make_optimiser(std::vector<nn::Param*> params, const OptimSpec& spec);
 
 }  // namespace evenkeel::optim

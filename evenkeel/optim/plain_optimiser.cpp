@@ -21,14 +21,21 @@ void PlainOptimiser::update(double lr, std::vector<UpdateStats>* stats, double g
   for (std::size_t i = 0; i < params().size(); ++i) {
     const nn::Param& param = *params()[i];
     const at::Tensor gradient = scaled_gradient(param, gradient_factor);
-    const at::Tensor subtracted = change(i, gradient, lr);
+    const double rate = lr * rate_of(i);
+    const Change made = change(i, gradient, rate);
+    const at::Tensor subtracted = made.decay == 0 ? made.step : param.value.mul(made.decay).add_(made.step);
     if (stats != nullptr) {
-      const double update_rms = ops::rms(subtracted);
-      stats->push_back(
-          {ops::rms(gradient), ops::rms(param.value), update_rms, lr == 0 ? 0 : update_rms / lr});
+      const double delta_rms = rate == 0 ? 0 : ops::rms(made.step) / rate;
+      stats->push_back({ops::rms(gradient), ops::rms(param.value), ops::rms(subtracted), delta_rms});
     }
     param.value.sub_(subtracted);
   }
+}
+
+bool PlainOptimiser::is_trusted(std::size_t i) const {
+  const nn::Param& param = *params()[i];
+  const bool gamma = param.role == nn::Role::kGamma;
+  return param.is_matrix() || (gamma ? spec().trust_gammas : spec().trust_gains);
 }
 
 nn::OpUse PlainOptimiser::op_use() const {

@@ -12,14 +12,25 @@ at::Tensor scaled_gradient(const nn::Param& param, double factor);
 /// g + lambda p.
 at::Tensor with_decay(const at::Tensor& gradient, const at::Tensor& param, double lambda);
 
+/// One update of a parameter.
+struct Change {
+  at::Tensor step;  ///< what is subtracted, learning rate included
+  double decay =
+      0;  ///< the share of the parameter that is subtracted too, where decay is not part of the step
+};
+
 class PlainOptimiser : public Optimiser {
  public:
   nn::OpUse op_use() const override;
 
  protected:
   using Optimiser::Optimiser;
-  /// What is subtracted from parameter i, learning rate and decay included; advances its state.
-  virtual at::Tensor change(std::size_t i, const at::Tensor& gradient, double lr) = 0;
+  /// Whether a trust ratio scales parameter i: a matrix, or a gain, bias or gamma that optim.trust_gains or
+  /// trust_gammas include.
+  bool is_trusted(std::size_t i) const;
+  /// What happens to parameter i at learning rate `lr`, its own factor included; advances
+  /// its state.
+  virtual Change change(std::size_t i, const at::Tensor& gradient, double lr) = 0;
 
  private:
   void update(double lr, std::vector<UpdateStats>* stats, double gradient_factor) final;

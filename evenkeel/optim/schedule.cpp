@@ -20,6 +20,7 @@ Schedule::Schedule(const Experiment& experiment)
   kind_ = experiment.optim.schedule;
   drop_at_ = static_cast<double>(experiment.optim.step_at.steps(steps, tokens));
   drop_ = experiment.optim.step_factor;
+  cooldown_ = static_cast<double>(std::min(experiment.optim.cooldown.steps(steps, tokens), steps));
   if (const auto span = changed_updates(experiment)) {
     first_ = span->first;
     last_ = span->last;
@@ -37,6 +38,13 @@ double Schedule::after_warmup(double x) const {
     case ScheduleKind::kInverseSqrt: {
       const double from = std::max(warmup_, 1.0);
       return peak_ * std::sqrt(from / std::max(x, from));
+    }
+    case ScheduleKind::kWsd:
+    case ScheduleKind::kWsdSqrt: {
+      const double from = std::max(warmup_, steps_ - cooldown_);
+      if (x <= from || steps_ <= from) return peak_;
+      const double done = std::min(1.0, (x - from) / (steps_ - from));
+      return floor_ + (peak_ - floor_) * (1 - (kind_ == ScheduleKind::kWsd ? done : std::sqrt(done)));
     }
     default:
       break;

@@ -15,7 +15,7 @@ class Sgd final : public PlainOptimiser {
   Sgd(std::vector<nn::Param*> params, const OptimSpec& spec);
 
  private:
-  at::Tensor change(std::size_t i, const at::Tensor& gradient, double lr) override;
+  Change change(std::size_t i, const at::Tensor& gradient, double lr) override;
 };
 
 }  // namespace evenkeel::optim

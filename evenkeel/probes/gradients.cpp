@@ -100,7 +100,7 @@ Json measure_gradients(const Subject& subject, const Options&) {
   std::vector<const nn::Param*> params;
   std::vector<at::Tensor> values;
   for (const nn::Param* p : subject.model->parameters()) {
-    if (!p->is_matrix()) continue;
+    if (!p->is_matrix() || !p->trainable) continue;
     params.push_back(p);
     values.push_back(p->value);
   }

@@ -12,6 +12,7 @@ namespace evenkeel::probes {
 Hessian::Hessian(models::Model& model, const train::DeviceBatch& batch, const nn::Context& context) {
   const c10::AutoGradMode with_grad(true);
   for (const nn::Param* param : model.parameters()) {
+    if (!param->trainable) continue;
     parameters_.push_back(param->value);
     size_ += param->value.numel();
   }

@@ -21,7 +21,8 @@ namespace evenkeel::probes {
 
 class Hessian {
  public:
-  /// Over all parameters of `model`, one after the other; `context` with plain ops and not training.
+  /// Over all parameters of `model` that are trained, one after the other; `context` with plain ops and not
+  /// training.
   Hessian(models::Model& model, const train::DeviceBatch& batch, const nn::Context& context);
 
   /// H v for v [n], of the parameters' type.

@@ -113,7 +113,7 @@ struct Matrices {
 Matrices matrices_of(models::Model& model) {
   Matrices all;
   for (const nn::Param* p : model.parameters()) {
-    if (p->role != nn::Role::kMatrix) continue;
+    if (p->role != nn::Role::kMatrix || !p->trainable) continue;
     all.values.push_back(p->value);
     all.names.push_back(p->name);
   }

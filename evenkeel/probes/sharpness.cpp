@@ -29,14 +29,15 @@ at::Tensor random_direction(std::int64_t n, at::ScalarType type) {
   return v.to(type);
 }
 
-/// diag(P^-1/2) [n]; 0 where P is, as the update there is. Undefined where the optimiser has no P.
+/// diag(P^-1/2) [n], P that of the optimiser over the factor of each parameter's rate; 0 where P is, as the
+/// update there is. Undefined where the optimiser has no P.
 at::Tensor inverse_root(const optim::Optimiser& optimiser, at::ScalarType type) {
   std::vector<at::Tensor> parts;
   for (std::size_t i = 0; i < optimiser.params().size(); ++i) {
     const at::Tensor p = optimiser.preconditioner(i);
     if (!p.defined()) return {};
     const at::Tensor wide = p.to(at::kDouble).flatten();
-    parts.push_back(wide.rsqrt().masked_fill_(wide.eq(0), 0));
+    parts.push_back(wide.rsqrt().masked_fill_(wide.eq(0), 0).mul_(std::sqrt(optimiser.rate_of(i))));
   }
   return at::cat(parts).to(type);
 }
@@ -149,6 +150,9 @@ std::optional<StabilityEdge> stability_edge(const OptimSpec& optim) {
     case OptimiserKind::kSgd:
       return StabilityEdge{false, 2 + 2 * optim.momentum};
     case OptimiserKind::kLars:
+    case OptimiserKind::kLamb:
+    case OptimiserKind::kAdamAtan2:
+    case OptimiserKind::kStableAdamW:
       break;
   }
   return std::nullopt;

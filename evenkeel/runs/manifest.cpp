@@ -89,13 +89,9 @@ Experiment experiment_from_manifest(const Json& config, const Json& environment,
 // The hash of the configuration as it stands in the file: fields that a later version adds do not make runs
 // of this one look changed.
 std::string hash_as_written(const Json& config) {
-  Json flat = config.flatten();
-  for (const FieldDoc& field : describe<Experiment>()) {
-    std::string pointer = "/" + field.path;
-    std::replace(pointer.begin(), pointer.end(), '.', '/');
-    if (!field.hashed) flat.erase(pointer);
-  }
-  return content_hash(flat.unflatten().dump()).substr(0, 16);
+  Json identity = config;
+  keep_identity<Experiment>(identity);
+  return content_hash(identity.dump()).substr(0, 16);
 }
 
 void check_format(const Json& versions, const std::string& file) {

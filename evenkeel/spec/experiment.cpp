@@ -11,7 +11,7 @@
 
 namespace evenkeel {
 
-template Json to_json(const Experiment&, bool);
+template Json to_json(const Experiment&);
 template std::vector<FieldDoc> describe<Experiment>();
 namespace {
 
@@ -195,7 +195,8 @@ void check_change(const Experiment& e, const Settings& settings) {
                     c.at.text(), origin("at")));
   }
   const OptimiserKind algorithm = e.optim.algorithm;
-  if (c.eps_factor != 1 && (algorithm == OptimiserKind::kSgd || algorithm == OptimiserKind::kLars)) {
+  if (c.eps_factor != 1 && (algorithm == OptimiserKind::kSgd || algorithm == OptimiserKind::kLars ||
+                            algorithm == OptimiserKind::kAdamAtan2)) {
     throw InputError(fmt::format(
         "[change.eps_factor] = {} ({}) changes nothing: [optim.algorithm] = \"{}\" ({}) has no epsilon; "
         "leave "
@@ -261,6 +262,48 @@ Experiment experiment_from(const Settings& settings) {
         "replace the same weights; leave one out",
         origin_of(settings, "interventions.weight_norm"), enum_name(e.interventions.sigma_reparam),
         origin_of(settings, "interventions.sigma_reparam")));
+  }
+  if (e.interventions.mu_param == MuParam::kFull) {
+    const auto refuse = [&](const char* other, std::string_view value, const char* why) {
+      throw InputError(
+          fmt::format("[interventions.mu_param] = \"full\" ({}) contradicts [interventions.{}] = \"{}\" "
+                      "({}): {}; leave one out",
+                      origin_of(settings, "interventions.mu_param"), other, value,
+                      origin_of(settings, std::string("interventions.") + other), why));
+    };
+    if (e.interventions.attention_scale != AttentionScale::kRootWidth)
+      refuse("attention_scale", enum_name(e.interventions.attention_scale), "it sets the same scale itself");
+    if (e.interventions.sigma_reparam != SigmaReparam::kOff)
+      refuse("sigma_reparam", enum_name(e.interventions.sigma_reparam),
+             "queries from zero have no singular value to divide by");
+    if (e.interventions.kappa > 0)
+      refuse("kappa", fmt::format("{}", e.interventions.kappa), "queries from zero have no direction");
+    if (e.interventions.weight_norm)
+      refuse("weight_norm", "true", "queries from zero have no norm to divide by");
+  }
+  if (e.interventions.qk_clip > 0) {
+    const auto refuse = [&](const char* other, std::string_view value) {
+      throw InputError(
+          fmt::format("[interventions.qk_clip] = {} ({}) contradicts [interventions.{}] = \"{}\" ({}), which "
+                      "undoes what is done to the size of the "
+                      "query and key matrices; leave one out",
+                      e.interventions.qk_clip, origin_of(settings, "interventions.qk_clip"), other, value,
+                      origin_of(settings, std::string("interventions.") + other)));
+    };
+    if (e.interventions.qk_norm != QkNorm::kOff) refuse("qk_norm", enum_name(e.interventions.qk_norm));
+    if (e.interventions.kappa > 0) refuse("kappa", fmt::format("{}", e.interventions.kappa));
+    if (e.interventions.sigma_reparam == SigmaReparam::kOn ||
+        e.interventions.sigma_reparam == SigmaReparam::kSpectralNorm)
+      refuse("sigma_reparam", enum_name(e.interventions.sigma_reparam));
+    if (e.interventions.weight_norm) refuse("weight_norm", "true");
+  }
+  if (e.interventions.kappa > 0 && e.interventions.qk_norm != QkNorm::kOff) {
+    throw InputError(
+        fmt::format("[interventions.kappa] = {} ({}) contradicts [interventions.qk_norm] = \"{}\" ({}): both "
+                    "decide how long queries and keys "
+                    "are; leave one out",
+                    e.interventions.kappa, origin_of(settings, "interventions.kappa"),
+                    enum_name(e.interventions.qk_norm), origin_of(settings, "interventions.qk_norm")));
   }
   check_change(e, settings);
   if (e.train.device == Device::kCuda) {
@@ -334,7 +377,9 @@ bool machine_has_fast_bf16() {
 }
 
 std::string config_hash(const Experiment& resolved) {
-  return content_hash(to_json(resolved, true).dump()).substr(0, 16);
+  Json identity = to_json(resolved);
+  keep_identity<Experiment>(identity);
+  return content_hash(identity.dump()).substr(0, 16);
 }
 
 bool is_config_hash(std::string_view text) {

@@ -60,7 +60,7 @@ Experiment experiment_from(const Settings& settings);
 void resolve(Experiment& experiment, const DataFacts& data, bool machine_has_fast_bf16);
 
 // Compiled once, in experiment.cpp: they go through every field.
-extern template Json to_json(const Experiment&, bool);
+extern template Json to_json(const Experiment&);
 extern template std::vector<FieldDoc> describe<Experiment>();
 
 /// The updates (1 ... train.steps) that [change] is in effect for; nullopt: none.

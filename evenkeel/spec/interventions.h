@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "evenkeel/config/field.h"
 
@@ -99,14 +100,73 @@ struct SigmaOptions {
   }
 };
 
+/// What the product of a query and a key is multiplied by: 1 / sqrt(K) or 1 / K.
+enum class AttentionScale { kRootWidth, kWidth };
+template <>
+struct EnumNames<AttentionScale> {
+  static constexpr std::array names{std::pair{AttentionScale::kRootWidth, "root_width"},
+                                    std::pair{AttentionScale::kWidth, "width"}};
+};
+
+/// muParam as Wortsman et al. 2023 (arXiv 2309.14322) compare it: rates alone; with the start of the head;
+/// with scores and queries.
+enum class MuParam { kOff, kSimple, kIntermediate, kFull };
+template <>
+struct EnumNames<MuParam> {
+  static constexpr std::array names{std::pair{MuParam::kOff, "off"}, std::pair{MuParam::kSimple, "simple"},
+                                    std::pair{MuParam::kIntermediate, "intermediate"},
+                                    std::pair{MuParam::kFull, "full"}};
+};
+
+/// How muParam is done; means nothing while it is off.
+struct MuOptions {
+  std::int64_t base_width = 64;
+  bool decay_with_rate = false;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("base_width", self.base_width,
+          {.doc = "The width D at which muParam changes no rate.", .min = 1, .max = 1 << 20, .sparse = true});
+    visit("decay_with_rate", self.decay_with_rate,
+          {.doc = "Whether the weight decay of a matrix is multiplied by the factor of its rate too (NanoDO) "
+                  "or stays "
+                  "(mu_transformer).",
+           .sparse = true});
+  }
+};
+
+/// What multiplies the output of attention heads: a sigmoid for each head, or for each of its values.
+enum class OutputGate { kOff, kHeadwise, kElementwise };
+template <>
+struct EnumNames<OutputGate> {
+  static constexpr std::array names{std::pair{OutputGate::kOff, "off"},
+                                    std::pair{OutputGate::kHeadwise, "headwise"},
+                                    std::pair{OutputGate::kElementwise, "elementwise"}};
+};
+
 struct InterventionsSpec {
+  OutputGate output_gate = OutputGate::kOff;
   QkNorm qk_norm = QkNorm::kOff;
   SigmaReparam sigma_reparam = SigmaReparam::kOff;
   SigmaOptions sigma;
   bool weight_norm = false;
   double z_loss = 1e-4;
+  AttentionScale attention_scale = AttentionScale::kRootWidth;
+  double attention_softcap = 0;
+  double kappa = 0;
+  double qk_clip = 0;
+  double output_softcap = 0;
+  MuParam mu_param = MuParam::kOff;
+  MuOptions mu;
+  bool rms_scaled_lr = false;
+  std::string freeze;
 
   static void fields(auto& self, auto&& visit) {
+    visit("output_gate", self.output_gate,
+          {.doc = "What heads give is multiplied by sigmoid(x W_g): off, headwise (one factor for each head) "
+                  "or elementwise (for each of "
+                  "its values).",
+           .source = "arXiv 2505.06708",
+           .sparse = true});
     visit(
         "qk_norm", self.qk_norm,
         {.doc =
@@ -127,6 +187,50 @@ struct InterventionsSpec {
           {.doc = "Coefficient of the mean squared log Z of the output logits; 0 is off.",
            .source = "arXiv 2309.14322 §3.1.2",
            .min = 0});
+    visit("attention_scale", self.attention_scale,
+          {.doc = "Attention logits are divided by the root of the head width (root_width) or by the head "
+                  "width (width).",
+           .source = "arXiv 2203.03466; arXiv 2309.14322 E.6",
+           .sparse = true});
+    visit("attention_softcap", self.attention_softcap,
+          {.doc = "c: an attention logit z becomes c tanh(z / c), before the mask; 0 is off.",
+           .source = "arXiv 2408.00118",
+           .min = 0,
+           .sparse = true});
+    visit("kappa", self.kappa,
+          {.doc = "Forces attention logits of about this size: queries and keys become sqrt(kappa) x / "
+                  "rms(x) per head; 0 is off.",
+           .source = "arXiv 2309.14322 Fig. 10",
+           .min = 0,
+           .sparse = true});
+    visit("qk_clip", self.qk_clip,
+          {.doc = "tau: after an update the queries and keys of a head whose largest logit S exceeded tau "
+                  "are multiplied by sqrt(tau / S); 0 "
+                  "is off.",
+           .source = "arXiv 2507.20534",
+           .min = 0,
+           .sparse = true});
+    visit("output_softcap", self.output_softcap,
+          {.doc = "c: an output logit y becomes c tanh(y / c), before the loss; 0 is off.",
+           .source = "arXiv 2408.00118",
+           .min = 0,
+           .sparse = true});
+    visit("mu_param", self.mu_param,
+          {.doc = "Learning rates of matrices are multiplied by mu.base_width / width: off, simple (that "
+                  "alone), intermediate (and the "
+                  "head starts smaller), full (and attention scale 1 / head width, queries from zero).",
+           .source = "arXiv 2203.03466; arXiv 2309.14322 E.5",
+           .sparse = true});
+    visit("mu", self.mu);
+    visit("rms_scaled_lr", self.rms_scaled_lr,
+          {.doc = "The learning rate of every tensor is multiplied by its root mean square, 1e-3 at least.",
+           .source = "arXiv 1804.04235; arXiv 2309.14322 E.14",
+           .sparse = true});
+    visit("freeze", self.freeze,
+          {.doc = "Names of parameters that are not trained, with * and ?, separated by spaces: \"embed.* "
+                  "*.q.weight\"; empty is off.",
+           .source = "arXiv 2104.02057",
+           .sparse = true});
   }
 };
 

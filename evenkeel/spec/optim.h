@@ -16,25 +16,33 @@ struct EnumNames<DecayForm> {
                                     std::pair{DecayForm::kCoupled, "coupled"}};
 };
 
-enum class OptimiserKind { kAdamW, kAdam, kRAdam, kSgd, kLars, kAdagrad };
+enum class OptimiserKind { kAdamW, kAdam, kRAdam, kSgd, kLars, kAdagrad, kLamb, kAdamAtan2, kStableAdamW };
 template <>
 struct EnumNames<OptimiserKind> {
-  static constexpr std::array names{
-      std::pair{OptimiserKind::kAdamW, "adamw"}, std::pair{OptimiserKind::kAdam, "adam"},
-      std::pair{OptimiserKind::kRAdam, "radam"}, std::pair{OptimiserKind::kSgd, "sgd"},
-      std::pair{OptimiserKind::kLars, "lars"},   std::pair{OptimiserKind::kAdagrad, "adagrad"}};
+  static constexpr std::array names{std::pair{OptimiserKind::kAdamW, "adamw"},
+                                    std::pair{OptimiserKind::kAdam, "adam"},
+                                    std::pair{OptimiserKind::kRAdam, "radam"},
+                                    std::pair{OptimiserKind::kSgd, "sgd"},
+                                    std::pair{OptimiserKind::kLars, "lars"},
+                                    std::pair{OptimiserKind::kAdagrad, "adagrad"},
+                                    std::pair{OptimiserKind::kLamb, "lamb"},
+                                    std::pair{OptimiserKind::kAdamAtan2, "adam_atan2"},
+                                    std::pair{OptimiserKind::kStableAdamW, "stable_adamw"}};
 };
 
 /// Learning rate after warm-up, x updates into a run of T, W of them warm-up: cosine to lr_floor at T;
 /// constant; step: times step_factor from step_at on; inverse_sqrt: peak * sqrt(W / x); linear and
-/// polynomial: to lr_floor at T as the first and second power of what is left.
-enum class ScheduleKind { kCosine, kConstant, kStep, kInverseSqrt, kLinear, kPolynomial };
+/// polynomial: to lr_floor at T as the first and second power of what is left; wsd and wsd_sqrt: the peak
+/// until the cool-down of D steps, then to lr_floor at T as 1 - y and 1 - sqrt(y), y the share of the
+/// cool-down that is done.
+enum class ScheduleKind { kCosine, kConstant, kStep, kInverseSqrt, kLinear, kPolynomial, kWsd, kWsdSqrt };
 template <>
 struct EnumNames<ScheduleKind> {
   static constexpr std::array names{
       std::pair{ScheduleKind::kCosine, "cosine"}, std::pair{ScheduleKind::kConstant, "constant"},
       std::pair{ScheduleKind::kStep, "step"},     std::pair{ScheduleKind::kInverseSqrt, "inverse_sqrt"},
-      std::pair{ScheduleKind::kLinear, "linear"}, std::pair{ScheduleKind::kPolynomial, "polynomial"}};
+      std::pair{ScheduleKind::kLinear, "linear"}, std::pair{ScheduleKind::kPolynomial, "polynomial"},
+      std::pair{ScheduleKind::kWsd, "wsd"},       std::pair{ScheduleKind::kWsdSqrt, "wsd_sqrt"}};
 };
 
 struct OptimSpec {
@@ -42,6 +50,7 @@ struct OptimSpec {
   ScheduleKind schedule = ScheduleKind::kCosine;
   Duration step_at{84, Duration::Unit::kPercent};
   double step_factor = 0.1;
+  Duration cooldown{20, Duration::Unit::kPercent};
   double lr = 1e-2;
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double momentum = 0.9;
@@ -56,35 +65,43 @@ struct OptimSpec {
 
   static void fields(auto& self, auto&& visit) {
     visit("algorithm", self.algorithm,
-          {.doc = "Optimiser: adamw; radam, with the decay lr lambda; or adam, sgd, lars, adagrad, which add "
-                  "decay to the gradient (L2).",
-           .source =
-               "arXiv 1711.05101; 1412.6980; 1908.03265; torch.optim.SGD; 1708.03888; Duchi et al. 2011"});
+          {.doc = "Optimiser: adamw; radam, adam_atan2 and stable_adamw, with the decay lr lambda; lamb, "
+                  "with decay in what its trust "
+                  "ratio scales; or adam, sgd, lars, adagrad, which add decay to the gradient (L2).",
+           .source = "arXiv 1711.05101; 1412.6980; 1908.03265; torch.optim.SGD; 1708.03888; Duchi et al. "
+                     "2011; 1904.00962; 2407.05872; "
+                     "2304.13013"});
     visit("schedule", self.schedule,
           {.doc = "Learning rate after warm-up: cosine (to lr_floor), constant, step (times step_factor from "
                   "step_at on), inverse_sqrt (peak times the root of warm-up over steps), linear or "
                   "polynomial (of "
-                  "power 2), both to lr_floor.",
-           .source = "arXiv 2303.06296 §4; arXiv 1706.03762 §5.3"});
+                  "power 2), both to lr_floor; wsd (warm-up, stable, decay) or wsd_sqrt: the peak, then over "
+                  "`cooldown` linearly, or as 1 - sqrt, to lr_floor.",
+           .source = "arXiv 2303.06296 §4; arXiv 1706.03762 §5.3; arXiv 2404.06395; arXiv 2405.18392"});
     visit("step_at", self.step_at, {.doc = "Where schedule = step drops; 84% is epoch 210 of 250."});
     visit("step_factor", self.step_factor,
           {.doc = "What schedule = step drops to, as a share of the peak.", .min = 0});
+    visit("cooldown", self.cooldown,
+          {.doc = "Of wsd and wsd_sqrt: length of the decay that ends the run.", .sparse = true});
     visit("lr", self.lr, {.doc = "Peak learning rate.", .min = 0, .above_min = true});
     visit("beta1", self.beta1,
-          {.doc = "Of adam, adamw and radam: decay of the first moment.", .min = 0, .max = 0.99999});
+          {.doc = "Of adamw and its relatives: decay of the first moment.", .min = 0, .max = 0.99999});
     visit("beta2", self.beta2,
-          {.doc = "Of adam, adamw and radam: decay of the second moment.", .min = 0, .max = 0.99999});
+          {.doc = "Of adamw and its relatives: decay of the second moment.", .min = 0, .max = 0.99999});
     visit("eps", self.eps,
-          {.doc = "Of adam, adamw, radam and adagrad: epsilon, outside the square root.", .min = 0});
+          {.doc =
+               "Of adamw and its relatives but adam_atan2, and of adagrad: epsilon, outside the square root.",
+           .min = 0});
     visit("momentum", self.momentum, {.doc = "Of sgd and lars; 0 is off.", .min = 0, .max = 0.99999});
     visit("trust_coefficient", self.trust_coefficient,
           {.doc = "Of lars: size of a tensor's update at learning rate 1, relative to the tensor.",
            .source = "arXiv 1708.03888",
            .min = 0,
            .above_min = true});
-    visit("trust_gains", self.trust_gains, {.doc = "Of lars: scale updates of norm gains and biases too."});
+    visit("trust_gains", self.trust_gains,
+          {.doc = "Of lars and lamb: scale updates of norm gains and biases too."});
     visit("trust_gammas", self.trust_gammas,
-          {.doc = "Of lars: scale updates of the gammas of sigma-reparam and weight norm too."});
+          {.doc = "Of lars and lamb: scale updates of the gammas of sigma-reparam and weight norm too."});
     visit("decay_form", self.decay_form,
           {.doc = "Of adamw alone. independent: theta -= s (lr Delta + lambda theta); coupled: theta -= s lr "
                   "(Delta + lambda theta), s = schedule in [0, 1]. auto: independent with adamw.",
@@ -98,11 +115,11 @@ struct OptimSpec {
     visit("decay_gammas", self.decay_gammas,
           {.doc = "Decay the gammas of sigma-reparam and weight norm too."});
     visit("warmup", self.warmup, {.doc = "Linear warm-up from 0. auto: the larger of 5% and 40 steps."});
-    visit(
-        "lr_floor", self.lr_floor,
-        {.doc = "Absolute learning rate that the schedules cosine, linear and polynomial end at; the others "
-                "have none.",
-         .min = 0});
+    visit("lr_floor", self.lr_floor,
+          {.doc = "Absolute learning rate that the schedules cosine, linear, polynomial, wsd and wsd_sqrt "
+                  "end at; the others "
+                  "have none.",
+           .min = 0});
     visit("clip_norm", self.clip_norm,
           {.doc = "Global gradient norm is clipped to this; 0 is off.", .min = 0});
   }

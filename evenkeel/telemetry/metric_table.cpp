@@ -14,6 +14,9 @@ using enum LineFile;
 constexpr const char* kProxies = "Wortsman et al. 2023, arXiv 2309.14322";
 constexpr const char* kDehghani = "Dehghani et al. 2023, arXiv 2302.05442";
 constexpr const char* kZhai = "Zhai et al. 2023, arXiv 2303.06296";
+constexpr const char* kGate = "Qiu et al. 2025, arXiv 2505.06708";
+constexpr const char* kKimi = "Kimi Team 2025, arXiv 2507.20534";
+constexpr const char* kGemma2 = "Gemma Team 2024, arXiv 2408.00118";
 constexpr const char* kPascanu = "Pascanu et al. 2013, arXiv 1211.5063";
 
 constexpr const char* kSpectra =
@@ -41,6 +44,10 @@ constexpr std::array kTable{
            "Mean output logit; it drifts when log Z is free.", kProxies},
     Metric{"logits/out/logz", "nat", kScalar, kMetrics, "mean over the tokens of the training batch",
            "the loss pass", "Mean log of the softmax normaliser Z of the output logits.", kProxies},
+    Metric{"logits/out/uncapped_absmax", "", kScalar, kMetrics, "maximum magnitude over tokens and ids",
+           "one pass over the logits on steps with full detail",
+           "Largest magnitude of an output logit before interventions.output_softcap; only with it.",
+           kGemma2},
     Metric{"attn/{layer}/logit_max", "", kPerHead, kHeads, "maximum over rows and visible keys",
            "the attention pass", "Largest signed attention logit, after scale and before softmax.",
            kDehghani},
@@ -58,6 +65,16 @@ constexpr std::array kTable{
            "L2 norm of the key vectors that enter the product.", kProxies},
     Metric{"attn/{layer}/qk_cosine", "", kPerHead, kHeads, "mean over visible pairs", "the attention pass",
            "Cosine between query and key.", kProxies},
+    Metric{"attn/{layer}/qk_clip", "", kPerHead, kHeads, "none", "the attention pass",
+           "What interventions.qk_clip multiplies the head's logits by after the update, 1 or tau over the "
+           "largest; only with it.",
+           kKimi},
+    Metric{"attn/{layer}/gate_mean", "", kPerHead, kHeads, "mean over tokens, and over the values of a head",
+           "one pass over the gates on steps with full detail",
+           "Mean of interventions.output_gate; only with it.", kGate},
+    Metric{"attn/{layer}/gate_closed", "", kPerHead, kHeads, "share of tokens, and of the values of a head",
+           "one pass over the gates on steps with full detail",
+           "Share of gates below 0.1; only with interventions.output_gate.", kGate},
     Metric{"attn/{layer}/qk_sigma", "", kPerHead, kHeads, "none", kSpectra,
            "Largest singular value of the head's W_Q W_K^T as in use, without 1 / sqrt(K).", kZhai},
     Metric{"attn/{layer}/qk_sigma_residual", "", kPerHead, kHeads, "none", kSpectra,

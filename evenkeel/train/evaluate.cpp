@@ -1,7 +1,6 @@
 #include "evenkeel/train/evaluate.h"
 
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/nonzero.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 
@@ -29,12 +28,8 @@ DeviceBatch to_device(const data::HostBatch& batch) {
 ops::Loss loss_of(const at::Tensor& logits, const DeviceBatch& batch, const nn::Objective& objective,
                   const at::Tensor& occurring, const nn::Context& context) {
   const ops::LossSpec spec{objective.z_coefficient, objective.label_smoothing, occurring};
-  if (context.fused()) return ops::cross_entropy_(logits, batch.targets, spec);
-  if (batch.sources.defined() || spec.label_smoothing != 0)
-    return ops::cross_entropy_plain(logits, batch.targets, spec);
-  ops::Loss loss = ops::cross_entropy(logits, batch.targets, spec.z_coefficient);
-  if (occurring.defined()) loss.mean_logit = ops::mean_logit(logits, occurring.nonzero().squeeze(1));
-  return loss;
+  return context.fused() ? ops::cross_entropy_(logits, batch.targets, spec)
+                         : ops::cross_entropy_plain(logits, batch.targets, spec);
 }
 
 nn::Context pass_context(const TrainSpec& train) {

@@ -17,10 +17,10 @@ namespace {
 
 class Checker : public nn::QueryKeySink {
  public:
-  void query_key(std::string_view site, const at::Tensor& q, const at::Tensor& k, double scale,
-                 bool causal) override {
+  void query_key(std::string_view site, const at::Tensor& q, const at::Tensor& k,
+                 const kernels::ScoreRule& rule, bool causal) override {
     checks.push_back({std::string(site), {}});
-    if (k.size(1) > 2) checks.back().heads = ops::entropy_check(q, k, scale, causal);
+    if (k.size(1) > 2) checks.back().heads = ops::entropy_check(q, k, rule, causal);
   }
   std::vector<EntropyChecks> checks;
 };
@@ -130,7 +130,9 @@ std::vector<at::Tensor> directions(const optim::Optimiser& optimiser, const Spec
   std::vector<at::Tensor> all;
   for (const nn::Param* matrix : spectra.matrices()) {
     const auto at = std::find(optimiser.params().begin(), optimiser.params().end(), matrix);
-    all.push_back(optimiser.direction(static_cast<std::size_t>(at - optimiser.params().begin())));
+    const bool trained = at != optimiser.params().end();
+    all.push_back(trained ? optimiser.direction(static_cast<std::size_t>(at - optimiser.params().begin()))
+                          : at::Tensor());
   }
   return all;
 }

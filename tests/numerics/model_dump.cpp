@@ -54,7 +54,7 @@ void run(char** argv) {
     if (n == 1) dump.add("logits", logits);  // before the loss, which may turn them into their gradient
     const double z = model->objective.z_coefficient;
     const ops::Loss loss = context.fused() ? ops::cross_entropy_(logits, targets, {z, 0, {}})
-                                           : ops::cross_entropy(logits, targets, z);
+                                           : ops::cross_entropy_plain(logits, targets, {z});
     loss.total.backward();
     if (n == 1) {
       for (const nn::Param* p : params) dump.add("grad/" + p->name, p->value.grad());

@@ -8,7 +8,7 @@
 namespace evenkeel::analysis {
 namespace {
 
-const double kNan = std::nan("");
+const double kMissing = std::nan("");
 
 std::vector<SeedLosses> one_seed(const std::vector<double>& losses) {
   const auto grid = paper_window({});
@@ -21,7 +21,7 @@ double paper(const std::vector<double>& losses, double l0) {
   return lr_sensitivity(one_seed(losses), paper_window({}), l0, {}).value.value();
 }
 
-const std::vector<double> kA1{3.40, 3.20, 3.10, 3.00, 3.05, 7.0, kNan};
+const std::vector<double> kA1{3.40, 3.20, 3.10, 3.00, 3.05, 7.0, kMissing};
 
 TEST(Sensitivity, MatchesTheWorkedExample) {
   // A1: terms 0.4 0.2 0.1 0 0.05 2 2, mean 4.75 / 7. The trapezoid in ln LR would give 0.5855657 (A2).
@@ -41,14 +41,14 @@ TEST(Sensitivity, IgnoresTheLevelAndNeverGoesNegative) {
   EXPECT_NEAR(paper(shifted, 6.5), 4.75 / 7, 1e-12);
   EXPECT_EQ(paper(std::vector<double>(7, 3.0), 5), 0);
   EXPECT_EQ(paper(std::vector<double>(7, 9.0), 5), 0);
-  EXPECT_EQ(paper(std::vector<double>(7, kNan), 5), 0);
+  EXPECT_EQ(paper(std::vector<double>(7, kMissing), 5), 0);
 }
 
 TEST(Sensitivity, NanAndInfinityCountAsL0WhereverTheyStand) {
   // One good point among six lost ones: the largest possible value, 6/7 (l0 - l*).
   for (std::size_t good = 0; good < 7; ++good) {
-    std::vector<double> losses(7, kNan);
-    for (std::size_t i = 0; i < 7; i += 2) losses[i] = i % 4 == 0 ? INFINITY : kNan;
+    std::vector<double> losses(7, kMissing);
+    for (std::size_t i = 0; i < 7; i += 2) losses[i] = i % 4 == 0 ? INFINITY : kMissing;
     losses[good] = 3;
     EXPECT_NEAR(paper(losses, 5), 6.0 / 7 * 2, 1e-12) << good;
   }
@@ -70,7 +70,7 @@ TEST(Sensitivity, ImputesNothing) {
   const auto s = lr_sensitivity(curve, paper_window({}), 5, {});
   EXPECT_FALSE(s.value);
   EXPECT_NE(s.why.find("0.003"), std::string::npos);
-  EXPECT_FALSE(lr_sensitivity(one_seed(kA1), paper_window({}), kNan, {}).value);
+  EXPECT_FALSE(lr_sensitivity(one_seed(kA1), paper_window({}), kMissing, {}).value);
 }
 
 TEST(Sensitivity, WindowScalesWithTheRunLength) {
@@ -85,7 +85,7 @@ TEST(Sensitivity, WindowScalesWithTheRunLength) {
 }
 
 TEST(Sensitivity, AveragesSeedsFirstAndJackknivesOverThem) {
-  std::vector<SeedLosses> curve{{0.1, {1, 2}, {2.0, 2.2}}, {0.3, {1, 2}, {kNan, 3.0}}};
+  std::vector<SeedLosses> curve{{0.1, {1, 2}, {2.0, 2.2}}, {0.3, {1, 2}, {kMissing, 3.0}}};
   const auto s = lr_sensitivity(curve, {0.1, 0.3}, 5, {});
   // Means 2.1 and (5 + 3) / 2 = 4: S = 0.95. Without either seed 1.5 and 0.4: half-width t(0.975, 1) * 1.1
   // / 2.
@@ -106,7 +106,7 @@ TEST(Sensitivity, CapsTheMeanOverSeedsNotTheSeeds) {
   // The mean 21 is capped at 5.5: S = (5.5 - 1.8) / 3. Seeds capped one by one would give 0.65.
   EXPECT_NEAR(*lr_sensitivity(curve, {0.1, 0.3, 1}, 5.5, {}).value, 3.7 / 3, 1e-12);
   EXPECT_EQ(capped_mean({2, 40}, 5.5), 5.5);
-  EXPECT_EQ(capped_mean({2, kNan}, 6), 4);
+  EXPECT_EQ(capped_mean({2, kMissing}, 6), 4);
 }
 
 }  // namespace

@@ -11,10 +11,10 @@
 namespace evenkeel::data {
 namespace {
 
-constexpr std::int64_t kContext = 4;
+constexpr std::int64_t kShort = 4;
 
 std::vector<std::int32_t> window(const WindowSource& source, Split split, std::int64_t index) {
-  std::vector<std::int32_t> tokens(kContext + 1);
+  std::vector<std::int32_t> tokens(kShort + 1);
   source.read(split, index, tokens);
   return tokens;
 }
@@ -37,13 +37,13 @@ class FormatsTest : public testing::Test {
     spec.kind = kind;
     spec.path = path;
     spec.valid_fraction = 0.4;
-    return input_error([&] { open_windows(spec, kContext); });
+    return input_error([&] { open_windows(spec, kShort); });
   }
   std::unique_ptr<WindowSource> open(const std::string& path, DataKind expected) {
     DataSpec spec;
     spec.path.emplace(path);  // GCC 12 takes assigning to nothing for reading it
     spec.valid_fraction = 0.4;
-    auto source = open_windows(spec, kContext);
+    auto source = open_windows(spec, kShort);
     const DataFacts facts = facts_for_resolve(*source, spec);
     EXPECT_EQ(enum_name(facts.kind), enum_name(expected));
     EXPECT_EQ(facts.vocab, source->vocab());
@@ -86,11 +86,11 @@ TEST_F(FormatsTest, SeparateValidationFile) {
   DataSpec spec;
   spec.path = scratch_.write("train.txt", "abcdefghij");
   spec.valid_path = scratch_.write("valid.txt", "0123456789");
-  const auto source = open_windows(spec, kContext);
+  const auto source = open_windows(spec, kShort);
   EXPECT_EQ(source->facts().train_tokens, 10);
   EXPECT_EQ(window(*source, Split::kValid, 0), (std::vector<std::int32_t>{'0', '1', '2', '3', '4'}));
   spec.valid_path = scratch_.path("missing.txt");
-  expect_all_in(input_error([&] { open_windows(spec, kContext); }),
+  expect_all_in(input_error([&] { open_windows(spec, kShort); }),
                 {"[data.valid_path]", "missing.txt", "no such file"});
 }
 
@@ -115,7 +115,7 @@ TEST_F(FormatsTest, LargerVocabularyIsKept) {
   spec.path = scratch_.write("train.bin", little_endian(kIds, 2));
   spec.valid_fraction = 0.4;
   spec.vocab = 50304;
-  const auto source = open_windows(spec, kContext);
+  const auto source = open_windows(spec, kShort);
   EXPECT_EQ(source->vocab(), 50304);
   EXPECT_EQ(source->facts().occurs.size(), 50304u);
 }
@@ -123,11 +123,9 @@ TEST_F(FormatsTest, LargerVocabularyIsKept) {
 TEST_F(FormatsTest, SmallerVocabularyThanTheKindHasIsAnError) {
   DataSpec spec;
   spec.vocab = 100;
-  expect_all_in(input_error([&] { open_windows(spec, kContext); }),
-                {"[data.vocab] must be >= 128", "got 100"});
+  expect_all_in(input_error([&] { open_windows(spec, kShort); }), {"[data.vocab] must be >= 128", "got 100"});
   spec.path = scratch_.write("a.txt", std::string(100, 'x'));
-  expect_all_in(input_error([&] { open_windows(spec, kContext); }),
-                {"[data.vocab] must be >= 256", "got 100"});
+  expect_all_in(input_error([&] { open_windows(spec, kShort); }), {"[data.vocab] must be >= 256", "got 100"});
 }
 
 TEST_F(FormatsTest, IdBeyondTheVocabularyNamesItsByte) {
@@ -135,12 +133,12 @@ TEST_F(FormatsTest, IdBeyondTheVocabularyNamesItsByte) {
   spec.path = scratch_.write("train.bin", little_endian(kIds, 2));
   spec.valid_fraction = 0.4;
   spec.vocab = 100;
-  expect_all_in(input_error([&] { open_windows(spec, kContext); }),
+  expect_all_in(input_error([&] { open_windows(spec, kShort); }),
                 {"train.bin, byte 2", "token id 900", "vocabulary of 100", "data.vocab"});
   spec.path = scratch_.write(
       "s.bin", llmc(20240801, 7, 16, {5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0xffffffff, 1, 2, 3, 4, 5}, 4));
   spec.vocab.reset();
-  expect_all_in(input_error([&] { open_windows(spec, kContext); }),
+  expect_all_in(input_error([&] { open_windows(spec, kShort); }),
                 {"s.bin, byte 1064", "token id 4294967295", "corrupt"});
 }
 
@@ -149,7 +147,7 @@ TEST_F(FormatsTest, DataReplacedUnderARunAreNotHandedToTheModel) {
   DataSpec spec;
   spec.path = path;
   spec.valid_fraction = 0.4;
-  const auto source = open_windows(spec, kContext);
+  const auto source = open_windows(spec, kShort);
   EXPECT_EQ(window(*source, Split::kTrain, 0)[0], 5);
   std::vector<std::uint32_t> others = kIds;
   others[2] = 60000;
@@ -184,12 +182,12 @@ TEST_F(FormatsTest, TooShortForAWindow) {
   DataSpec spec;
   spec.path = scratch_.write("s2.txt", std::string(40, 'x'));
   spec.valid_fraction = 0.1;
-  expect_all_in(input_error([&] { open_windows(spec, kContext); }),
+  expect_all_in(input_error([&] { open_windows(spec, kShort); }),
                 {"4 bytes for validation", "a larger data.valid_fraction"});
   // Exactly one window each is enough: 10 bytes, half and half.
   spec.path = scratch_.write("s3.txt", "0123456789");
   spec.valid_fraction = 0.5;
-  const auto source = open_windows(spec, kContext);
+  const auto source = open_windows(spec, kShort);
   EXPECT_EQ(source->windows(Split::kTrain), 1);
   EXPECT_EQ(source->windows(Split::kValid), 1);
 }

@@ -11,19 +11,12 @@
 #include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/train/build_model.h"
 #include "tests/support/small_model.h"
+#include "tests/support/stat_recorder.h"
 
 namespace evenkeel::interventions {
 namespace {
 
 constexpr QkNorm kVariants[] = {QkNorm::kPerHead, QkNorm::kPerHeadOwn, QkNorm::kWholeDim};
-
-struct LogitRecorder : nn::StatSink {
-  std::map<std::string, std::vector<double>> values;
-  void heads(std::string_view key, std::vector<double> v) override {
-    values[std::string(key)] = std::move(v);
-  }
-  void scalar(std::string_view, double) override {}
-};
 
 /// The registry names every field of InterventionsSpec, so no treatment can be declared and forgotten.
 TEST(Interventions, EveryFieldIsRegistered) {
@@ -52,7 +45,7 @@ TEST(Interventions, EveryOneBuildsOnEveryModel) {
           const bool pairs = family == Family::kSeq2Seq;
           const models::Batch batch{inputs, targets, pairs ? inputs : at::Tensor()};
           ops::Loss loss =
-              ops::cross_entropy(model->forward(batch, {}), targets, model->objective.z_coefficient);
+              ops::cross_entropy_plain(model->forward(batch, {}), targets, {model->objective.z_coefficient});
           loss.total.backward();
           EXPECT_TRUE(std::isfinite(loss.ce)) << family_name << " " << kind_name;
           EXPECT_EQ(loss.z > 0, z > 0);
@@ -77,8 +70,8 @@ TEST(Interventions, OffIsTheBareFamilyToTheBit) {
   const auto [inputs, targets] = test::random_batch(e, 2, 1);
   const at::Tensor a = treated->forward(inputs, {}), b = bare->forward(inputs, {});
   EXPECT_TRUE(a.detach().equal(b.detach()));
-  ops::cross_entropy(a, targets, treated->objective.z_coefficient).total.backward();
-  ops::cross_entropy(b, targets, 0).total.backward();
+  ops::cross_entropy_plain(a, targets, {treated->objective.z_coefficient}).total.backward();
+  ops::cross_entropy_plain(b, targets, {0}).total.backward();
   const auto pa = treated->parameters(), pb = bare->parameters();
   ASSERT_EQ(pa.size(), pb.size());
   for (std::size_t i = 0; i < pa.size(); ++i) EXPECT_TRUE(pa[i]->value.grad().equal(pb[i]->value.grad()));
@@ -113,7 +106,7 @@ TEST(QkNorm, GainShapes) {
 }
 
 double largest_logit(models::Model& model, const at::Tensor& inputs) {
-  LogitRecorder recorder;
+  test::StatRecorder recorder;
   model.forward(inputs, {.stats = &recorder});
   double largest = 0;
   for (const auto& [key, values] : recorder.values)
@@ -150,7 +143,7 @@ TEST(QkNorm, AlignedVectorsReachTheBound) {
   e.interventions.qk_norm = QkNorm::kPerHead;
   const auto model = train::build_model(e);
   model->convert(at::kDouble);
-  LogitRecorder recorder;
+  test::StatRecorder recorder;
   model->visit([&](nn::Module& module) {
     auto* attention = dynamic_cast<nn::Attention*>(&module);
     if (attention == nullptr) return;
@@ -175,7 +168,7 @@ TEST(QkNorm, LogitsDoNotDependOnTheScaleOfTheQueryWeights) {
     model->convert(at::kDouble);
     const at::Tensor inputs = test::random_batch(e, 2, 1).first;
     const at::Tensor before = model->forward(inputs, {}).detach();
-    LogitRecorder first, second;
+    test::StatRecorder first, second;
     model->forward(inputs, {.stats = &first});
     c10::AutoGradMode no_grad(false);
     for (nn::Param* p : model->parameters())

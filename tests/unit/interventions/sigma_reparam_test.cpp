@@ -305,8 +305,8 @@ TEST(WeightNorm, StartsAsThePlainModelAndTrains) {
                   .max()
                   .item<double>(),
               2e-5);
-    const ops::Loss loss =
-        ops::cross_entropy(training.model->forward(training.batch.inputs, {}), training.batch.targets, 0);
+    const ops::Loss loss = ops::cross_entropy_plain(training.model->forward(training.batch.inputs, {}),
+                                                    training.batch.targets, {0});
     loss.total.backward();
     for (const nn::Param* p : training.model->parameters()) {
       if (p->role != nn::Role::kMatrix) continue;

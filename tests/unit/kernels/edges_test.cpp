@@ -17,7 +17,7 @@ namespace evenkeel::kernels {
 namespace {
 
 template <class T>
-std::vector<T> draw(std::int64_t n, std::uint64_t seed) {
+std::vector<T> draw_small(std::int64_t n, std::uint64_t seed) {
   Rng rng(seed, "test/edges");
   std::vector<T> x(static_cast<std::size_t>(n));
   for (T& v : x) v = from_float<T>(static_cast<float>(0.5 * rng.normal()));
@@ -31,7 +31,8 @@ std::vector<T> room(std::int64_t n) {
 struct Rows {
   std::vector<std::vector<float>> each;
   Rows(std::int64_t n, std::int64_t k, std::uint64_t seed) {
-    for (std::int64_t i = 0; i < n; ++i) each.push_back(draw<float>(k, seed + static_cast<std::uint64_t>(i)));
+    for (std::int64_t i = 0; i < n; ++i)
+      each.push_back(draw_small<float>(k, seed + static_cast<std::uint64_t>(i)));
   }
   WeightRows weights() const {
     WeightRows rows;
@@ -79,8 +80,8 @@ void agree(const std::function<Results()>& body) {
 template <class T>
 void linear(std::int64_t m, std::int64_t k, std::int64_t n) {
   SCOPED_TRACE(testing::Message() << "linear " << m << " " << k << " " << n);
-  const auto x = draw<T>(m * k, 1), dy = draw<T>(m * n, 2);
-  const auto bias = draw<float>(n, 3);
+  const auto x = draw_small<T>(m * k, 1), dy = draw_small<T>(m * n, 2);
+  const auto bias = draw_small<float>(n, 3);
   const Rows w(n, k, 100);
   agree<T>([&] {
     auto y = room<T>(m * n), dx = room<T>(m * k);
@@ -102,8 +103,8 @@ void linear(std::int64_t m, std::int64_t k, std::int64_t n) {
 template <class T>
 void mlp(std::int64_t m, std::int64_t width, std::int64_t hidden, Activation activation) {
   SCOPED_TRACE(testing::Message() << "mlp " << m << " " << width << " " << hidden);
-  const auto x = draw<T>(m * width, 1), dy = draw<T>(m * width, 2);
-  const auto b1 = draw<float>(hidden, 3), b2 = draw<float>(width, 4);
+  const auto x = draw_small<T>(m * width, 1), dy = draw_small<T>(m * width, 2);
+  const auto b1 = draw_small<float>(hidden, 3), b2 = draw_small<float>(width, 4);
   const Rows w1(hidden, width, 100), w2(width, hidden, 1000);
   agree<T>([&] {
     Mlp p{m, width, hidden, activation, w1.weights(), w2.weights(), b1.data(), b2.data()};
@@ -130,11 +131,12 @@ void attention(const Shape& s) {
   SCOPED_TRACE(testing::Message() << "attention " << s.batch << " " << s.heads << " " << s.queries << " "
                                   << s.keys << " " << s.width << " whole " << s.whole);
   const std::int64_t d = s.heads * s.width, q_n = s.batch * s.queries * d, k_n = s.batch * s.keys * d;
-  const auto q = draw<T>(q_n, 1), k = draw<T>(k_n, 2), v = draw<T>(k_n, 3), d_out = draw<T>(q_n, 4);
+  const auto q = draw_small<T>(q_n, 1), k = draw_small<T>(k_n, 2), v = draw_small<T>(k_n, 3),
+             d_out = draw_small<T>(q_n, 4);
   const std::int64_t gains = s.whole ? d : s.width;
-  const auto query_gain = draw<float>(gains, 5), key_gain = draw<float>(gains, 6);
+  const auto query_gain = draw_small<float>(gains, 5), key_gain = draw_small<float>(gains, 6);
   const std::int64_t half = s.width / 2, positions = std::max(s.queries, s.keys);
-  const auto cos = draw<float>(positions * half, 7), sin = draw<float>(positions * half, 8);
+  const auto cos = draw_small<float>(positions * half, 7), sin = draw_small<float>(positions * half, 8);
   std::vector<std::int64_t> lengths(static_cast<std::size_t>(s.batch), std::max<std::int64_t>(1, s.keys - 3));
   agree<T>([&] {
     AttentionProblem p;
@@ -144,7 +146,7 @@ void attention(const Shape& s) {
     p.keys = s.keys;
     p.width = s.width;
     p.causal = s.keys >= s.queries;
-    p.scale = 0.3;
+    p.score.scale = 0.3;
     p.norm = {query_gain.data(), key_gain.data(), false, s.whole, 1e-6};
     if (s.width % 2 == 0) {
       p.cos = cos.data();

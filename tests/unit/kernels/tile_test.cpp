@@ -204,7 +204,7 @@ TEST(Tile, KernelsGiveTheSameOnAmxLayouts) {
     p.queries = p.keys = time;
     p.width = width;
     p.causal = true;
-    p.scale = 0.2;
+    p.score.scale = 0.2;
     std::vector<bf16> out(d_out.size()), gradient(qkv.size());
     std::vector<float> softmax(static_cast<std::size_t>(2 * batch * heads * time)), wide(out.size()), all;
     const auto in = [&](std::int64_t i) {

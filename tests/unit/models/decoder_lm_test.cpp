@@ -13,17 +13,10 @@
 #include "evenkeel/optim/adamw.h"
 #include "evenkeel/train/build_model.h"
 #include "tests/support/small_model.h"
+#include "tests/support/stat_recorder.h"
 
 namespace evenkeel::models {
 namespace {
-
-struct Recorder : nn::StatSink {
-  std::map<std::string, std::vector<double>> values;
-  void heads(std::string_view key, std::vector<double> v) override {
-    values[std::string(key)] = std::move(v);
-  }
-  void scalar(std::string_view key, double v) override { values[std::string(key)] = {v}; }
-};
 
 std::int64_t matrix_count(Model& model) {
   std::int64_t n = 0;
@@ -68,7 +61,7 @@ TEST(DecoderLm, LossAtInitialisation) {
       const auto model = train::build_model(e);
       const auto [inputs, targets] = test::random_batch(e, 16, static_cast<std::uint64_t>(seed));
       const c10::AutoGradMode no_grad(false);
-      sum += ops::cross_entropy(model->forward(inputs, {}), targets, 0).ce;
+      sum += ops::cross_entropy_plain(model->forward(inputs, {}), targets, {0}).ce;
     }
     EXPECT_NEAR(sum / 3, expected, 0.1) << vocab;
   }
@@ -115,14 +108,14 @@ TEST(DecoderLm, StatisticsCoverEveryLayerAndChangeNoBit) {
   e.interventions.qk_norm = QkNorm::kPerHead;
   const auto silent = train::build_model(e), measured = train::build_model(e);
   const auto [inputs, targets] = test::random_batch(e, 4, 1);
-  Recorder recorder;
+  test::StatRecorder recorder;
   nn::Context context;
   const at::Tensor a = silent->forward(inputs, context);
   context.stats = &recorder;
   const at::Tensor b = measured->forward(inputs, context);
   EXPECT_TRUE(a.detach().equal(b.detach()));
-  ops::cross_entropy(a, targets, 1e-4).total.backward();
-  ops::cross_entropy(b, targets, 1e-4).total.backward();
+  ops::cross_entropy_plain(a, targets, {1e-4}).total.backward();
+  ops::cross_entropy_plain(b, targets, {1e-4}).total.backward();
   const auto pa = silent->parameters(), pb = measured->parameters();
   for (std::size_t i = 0; i < pa.size(); ++i)
     EXPECT_TRUE(pa[i]->value.grad().equal(pb[i]->value.grad())) << pa[i]->name;
@@ -168,7 +161,7 @@ TEST(DecoderLm, LearnsEightSequencesByHeart) {
     double last = 0;
     for (int i = 0; i < 120; ++i) {
       const ops::Loss loss =
-          ops::cross_entropy(model->forward(inputs, {.precision = precision}), targets, 1e-4);
+          ops::cross_entropy_plain(model->forward(inputs, {.precision = precision}), targets, {1e-4});
       loss.total.backward();
       optimiser.step(0.01);
       optimiser.zero_grad();
@@ -189,7 +182,7 @@ TEST(DecoderLm, EqualTrainingsGiveTheSameBits) {
       for (std::int64_t step = 0; step < 5; ++step) {
         const auto [inputs, targets] = test::random_batch(e, 4, static_cast<std::uint64_t>(step));
         const nn::Context context{.training = true, .seed = 1, .step = step, .precision = precision};
-        ops::cross_entropy(model->forward(inputs, context), targets, 1e-4).total.backward();
+        ops::cross_entropy_plain(model->forward(inputs, context), targets, {1e-4}).total.backward();
         optimiser.step(0.01);
         optimiser.zero_grad();
       }

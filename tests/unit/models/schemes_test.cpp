@@ -51,8 +51,8 @@ Pass pass(const Experiment& e, const nn::Context& context, at::ScalarType type =
   if (type == at::kDouble) p.model->convert(type);
   const auto [inputs, targets] = test::random_batch(e, 3, 1);
   p.logits = p.model->forward(inputs, context);
-  ops::cross_entropy(p.logits.scalar_type() == at::kBFloat16 ? p.logits.to(at::kFloat) : p.logits, targets,
-                     1e-4)
+  ops::cross_entropy_plain(p.logits.scalar_type() == at::kBFloat16 ? p.logits.to(at::kFloat) : p.logits,
+                           targets, {1e-4})
       .total.backward();
   return p;
 }
@@ -140,7 +140,7 @@ TEST(Schemes, Learn) {
     double first = 0, last = 0;
     for (int i = 0; i < 40; ++i) {
       const ops::Loss loss =
-          ops::cross_entropy(model->forward(inputs, {.ops = OpPath::kFused}), targets, 1e-4);
+          ops::cross_entropy_plain(model->forward(inputs, {.ops = OpPath::kFused}), targets, {1e-4});
       loss.total.backward();
       optimiser.step(0.005);
       optimiser.zero_grad();

@@ -15,17 +15,10 @@
 #include "evenkeel/train/evaluate.h"
 #include "tests/support/compare.h"
 #include "tests/support/small_pairs.h"
+#include "tests/support/stat_recorder.h"
 
 namespace evenkeel::models {
 namespace {
-
-struct Recorder : nn::StatSink {
-  std::map<std::string, std::vector<double>> values;
-  void heads(std::string_view key, std::vector<double> v) override {
-    values[std::string(key)] = std::move(v);
-  }
-  void scalar(std::string_view key, double v) override { values[std::string(key)] = {v}; }
-};
 
 std::int64_t count(std::int64_t encoder, std::int64_t decoder, std::int64_t hidden, std::int64_t vocab) {
   Experiment e = test::small_pair_experiment(512, encoder, decoder, 8, vocab);
@@ -126,16 +119,16 @@ TEST(Seq2Seq, TheFutureOfTheTargetDoesNotReachThePastButAllOfTheSourceDoes) {
   EXPECT_FALSE(after[0].equal(model->forward(batch, {})[0]));
 }
 
-struct Pass {
+struct PairPass {
   double loss = 0;
   std::map<std::string, at::Tensor> gradients;
-  Recorder stats;
+  test::StatRecorder stats;
 };
 
-Pass pass(const Experiment& e, OpPath ops, at::ScalarType type) {
+PairPass pair_pass(const Experiment& e, OpPath ops, at::ScalarType type) {
   const auto model = train::build_model(e);
   if (type == at::kDouble) model->convert(type);
-  Pass out;
+  PairPass out;
   const nn::Context context{.training = true, .seed = 3, .step = 2, .ops = ops, .stats = &out.stats};
   const Batch batch = test::random_pairs(e, {4, 9, 1, 6}, {5, 3, 8, 1}, 4);
   const ops::Loss loss = train::loss_of(model->forward(batch, context), batch, model->objective, {}, context);
@@ -154,7 +147,8 @@ TEST(Seq2Seq, FusedAndPlainAgreeWithAllDropoutsAndSmoothing) {
     e.arch.attention_dropout = 0.1;
     e.arch.activation_dropout = 0.15;
     e.train.label_smoothing = 0.1;
-    const Pass plain = pass(e, OpPath::kPlain, at::kDouble), fused = pass(e, OpPath::kFused, at::kFloat);
+    const PairPass plain = pair_pass(e, OpPath::kPlain, at::kDouble),
+                   fused = pair_pass(e, OpPath::kFused, at::kFloat);
     EXPECT_NEAR(fused.loss, plain.loss, 1e-5 * plain.loss);
     ASSERT_EQ(fused.gradients.size(), plain.gradients.size());
     for (const auto& [name, gradient] : plain.gradients) {

@@ -86,8 +86,8 @@ Arranged make(const AttentionCase& c, at::ScalarType type) {
   s.options.batch = c.batch;
   s.options.heads = c.heads;
   s.options.causal = c.causal;
-  s.options.scale = 1 / (c.temperature * std::sqrt(static_cast<double>(c.width)));
-  s.options.softcap = c.softcap;
+  s.options.score.scale = 1 / (c.temperature * std::sqrt(static_cast<double>(c.width)));
+  s.options.score.softcap = c.softcap;
   s.options.own_gains = c.norm == Norm::kOwn;
   s.options.whole = c.norm == Norm::kWhole;
   s.options.dropout = {c.dropout, 11, 22, 3};
@@ -206,9 +206,9 @@ std::vector<Stats> naive(const Arranged& s) {
         for (std::int64_t j = 0; j < seen_keys; ++j) {
           if (s.options.causal && j > i + keys - queries) continue;
           const at::Tensor key = row(k, site, j);
-          const double product = dot(query, key), cap = s.options.softcap;
+          const double product = dot(query, key), cap = s.options.score.softcap;
           sum.qk_cosine += product / std::sqrt(squares * dot(key, key));
-          z.push_back(product * s.options.scale);
+          z.push_back(product * s.options.score.scale);
           if (cap > 0) z.back() = cap * std::tanh(z.back() / cap);
           sum.logit_max = std::max(sum.logit_max, z.back());
           sum.logit_absmax = std::max(sum.logit_absmax, std::abs(z.back()));
@@ -248,7 +248,7 @@ TEST(Attention, StatisticsEqualANaiveLoop) {
       if (c.queries > 100) continue;  // the loop is slow
       SCOPED_TRACE(testing::Message() << name(c) << " spread " << spread);
       Arranged s = make(c, at::kDouble), single = make(c, at::kFloat);
-      for (Arranged* each : {&s, &single}) each->options.scale *= spread;
+      for (Arranged* each : {&s, &single}) each->options.score.scale *= spread;
       const std::vector<Stats> expected = naive(s);
       std::vector<Stats> exact, fused;
       attention_reference(s.in, s.options, Rounding::kNone, &exact);
@@ -331,7 +331,7 @@ TEST(Attention, TheReferenceRoundsBothProductsToBf16) {
   // One query and one key of width 8 with one number each: 129/128 squared is 1.0157, which bf16 does not
   // have.
   Arranged s = make({1, 1, 1, 8}, at::kFloat);
-  s.options.scale = 1;
+  s.options.score.scale = 1;
   s.in.x = at::zeros({1, 24}, at::kFloat);
   for (const std::int64_t part : {0, 1, 2}) s.in.x[0][8 * part] = 129.0f / 128;
   std::vector<Stats> exact, rounded;
@@ -379,7 +379,7 @@ Arranged large_scores(at::ScalarType type) {
   x.narrow(1, 0, 1).fill_(2000);
   x.narrow(1, 16, 1).fill_(2000);
   s.in.x = x.to(type).requires_grad_(true);
-  s.options.scale = 0.25;
+  s.options.score.scale = 0.25;
   return s;
 }
 
@@ -406,7 +406,7 @@ TEST(Attention, RowsThatAlmostChooseOneKeyKeepTheirSmallGradients) {
   // rounded to bf16 would drown them.
   test::with_each_instruction_set([] {
     Arranged fused = make({2, 2, 40, 16}, at::kBFloat16), plain = make({2, 2, 40, 16}, at::kDouble);
-    for (Arranged* s : {&fused, &plain}) s->options.scale *= 16;
+    for (Arranged* s : {&fused, &plain}) s->options.score.scale *= 16;
     std::vector<kernels::AttentionStats> stats;
     const at::Tensor y = attention(fused.in, fused.options, &stats),
                      z = attention_reference(plain.in, plain.options);

@@ -19,7 +19,7 @@ TEST(EntropyCheck, EqualsTheRowsOfTheSoftmax) {
                      k = test::random_normal({heads, time, width}, 2);
     const double scale = 1 / std::sqrt(static_cast<double>(width));
     const at::Tensor all = q.matmul(k.transpose(1, 2)) * scale;
-    const auto checks = entropy_check(q, k, scale);
+    const auto checks = entropy_check(q, k, {scale});
     for (std::int64_t h = 0; h < heads; ++h) {
       double slack = 1e9, bound = 0;
       for (std::int64_t i = 1; i < time; ++i) {
@@ -42,7 +42,7 @@ TEST(EntropyCheck, WithoutCausalityEveryRowSeesAllKeys) {
   const std::int64_t heads = 2, queries = 7, keys = 11, width = 4;
   const at::Tensor q = test::random_normal({heads, queries, width}, 1) * 3,
                    k = test::random_normal({heads, keys, width}, 2);
-  const auto checks = entropy_check(q, k, 0.5, false);
+  const auto checks = entropy_check(q, k, {0.5}, false);
   const at::Tensor z = q.matmul(k.transpose(1, 2)) * 0.5, a = z.softmax(2);
   for (std::int64_t h = 0; h < heads; ++h) {
     double slack = 1e9, bound = 0;
@@ -64,7 +64,7 @@ TEST(EntropyCheck, NaNIsAViolation) {
   at::Tensor q = test::random_normal({2, 9, 4}, 1);
   const at::Tensor k = test::random_normal({2, 9, 4}, 2);
   q[1][5][0] = std::nan("");
-  const auto checks = entropy_check(q, k, 0.5);
+  const auto checks = entropy_check(q, k, {0.5});
   EXPECT_FALSE(checks[0].violated);
   EXPECT_TRUE(checks[1].violated);
   EXPECT_TRUE(std::isnan(checks[1].slack));

@@ -12,6 +12,7 @@
 
 #include "evenkeel/ops/adamw.h"
 #include "evenkeel/ops/add_norm.h"
+#include "evenkeel/ops/atan2.h"
 #include "evenkeel/ops/attention.h"
 #include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/ops/embedding.h"
@@ -134,8 +135,9 @@ TEST(Expect, TheRest) {
   expect_refused("top_singular_values] block", [&] {
     top_singular_values({{floats({3, 4}), {}, floats({2, 4})}});
   });
-  expect_refused("entropy_check] q", [&] { entropy_check(floats({1, 3, 4}), floats({1, 3, 4}), 1); });
+  expect_refused("entropy_check] q", [&] { entropy_check(floats({1, 3, 4}), floats({1, 3, 4}), {}); });
   expect_refused("rotary] cos", [&] { rotary(floats({1, 3, 1, 4}), floats({3, 3}), floats({3, 2})); });
+  expect_refused("atan2]", [&] { atan2(floats({3}), floats({4})); });
   expect_refused("sum_squares]", [&] { sum_squares(floats({3}).to(at::kInt)); });
 }
 

@@ -29,7 +29,7 @@ at::Tensor leaf(at::IntArrayRef sizes, std::uint64_t seed, double scale, at::Sca
 at::Tensor twin(const at::Tensor& t) {
   return t.defined() ? t.detach().to(at::kDouble).requires_grad_(true) : t;
 }
-void expect_close(const at::Tensor& fused, const at::Tensor& plain, double allowed, const char* what) {
+void expect_near_plain(const at::Tensor& fused, const at::Tensor& plain, double allowed, const char* what) {
   ASSERT_EQ(fused.defined(), plain.defined()) << what;
   if (!fused.defined()) return;
   EXPECT_LT(distance(fused, plain), allowed) << what;
@@ -64,14 +64,14 @@ void check_linear(const Shape& shape, at::ScalarType type, bool bias) {
   const at::Tensor dy = leaf({shape.rows, total}, 2, 1, at::kDouble).detach();
   const at::Tensor y = fused_linear(x, fused), y2 = fused_linear_plain(x2, plain);
   ASSERT_EQ(y.scalar_type(), type);
-  expect_close(y, y2, tolerance(type), "y");
+  expect_near_plain(y, y2, tolerance(type), "y");
   (y.to(at::kDouble) * dy).sum().backward();
   (y2 * dy).sum().backward();
-  expect_close(x.grad(), x2.grad(), tolerance(type), "dx");
+  expect_near_plain(x.grad(), x2.grad(), tolerance(type), "dx");
   // Gradients of weights are fp32 sums of exact products, whatever the storage.
   for (std::size_t i = 0; i < fused.weights.size(); ++i) {
-    expect_close(fused.weights[i].grad(), plain.weights[i].grad(), test::kFp32, "dw");
-    if (bias) expect_close(fused.biases[i].grad(), plain.biases[i].grad(), test::kFp32, "db");
+    expect_near_plain(fused.weights[i].grad(), plain.weights[i].grad(), test::kFp32, "dw");
+    if (bias) expect_near_plain(fused.biases[i].grad(), plain.biases[i].grad(), test::kFp32, "db");
   }
 }
 
@@ -103,17 +103,17 @@ void check_mlp(std::int64_t rows, std::int64_t width, std::int64_t hidden, Activ
   const MlpWeights b{twin(a.w1), twin(a.b1), twin(a.w2), twin(a.b2), activation};
   const at::Tensor dy = leaf({rows, width}, 2, 1, at::kDouble).detach();
   const at::Tensor y = fused_mlp(x, a), y2 = fused_mlp_plain(x2, b);
-  expect_close(y, y2, tolerance(type), "y");
+  expect_near_plain(y, y2, tolerance(type), "y");
   (y.to(at::kDouble) * dy).sum().backward();
   (y2 * dy).sum().backward();
   // A bf16 pre-activation near ReLU's corner may fall on the other side of it.
   const double loose = type == at::kBFloat16 && activation == Activation::kRelu ? 0.3 : tolerance(type);
-  expect_close(x.grad(), x2.grad(), loose, "dx");
-  expect_close(a.w1.grad(), b.w1.grad(), loose, "dw1");
-  expect_close(a.w2.grad(), b.w2.grad(), loose, "dw2");
+  expect_near_plain(x.grad(), x2.grad(), loose, "dx");
+  expect_near_plain(a.w1.grad(), b.w1.grad(), loose, "dw1");
+  expect_near_plain(a.w2.grad(), b.w2.grad(), loose, "dw2");
   if (!bias) return;
-  expect_close(a.b1.grad(), b.b1.grad(), loose, "db1");
-  expect_close(a.b2.grad(), b.b2.grad(), loose, "db2");
+  expect_near_plain(a.b1.grad(), b.b1.grad(), loose, "db1");
+  expect_near_plain(a.b2.grad(), b.b2.grad(), loose, "db2");
 }
 
 TEST(FusedMlp, EqualsThePlainFormInDoubleOnEveryInstructionSet) {

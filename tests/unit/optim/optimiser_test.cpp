@@ -2,12 +2,14 @@
 #include "evenkeel/optim/optimiser.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <functional>
+#include <iterator>
 
 #include "evenkeel/ops/reduce.h"
 #include "evenkeel/ops/threads.h"
@@ -22,8 +24,11 @@ namespace {
 
 using Numbers = std::vector<double>;
 
-constexpr OptimiserKind kAll[] = {OptimiserKind::kAdamW, OptimiserKind::kAdam, OptimiserKind::kRAdam,
-                                  OptimiserKind::kSgd,   OptimiserKind::kLars, OptimiserKind::kAdagrad};
+constexpr OptimiserKind kAll[] = {
+    OptimiserKind::kAdamW, OptimiserKind::kAdam,      OptimiserKind::kRAdam,
+    OptimiserKind::kSgd,   OptimiserKind::kLars,      OptimiserKind::kAdagrad,
+    OptimiserKind::kLamb,  OptimiserKind::kAdamAtan2, OptimiserKind::kStableAdamW};
+static_assert(std::size(kAll) == EnumNames<OptimiserKind>::names.size());
 
 OptimSpec spec_of(OptimiserKind algorithm, double lambda) {
   OptimSpec spec;
@@ -102,6 +107,43 @@ void adagrad(int, double lr, const OptimSpec& s, const Numbers& g, Numbers& p, N
   }
 }
 
+/// mhat and vhat of one value after step t.
+std::pair<double, double> moments(int t, const OptimSpec& s, double g, double& m, double& v) {
+  m = s.beta1 * m + (1 - s.beta1) * g;
+  v = s.beta2 * v + (1 - s.beta2) * g * g;
+  return {m / (1 - std::pow(s.beta1, t)), v / (1 - std::pow(s.beta2, t))};
+}
+
+void lamb(int t, double lr, const OptimSpec& s, const Numbers& g, Numbers& p, Numbers& m, Numbers& v) {
+  Numbers r(p.size());
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    const auto [mean, square] = moments(t, s, g[i], m[i], v[i]);
+    r[i] = mean / (std::sqrt(square) + s.eps) + *s.weight_decay * p[i];
+  }
+  const double ratio = norm(p) / norm(r);
+  for (std::size_t i = 0; i < p.size(); ++i) p[i] -= lr * ratio * r[i];
+}
+
+void adam_atan2(int t, double lr, const OptimSpec& s, const Numbers& g, Numbers& p, Numbers& m, Numbers& v) {
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    const auto [mean, square] = moments(t, s, g[i], m[i], v[i]);
+    p[i] -= lr * (1.27 * std::atan2(mean, std::sqrt(square)) + *s.weight_decay * p[i]);
+  }
+}
+
+void stable_adamw(int t, double lr, const OptimSpec& s, const Numbers& g, Numbers& p, Numbers& m,
+                  Numbers& v) {
+  Numbers direction(p.size());
+  double excess = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    const auto [mean, square] = moments(t, s, g[i], m[i], v[i]);
+    direction[i] = mean / (std::sqrt(square) + s.eps);
+    excess += g[i] * g[i] / std::max(square, s.eps * s.eps) / static_cast<double>(p.size());
+  }
+  const double slower = lr / std::max(1.0, std::sqrt(excess));
+  for (std::size_t i = 0; i < p.size(); ++i) p[i] -= slower * (direction[i] + *s.weight_decay * p[i]);
+}
+
 // In float weights of order 1 are rounded in each of 20 steps, 20 * 6e-8, and as much again from the state.
 void expect_equal(OptimiserKind algorithm, const Naive& naive) {
   for (const auto& [type, tolerance] : {std::pair{at::kDouble, 1e-13}, {at::kFloat, 3e-6}})
@@ -154,6 +196,68 @@ TEST(Optimiser, LarsEqualsANaiveLoop) {
 }
 TEST(Optimiser, AdagradEqualsANaiveLoop) {
   expect_equal(OptimiserKind::kAdagrad, adagrad);
+}
+
+TEST(Optimiser, LambEqualsANaiveLoop) {
+  expect_equal(OptimiserKind::kLamb, lamb);
+}
+TEST(Optimiser, AdamAtan2EqualsANaiveLoop) {
+  expect_equal(OptimiserKind::kAdamAtan2, adam_atan2);
+}
+TEST(Optimiser, StableAdamWEqualsANaiveLoop) {
+  expect_equal(OptimiserKind::kStableAdamW, stable_adamw);
+}
+
+/// What one first update at rate 1 subtracts from p for the gradient g.
+Numbers first_update(OptimSpec spec, const Numbers& p, const Numbers& g) {
+  const auto tensor = [](const Numbers& values) {
+    at::Tensor t = at::zeros({static_cast<std::int64_t>(values.size())}, at::kDouble);
+    std::copy(values.begin(), values.end(), t.data_ptr<double>());
+    return t;
+  };
+  nn::Param param = test::make_param(tensor(p));
+  param.value.mutable_grad() = tensor(g);
+  make_optimiser({&param}, spec)->step(1);
+  return numbers(tensor(p) - param.value.detach());
+}
+
+// w = (3, 4) and direction (1, 0): |w| = 5 over |(1.03, 0.04)|.
+TEST(Lamb, RatioOfNorms) {
+  OptimSpec spec = spec_of(OptimiserKind::kLamb, 0.01);
+  spec.eps = 0;
+  const Numbers step = first_update(spec, {3, 4}, {1, 0});
+  EXPECT_NEAR(step[0] / 1.03, 4.8507125, 5e-8);
+  EXPECT_NEAR(step[1] / 0.04, 4.8507125, 5e-8);
+  EXPECT_NEAR(first_update(spec, {0, 0}, {1, 0})[0], 1, 1e-12) << "what is zero can move";
+}
+
+// The first update is a quarter of a turn times 1.27 whatever the size of the gradient, without an epsilon.
+TEST(AdamAtan2, DoesNotKnowTheScaleOfTheGradient) {
+  for (const double scale : {1e-150, 1e-8, 1.0, 1e8})
+    EXPECT_NEAR(first_update(spec_of(OptimiserKind::kAdamAtan2, 0), {2}, {scale})[0], 0.9974557, 5e-8)
+        << scale;
+}
+
+// A gradient ten times what the second moment expects is taken at a tenth, one that is expected as AdamW
+// would.
+TEST(StableAdamW, SlowsDownForWhatItDidNotExpect) {
+  nn::Param stable = test::make_param(at::zeros({100}, at::kDouble)),
+            usual = test::make_param(at::zeros({100}, at::kDouble));
+  OptimSpec spec = spec_of(OptimiserKind::kStableAdamW, 0);
+  const auto one = make_optimiser({&stable}, spec);
+  spec.algorithm = OptimiserKind::kAdamW;
+  const auto two = make_optimiser({&usual}, spec);
+  std::vector<UpdateStats> slow, fast;
+  for (int t = 1; t <= 200; ++t) {
+    const double size = t == 200 ? 1000 : 1;
+    for (nn::Param* p : {&stable, &usual}) p->value.mutable_grad() = at::full({100}, size, at::kDouble);
+    one->step(0.01, &slow);
+    two->step(0.01, &fast);
+    if (t == 200) break;
+    EXPECT_NEAR(slow[0].update_rms, fast[0].update_rms, 1e-12);
+  }
+  const double expected = std::sqrt(spec.beta2 + (1 - spec.beta2) * 1e6);  // sqrt(vhat); b2^200 is nothing
+  EXPECT_NEAR(slow[0].update_rms / fast[0].update_rms, expected / 1000, 1e-3);
 }
 
 TEST(Optimiser, AdamWithoutDecayIsAdamWToTheBit) {
@@ -209,7 +313,9 @@ TEST(Optimiser, StatisticsAreThoseOfTheUpdate) {
       EXPECT_DOUBLE_EQ(stats[0].param_rms, ops::rms(before));
       // The difference of rounded weights carries their rounding, 6e-8 of a number of order 1.
       EXPECT_NEAR(stats[0].update_rms, ops::rms(before.sub(param.value.detach())), 1e-7);
-      const bool decays_apart = algorithm == OptimiserKind::kAdamW || algorithm == OptimiserKind::kRAdam;
+      const bool decays_apart = algorithm == OptimiserKind::kAdamW || algorithm == OptimiserKind::kRAdam ||
+                                algorithm == OptimiserKind::kAdamAtan2 ||
+                                algorithm == OptimiserKind::kStableAdamW;
       if (!decays_apart) {
         EXPECT_NEAR(stats[0].delta_rms, stats[0].update_rms / 0.05, 1e-6 * stats[0].delta_rms);
       }

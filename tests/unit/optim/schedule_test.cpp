@@ -91,6 +91,29 @@ TEST(Schedule, LinearAndPolynomialEndAtTheFloor) {
   EXPECT_NEAR(square.at(400), 0.01 + 0.09 * 4 / 9, 1e-15);
 }
 
+// Peak 1e-3, warm-up 100 of 1000, the last 200 decay.
+TEST(Schedule, WarmUpStableDecay) {
+  Experiment e = of_1000_steps(ScheduleKind::kWsd);
+  e.optim.lr = 1e-3;
+  e.optim.lr_floor = 0;
+  const Schedule linear(e);
+  e.optim.schedule = ScheduleKind::kWsdSqrt;
+  const Schedule root(e);
+  for (const Schedule* s : {&linear, &root}) {
+    EXPECT_DOUBLE_EQ(s->at(50), 5e-4);
+    for (const double x : {100.0, 500.0, 800.0}) EXPECT_DOUBLE_EQ(s->at(x), 1e-3);
+    EXPECT_NEAR(s->at(1000), 0, 1e-18);
+    EXPECT_EQ(s->rate(801), 1e-3);
+  }
+  EXPECT_DOUBLE_EQ(linear.at(900), 5e-4);
+  EXPECT_DOUBLE_EQ(root.at(850), 5e-4);
+  EXPECT_NEAR(root.at(900), 2.928932e-4, 1e-10);
+  e.optim.cooldown = Duration{100, Duration::Unit::kPercent};
+  const Schedule all(e);  // decay begins where warm-up ends
+  EXPECT_DOUBLE_EQ(all.at(100), 1e-3);
+  EXPECT_NEAR(all.at(325), 5e-4, 1e-15);
+}
+
 TEST(Schedule, AChangeActsOnItsUpdatesOnly) {
   Experiment e = of_1000_steps(ScheduleKind::kCosine);
   const Schedule plain(e);

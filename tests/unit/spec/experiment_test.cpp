@@ -250,6 +250,37 @@ TEST(Experiment, OneTreatmentPerWeight) {
                {"[interventions.weight_norm] = true (s.toml:3) contradicts", "\"on\" (s.toml:2)"});
 }
 
+TEST(Experiment, TreatmentsThatUndoEachOtherAreRefused) {
+  const std::string full = "[interventions]\nmu_param = \"full\"\n",
+                    clip = "[interventions]\nqk_clip = 100\n";
+  for (const char* other :
+       {"attention_scale = \"width\"", "sigma_reparam = \"on\"", "weight_norm = true", "kappa = 10"})
+    expect_error(
+        full + other + "\n",
+        {"[interventions.mu_param] = \"full\" (s.toml:2) contradicts [interventions.", "(s.toml:3)"});
+  for (const char* other :
+       {"qk_norm = \"per_head\"", "sigma_reparam = \"spectral_norm\"", "weight_norm = true", "kappa = 10"})
+    expect_error(clip + other + "\n",
+                 {"[interventions.qk_clip] = 100 (s.toml:2) contradicts [interventions.", "(s.toml:3)"});
+  expect_error("[interventions]\nqk_norm = \"per_head\"\nkappa = 10\n",
+               {"[interventions.kappa] = 10 (s.toml:3) contradicts [interventions.qk_norm] = \"per_head\" "
+                "(s.toml:2)"});
+  for (const char* allowed :
+       {"sigma_reparam = \"stats_only\"", "attention_softcap = 50", "attention_scale = \"width\""})
+    from(clip + allowed + "\n");
+}
+
+// Fields that came later stand in the identity only where they are used, so that runs from before keep
+// theirs.
+TEST(Experiment, AFieldThatIsAddedChangesNoOlderHash) {
+  EXPECT_EQ(config_hash(resolved("[data]\npath = \"a.txt\"\n")), "8cd88ae85c239113");
+  const std::string base = config_hash(resolved(""));
+  EXPECT_EQ(config_hash(resolved("[interventions]\nkappa = 0\n[interventions.mu]\nbase_width = 64\n")), base);
+  EXPECT_NE(config_hash(resolved("[interventions]\nkappa = 1\n")), base);
+  EXPECT_NE(config_hash(resolved("[interventions.mu]\nbase_width = 32\n")), base);
+  EXPECT_NE(config_hash(resolved("[optim]\ncooldown = \"10%\"\n")), base);
+}
+
 TEST(Experiment, Seq2SeqHasDefaultsOfItsOwn) {
   const Experiment e = from("[arch]\nfamily = \"seq2seq\"\n");
   EXPECT_EQ(e.arch.residual, ResidualScheme::kPostLn);

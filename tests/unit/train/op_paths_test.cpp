@@ -59,8 +59,8 @@ TEST(OpPaths, AreThoseOfTheGraphThatRuns) {
       context.training = true;
       const auto [inputs, targets] = test::random_batch(e, 2, 1);
       const at::Tensor logits = model->forward(inputs, context);
-      const ops::Loss loss =
-          context.fused() ? ops::cross_entropy_(logits, targets, {}) : ops::cross_entropy(logits, targets, 0);
+      const ops::Loss loss = context.fused() ? ops::cross_entropy_(logits, targets, {})
+                                             : ops::cross_entropy_plain(logits, targets, {0});
       const std::string graph = graph_of(loss.total);
       const Json all = described(*model, e), each = all.at("each");
       for (const auto& [op, function] : {std::pair{"embedding", "::Embedding>"},

@@ -1,0 +1,16 @@
+#include "evenkeel/models/model.h"
+
+#include <ATen/TensorOperators.h>
+
+namespace evenkeel::models {
+
+at::Tensor Model::capped(const at::Tensor& logits, const nn::Context& context) const {
+  const double cap = objective.output_softcap;
+  if (cap == 0) return logits;
+  if (context.stats != nullptr)
+    context.stats->scalar("logits/out/uncapped_absmax", logits.detach().abs().max().item<double>());
+  // A new tensor in the end: the loss may overwrite it, and tanh keeps its own result for the way back.
+  return (logits / cap).tanh() * cap;
+}
+
+}  // namespace evenkeel::models
