@@ -25,6 +25,8 @@ void complete(Subject& subject, const data::Source& source, const Options& optio
   subject.context.precision = Precision::kFp32;
   subject.context.ops = OpPath::kPlain;
   if (options.type != at::kFloat) subject.model->convert(options.type);
+  // Gradients are asked for at the inputs of sub-layers too, also behind an embedding that is not trained.
+  for (nn::Param* param : subject.model->parameters()) param->value.set_requires_grad(true);
 }
 
 }  // namespace

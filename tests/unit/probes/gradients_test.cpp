@@ -11,6 +11,8 @@
 
 #include "evenkeel/ops/reduce.h"
 #include "evenkeel/optim/optimiser.h"
+#include "evenkeel/probes/probe.h"
+#include "evenkeel/probes/subject.h"
 #include "evenkeel/train/build_model.h"
 #include "tests/support/small_model.h"
 
@@ -192,6 +194,24 @@ TEST(Gradients, OfAModelAreThoseOfBackwardBesideTheOptimisersDirections) {
     EXPECT_EQ(largest, 1);
     EXPECT_EQ(answer["stacks"][0]["sublayers"].size(), 4u);
     EXPECT_FALSE(answer["stacks"][0]["sublayers"][0]["at_input"].is_null());
+  }
+}
+
+// What is not trained stands in the way of no probe: gradients go through it, and it is not among what is
+// asked about.
+TEST(Probes, GoThroughFrozenParameters) {
+  Experiment e = test::small_experiment(8, 1, 2, 8);
+  e.data.synthetic.vocab = 37;
+  e.data.valid_tokens = 64;
+  e.interventions.freeze = "embed.* *.fc1.weight";
+  Options options;
+  options.batch = 2;
+  const Subject subject = initial_subject(e, options);
+  for (const Probe& probe : all()) EXPECT_TRUE(probe.measure(subject, options).is_object()) << probe.name;
+  for (const Json& matrix : find("gradients").measure(subject, options).at("matrices")) {
+    const std::string name = matrix.at("parameter");
+    EXPECT_TRUE(name != "embed.weight" && !name.ends_with("fc1.weight")) << name;
+    EXPECT_GT(matrix.at("gradient").get<double>(), 0) << name;
   }
 }
 
