@@ -2,11 +2,11 @@
 // Yang et al. 2022, arXiv 2203.03466). r = base width / D, which is what the fan-in of every matrix is at the
 // base width over what it is here:
 //
-//                        simple       intermediate            full
-//   rate of matrices     lr r         lr r                    lr r        (linear layers, the head among
-//   them; not the embedding) std of the head      as it is     sqrt(r) times that      sqrt(r) times that
-//   scale of scores      1 / sqrt(K)  1 / sqrt(K)             1 / K
-//   query matrices       as they are  as they are             zeros
+//                        simple       intermediate    full
+//   rate of matrices     r lr         r lr            r lr        (not of the embedding)
+//   std of the head      s            sqrt(r) s       sqrt(r) s
+//   scale of scores      1 / sqrt(K)  1 / sqrt(K)     1 / K
+//   query matrices       drawn        drawn           zeros
 //
 // Whether decay follows the rate is mu.decay_with_rate: NanoDO multiplies the whole update, decay included;
 // mu_transformer leaves the decay as it is. At D = base width only what "full" does to scores and queries is

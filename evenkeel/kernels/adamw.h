@@ -1,10 +1,10 @@
 // AdamW updates (Loshchilov & Hutter 2017, arXiv 1711.05101), of all tensors in one parallel pass:
 //   m = b1 m + (1 - b1) k g,   v = b2 v + (1 - b2) (k g)^2,
-//   Delta = (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps),   p = p - (rate lr Delta + decay p),
-// where k is the factor of clipping, so the gradient is read once and not rewritten.
-// With eps = 0 a v that is 0 (the gradient always was, or its squares lie below the smallest normal number)
-// counts as that smallest number: Delta is then 0 where m is, small where m is small, and never 0 because a
-// square was lost.
+//   Delta = (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps),   p = p - (a lr Delta + b decay p),
+// where a and b are the tensor's factors and k is that of clipping, so the gradient is read once and not
+// rewritten. With eps = 0 a v that is 0 (the gradient always was, or its squares lie below the smallest
+// normal number) counts as that smallest number: Delta is then 0 where m is, small where m is small, and
+// never 0 because a square was lost.
 //
 // Every value is read and written once. Chunks of one size: bits depend neither on the number of threads nor
 // on whether sums are asked for. fp32 through Highway; double is for checks.

@@ -133,8 +133,13 @@ class Pool {
     sigfillset(&most);
     for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&most, fault);
     pthread_sigmask(SIG_SETMASK, &most, &before);  // threads inherit it
-    for (; started_ < threads - 1; ++started_)
-      std::thread(&Pool::work, this, started_, published_.get()).detach();
+    try {
+      for (; started_ < threads - 1; ++started_)
+        std::thread(&Pool::work, this, started_, published_.get()).detach();
+    } catch (...) {
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
+      throw;
+    }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 

@@ -73,10 +73,11 @@ std::vector<OmegaFold> DecoderLm::omega_folds() const {
   return folds.all();
 }
 
-std::vector<nn::OpUse> DecoderLm::op_uses(const nn::Context&) const {
-  if (!dropout_.on()) return {};
+std::vector<nn::OpUse> DecoderLm::op_uses(const nn::Context& context) const {
+  std::vector<nn::OpUse> uses = Model::op_uses(context);
   // That of the branches is part of the norms.
-  return {{"embedding_dropout", OpPath::kPlain, "one product per value", true}};
+  if (dropout_.on()) uses.push_back({"embedding_dropout", OpPath::kPlain, "one product per value", true});
+  return uses;
 }
 
 }  // namespace evenkeel::models

@@ -39,6 +39,8 @@ class Model : public nn::Module {
   /// [D]. Ones where the model has no such parameter (arch.embedding_scale).
   virtual std::map<std::string, at::Tensor> embedding_scales() const { return {}; }
 
+  std::vector<nn::OpUse> op_uses(const nn::Context& context) const override;
+
   nn::Objective objective;  ///< what is minimised; interventions may add to it
 
  protected:

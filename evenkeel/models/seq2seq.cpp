@@ -196,8 +196,9 @@ std::map<std::string, at::Tensor> Seq2Seq::embedding_scales() const {
 }
 
 std::vector<nn::OpUse> Seq2Seq::op_uses(const nn::Context& context) const {
-  std::vector<nn::OpUse> uses{context.use("linear", embed_.weight.value.scalar_type()),
-                              {"positions", OpPath::kPlain, "one sum per value", true}};
+  std::vector<nn::OpUse> uses = Model::op_uses(context);
+  uses.push_back(context.use("linear", embed_.weight.value.scalar_type()));
+  uses.push_back({"positions", OpPath::kPlain, "one sum per value", true});
   if (source_dropout_.on())
     uses.push_back({"embedding_dropout", OpPath::kPlain, "one product per value", true});
   return uses;

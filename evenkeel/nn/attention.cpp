@@ -179,7 +179,7 @@ void Attention::set_softcap(const std::string& name, double cap) {
 
 std::vector<OpUse> Attention::op_uses(const Context& context) const {
   std::vector<OpUse> uses{context.use("attention", q.weight.value.scalar_type())};
-  if (gate_ != nullptr) uses.push_back({"output_gate", OpPath::kPlain, "one product per value", true});
+  if (gate_ != nullptr) uses.push_back({"output_gate", OpPath::kPlain, "one product per value", false});
   if (query_transform_ == nullptr) return uses;
   OpUse transform = uses.front();
   transform.op = "query_key_transform";
@@ -212,15 +212,14 @@ void Attention::set_qk_clip(double tau) {
   qk_clip_ = tau;
 }
 
-void Attention::after_update() {
+void Attention::constrain_parameters() {
   const c10::AutoGradMode no_grad(false);
   const std::int64_t width = shape_.head_width();
   for (std::size_t h = 0; h < largest_logit_.size(); ++h) {
     const double factor = std::sqrt(clip_factor(largest_logit_[h]));
     if (factor == 1) continue;
     for (const Param* param : {&q.weight, q.bias, &k.weight, k.bias})
-      if (param != nullptr && param->trainable)
-        param->value.narrow(0, static_cast<std::int64_t>(h) * width, width).mul_(factor);
+      if (param != nullptr) param->value.narrow(0, static_cast<std::int64_t>(h) * width, width).mul_(factor);
   }
   largest_logit_.clear();
 }
@@ -229,6 +228,7 @@ void Attention::set_output_gate(bool per_channel) {
   require_free("the output gate of " + path(), gate_ != nullptr ? "gate" : "", "gate");
   gate_ = &add_child(
       "gate", std::make_unique<Linear>(shape_.width, per_channel ? shape_.width : shape_.heads, shape_.bias));
+  gate_->draw_by(gate_init, 1);
 }
 
 std::vector<const Linear*> Attention::readers(bool cross) const {

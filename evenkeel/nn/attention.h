@@ -80,7 +80,7 @@ class Attention : public Module {
   /// multiplied by sqrt(tau / S), so that the same tokens give tau. Throws std::logic_error when it is set
   /// already.
   void set_qk_clip(double tau);
-  void after_update() override;
+  void constrain_parameters() override;
   /// The matrices that read x: those of queries and gate, and unless `cross` of keys and values.
   std::vector<const Linear*> readers(bool cross) const;
   /// Fills the slot before `o`; its parameters become "<path>.inner_norm.*".
@@ -94,6 +94,7 @@ class Attention : public Module {
   const std::string& site() const { return site_; }
 
   Linear &q, &k, &v, &o;
+  MatrixInit gate_init = MatrixInit::kFanIn;  ///< how the matrix of a gate is drawn
 
  protected:
   void convert_buffers(at::ScalarType type) override;

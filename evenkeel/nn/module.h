@@ -63,6 +63,9 @@ class Module {
   virtual std::vector<OpUse> op_uses(const Context& context) const;
   /// What this module itself does once its parameters are drawn; `seed` is that of the draw.
   virtual void parameters_drawn(std::uint64_t /*seed*/) {}
+  /// What this module itself does to its parameters after each optimiser step, before any after_update: one
+  /// module after the other.
+  virtual void constrain_parameters() {}
   /// What this module itself does after each optimiser step; several may at the same time, on threads.
   virtual void after_update() {}
   /// Converts every parameter (dropping gradients), buffer and constant table, for checks in double

@@ -132,6 +132,7 @@ void equip(Attention& attention, const SubLayer& record, const NormShape& norm) 
   attention.k.draw_by(record.init, g.k);
   attention.v.draw_by(record.init, g.v);
   attention.o.draw_by(record.init, g.o);
+  attention.gate_init = record.init;
   if (record.norm_inside) attention.set_inner_norm(std::make_unique<Norm>(norm));
   if (!record.shifts) return;
   for (Linear* layer : {&attention.q, &attention.k, &attention.v, &attention.o}) layer->add_shift();

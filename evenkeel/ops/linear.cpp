@@ -207,8 +207,9 @@ at::Tensor fused_linear_plain(const at::Tensor& x, const LinearWeights& in) {
 at::Tensor fused_mlp(const at::Tensor& x, const MlpWeights& in) {
   check_mlp("fused_mlp", x, in);
   if (!has_kernels(x.scalar_type())) return fused_mlp_plain(x, in);
-  const bool keep =
-      at::GradMode::is_enabled() && (x.requires_grad() || in.w1.requires_grad() || in.w2.requires_grad());
+  const auto trained = [](const at::Tensor& t) { return t.defined() && t.requires_grad(); };
+  const bool keep = at::GradMode::is_enabled() &&
+                    (trained(x) || trained(in.w1) || trained(in.w2) || trained(in.b1) || trained(in.b2));
   return FusedMlp::apply(x.contiguous(), in.w1.contiguous(), optional(in.b1), in.w2.contiguous(),
                          optional(in.b2), in.activation, keep);
 }

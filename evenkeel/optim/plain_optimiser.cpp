@@ -23,7 +23,8 @@ void PlainOptimiser::update(double lr, std::vector<UpdateStats>* stats, double g
     const at::Tensor gradient = scaled_gradient(param, gradient_factor);
     const double rate = lr * rate_of(i);
     const Change made = change(i, gradient, rate);
-    const at::Tensor subtracted = made.decay == 0 ? made.step : param.value.mul(made.decay).add_(made.step);
+    const at::Tensor subtracted =
+        made.decay == 0 ? made.step : param.value.mul(lr * made.decay).add_(made.step);
     if (stats != nullptr) {
       const double delta_rms = rate == 0 ? 0 : ops::rms(made.step) / rate;
       stats->push_back({ops::rms(gradient), ops::rms(param.value), ops::rms(subtracted), delta_rms});

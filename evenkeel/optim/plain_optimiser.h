@@ -15,8 +15,8 @@ at::Tensor with_decay(const at::Tensor& gradient, const at::Tensor& param, doubl
 /// One update of a parameter.
 struct Change {
   at::Tensor step;  ///< what is subtracted, learning rate included
-  double decay =
-      0;  ///< the share of the parameter that is subtracted too, where decay is not part of the step
+  /// Where decay is no part of the step: lambda. lr lambda p goes too, whatever the factor of the rate.
+  double decay = 0;
 };
 
 class PlainOptimiser : public Optimiser {

@@ -11,8 +11,8 @@ Change StableAdamW::change(std::size_t i, const at::Tensor& gradient, double lr)
   const Corrected now = moments(i, gradient);
   const at::Tensor expected = now.square.sqrt().clamp_min(spec().eps);
   const double excess = ops::rms(gradient.div(expected).masked_fill_(expected.eq(0), 0)),
-               rate = lr / std::max(1.0, excess);
-  return {adam_direction(now).mul_(rate), rate * decay_of(i)};
+               slower = std::max(1.0, excess);
+  return {adam_direction(now).mul_(lr / slower), decay_of(i) / slower};
 }
 
 }  // namespace evenkeel::optim

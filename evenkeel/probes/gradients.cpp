@@ -152,7 +152,7 @@ Description describe_gradients(const std::vector<Json>& answers) {
            number_text(m.at("gradient"), "{:.3e}"), number_text(m.at("relative_gradient"), "{:.3f}"),
            number_text(m.at("direction"), "{:.3e}"), number_text(m.at("relative_direction"), "{:.3f}")});
     description.tables.push_back(std::move(table));
-    const Json& first = g.at("matrices").front();
+    const Json first = g.at("matrices").empty() ? Json::object() : g.at("matrices").front();
     if (first.contains("why"))
       description.notes.push_back(
           fmt::format("{}: no directions, {}.", subject_text(answer), first.at("why").get<std::string>()));

@@ -263,6 +263,27 @@ Experiment experiment_from(const Settings& settings) {
         origin_of(settings, "interventions.weight_norm"), enum_name(e.interventions.sigma_reparam),
         origin_of(settings, "interventions.sigma_reparam")));
   }
+  const OptimiserKind algorithm = e.optim.algorithm;
+  if (e.interventions.rms_scaled_lr &&
+      (algorithm == OptimiserKind::kLars || algorithm == OptimiserKind::kLamb)) {
+    throw InputError(
+        fmt::format("[interventions.rms_scaled_lr] = true ({}) contradicts [optim.algorithm] = \"{}\" ({}), "
+                    "whose steps are in proportion to the "
+                    "tensors already; leave one out",
+                    origin_of(settings, "interventions.rms_scaled_lr"), enum_name(algorithm),
+                    origin_of(settings, "optim.algorithm")));
+  }
+  const bool decays_apart = algorithm == OptimiserKind::kAdamW || algorithm == OptimiserKind::kRAdam ||
+                            algorithm == OptimiserKind::kAdamAtan2 ||
+                            algorithm == OptimiserKind::kStableAdamW;
+  if (e.interventions.mu_param != MuParam::kOff && e.interventions.mu.decay_with_rate && !decays_apart) {
+    throw InputError(
+        fmt::format("[interventions.mu.decay_with_rate] = true ({}) changes nothing of [optim.algorithm] = "
+                    "\"{}\" ({}), whose decay is part of the "
+                    "step and follows the rate; leave it out",
+                    origin_of(settings, "interventions.mu.decay_with_rate"), enum_name(algorithm),
+                    origin_of(settings, "optim.algorithm")));
+  }
   if (e.interventions.mu_param == MuParam::kFull) {
     const auto refuse = [&](const char* other, std::string_view value, const char* why) {
       throw InputError(
@@ -291,6 +312,14 @@ Experiment experiment_from(const Settings& settings) {
                       origin_of(settings, std::string("interventions.") + other)));
     };
     if (e.interventions.qk_norm != QkNorm::kOff) refuse("qk_norm", enum_name(e.interventions.qk_norm));
+    if (e.interventions.attention_softcap > 0) {
+      throw InputError(fmt::format(
+          "[interventions.qk_clip] = {} ({}) contradicts [interventions.attention_softcap] = {} ({}): both "
+          "bound the same "
+          "logits, and a clip would go by capped ones; leave one out",
+          e.interventions.qk_clip, origin_of(settings, "interventions.qk_clip"),
+          e.interventions.attention_softcap, origin_of(settings, "interventions.attention_softcap")));
+    }
     if (e.interventions.kappa > 0) refuse("kappa", fmt::format("{}", e.interventions.kappa));
     if (e.interventions.sigma_reparam == SigmaReparam::kOn ||
         e.interventions.sigma_reparam == SigmaReparam::kSpectralNorm)

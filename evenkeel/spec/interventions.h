@@ -218,7 +218,8 @@ struct InterventionsSpec {
     visit("mu_param", self.mu_param,
           {.doc = "Learning rates of matrices are multiplied by mu.base_width / width: off, simple (that "
                   "alone), intermediate (and the "
-                  "head starts smaller), full (and attention scale 1 / head width, queries from zero).",
+                  "head starts smaller), full (and attention scale 1 / head width, queries from zero). Of "
+                  "seq2seq, whose output is its embedding, intermediate is simple.",
            .source = "arXiv 2203.03466; arXiv 2309.14322 E.5",
            .sparse = true});
     visit("mu", self.mu);

@@ -96,6 +96,7 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
 void Step::update(double lr, double gradient_factor, bool record) {
   std::vector<optim::UpdateStats> stats;
   optimiser_.step(lr, record ? &stats : nullptr, gradient_factor);
+  for (nn::Module* module : modules_) module->constrain_parameters();
   // They do not know each other, and there are dozens of small ones.
   kernels::parallel_for(std::ssize(modules_),
                         [&](std::int64_t i) { modules_[static_cast<std::size_t>(i)]->after_update(); });

@@ -195,12 +195,12 @@ TEST(QkClip, BringsTheLargestLogitOfAHeadBackToTau) {
       EXPECT_LT(before[0], 3);
       EXPECT_GT(before[1], 3);
       EXPECT_GT(before[2], 3);
-      model->visit([](nn::Module& module) { module.after_update(); });
+      model->visit([](nn::Module& module) { module.constrain_parameters(); });
       const std::vector<double> after = largest(false);
       for (std::size_t h = 0; h < 4; ++h)
         EXPECT_NEAR(after[h], std::min(before[h], 3.0), 3e-5) << h;  // fp32 products
       // Nothing is left over for the next update.
-      model->visit([](nn::Module& module) { module.after_update(); });
+      model->visit([](nn::Module& module) { module.constrain_parameters(); });
       EXPECT_EQ(largest(false), after);
     }
 }

@@ -65,6 +65,15 @@ TEST(Rates, EveryOptimiserHeedsTheFactorOfTheRate) {
 
 // A gradient of zero leaves decay alone; where decay is part of the gradient the factor stands in it.
 TEST(Rates, DecayHasAFactorOfItsOwn) {
+  // Where decay stands apart no factor of the rate touches it.
+  for (const OptimiserKind algorithm :
+       {OptimiserKind::kRAdam, OptimiserKind::kAdamAtan2, OptimiserKind::kStableAdamW}) {
+    nn::Param param = test::make_param(at::ones({4}, at::kFloat));
+    param.rate = 0.01;
+    param.decay = 0.5;
+    optim::make_optimiser({&param}, spec_for(algorithm, 0.1))->step(0.05);
+    EXPECT_NEAR(param.value[0].item<double>(), 1 - 0.05 * 0.1 * 0.5, 1e-6) << enum_name(algorithm);
+  }
   for (const auto& [decay, expected] : {std::pair{1.0, 0.1}, {0.5, 0.05}, {0.0, 0.0}}) {
     nn::Param param = test::make_param(at::ones({4}, at::kFloat));
     param.rate = 0.01;
@@ -185,15 +194,36 @@ TEST(Freeze, FrozenParametersStayAndHaveNoState) {
   }
 }
 
-TEST(Freeze, APatternThatNothingMatchesIsRefused) {
+TEST(Freeze, WhatCannotBeMeantIsRefused) {
   Experiment e = test::small_experiment();
-  e.interventions.freeze = "embed.* blocks.7.*";
-  try {
-    train::build_model(e);
-    ADD_FAILURE();
-  } catch (const InputError& error) {
-    EXPECT_NE(std::string(error.what()).find("\"blocks.7.*\""), std::string::npos) << error.what();
+  e.interventions.qk_clip = 100;
+  for (const auto& [patterns, part] : {std::pair{"embed.* blocks.7.*", "\"blocks.7.*\""},
+                                       {" ", "holds no pattern"},
+                                       {"*", "leaves nothing to train"},
+                                       {"*.attn.k.weight", "[interventions.qk_clip] changes it"}}) {
+    e.interventions.freeze = patterns;
+    try {
+      train::build_model(e);
+      ADD_FAILURE() << patterns;
+    } catch (const InputError& error) {
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
   }
+}
+
+// Only a bias of the first MLP is trained of all that stands before it.
+TEST(Freeze, TheFusedMlpTrainsABiasAlone) {
+  Experiment e = test::small_experiment();
+  e.arch.bias = true;
+  e.train.ops = OpPath::kFused;
+  e.interventions.freeze = "embed.* *.weight *.gain blocks.0.attn* blocks.0.mlp_norm*";
+  const auto model = train::build_model(e);
+  const auto [inputs, targets] = test::random_batch(e, 2, 1);
+  nn::Context context;
+  context.ops = OpPath::kFused;
+  ops::cross_entropy_(model->forward(inputs, context), targets).total.backward();
+  for (const nn::Param* p : model->parameters())
+    EXPECT_TRUE(p->name != "blocks.0.mlp.fc1.bias" || p->value.grad().abs().max().item<double>() > 0);
 }
 
 }  // namespace

@@ -265,8 +265,7 @@ TEST(Experiment, TreatmentsThatUndoEachOtherAreRefused) {
   expect_error("[interventions]\nqk_norm = \"per_head\"\nkappa = 10\n",
                {"[interventions.kappa] = 10 (s.toml:3) contradicts [interventions.qk_norm] = \"per_head\" "
                 "(s.toml:2)"});
-  for (const char* allowed :
-       {"sigma_reparam = \"stats_only\"", "attention_softcap = 50", "attention_scale = \"width\""})
+  for (const char* allowed : {"sigma_reparam = \"stats_only\"", "attention_scale = \"width\""})
     from(clip + allowed + "\n");
 }
 
