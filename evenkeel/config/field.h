@@ -36,7 +36,7 @@ struct FieldInfo {
   bool hashed =
       true;  ///< false: does not change the result (a path, a title), so not part of the cell's identity
   /// Part of the identity only where it differs from its default: runs from before the field keep theirs. For
-  /// every field that is added.
+  /// every field that is added; its default must not change afterwards.
   bool sparse = false;
 };
 

@@ -9,8 +9,8 @@
 
 namespace evenkeel::interventions {
 
-/// Throws InputError for a pattern that no parameter matches. Comes after what declares parameters; does
-/// nothing when off.
+/// Throws InputError for a pattern that no parameter matches, where nothing or all would be frozen, and for
+/// queries or keys that QK-Clip is to change. Comes after what declares parameters; does nothing when off.
 void apply_freeze(nn::Module& root, const Experiment& experiment);
 
 }  // namespace evenkeel::interventions
