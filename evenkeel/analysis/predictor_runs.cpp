@@ -195,7 +195,7 @@ class Loader {
     t.group = configuration_of(e);
     // A shape without a name is known by its parameters.
     t.size = p.cell.size.empty() ? std::to_string(p.cell.params) : p.cell.size;
-    t.forced = changed_updates(e).has_value();
+    t.forced = changes_of(e).any();
     t.siblings = fmt::format("{} {} {:.6g}", sweeps_, t.size, p.cell.lr);
     t.steps = p.cell.steps;
     t.failed = p.unstable;

@@ -1,13 +1,12 @@
 #include "evenkeel/interventions/freeze.h"
 
 #include <fmt/format.h>
-#include <fnmatch.h>
 
 #include <algorithm>
 #include <iterator>
-#include <sstream>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/interventions/patterns.h"
 #include "evenkeel/nn/attention.h"
 
 namespace evenkeel::interventions {
@@ -15,26 +14,13 @@ namespace evenkeel::interventions {
 void apply_freeze(nn::Module& root, const Experiment& experiment) {
   const std::string& patterns = experiment.interventions.freeze;
   if (patterns.empty()) return;
-  root.name_tree();
   const auto refuse = [&](const std::string& why) {
     throw InputError(fmt::format("[interventions.freeze] = \"{}\": {}", patterns, why));
   };
-  std::istringstream words(patterns);
-  for (std::string pattern; words >> pattern;) {
-    bool matched = false;
-    for (nn::Param* param : root.parameters()) {
-      if (::fnmatch(pattern.c_str(), param->name.c_str(), 0) != 0) continue;
-      matched = true;
-      param->trainable = false;
-      param->value.set_requires_grad(false);
-    }
-    if (!matched)
-      refuse(
-          fmt::format("no parameter matches \"{}\"; names are like blocks.0.attn.q.weight, and the first "
-                      "record of heads.jsonl in a "
-                      "run lists them as tensor/<name>/param_rms",
-                      pattern));
-  }
+  for_each_match(root, "freeze", patterns, [](nn::Param& param) {
+    param.trainable = false;
+    param.value.set_requires_grad(false);
+  });
   const std::vector<nn::Param*> all = root.parameters();
   const auto frozen =
       std::count_if(all.begin(), all.end(), [](const nn::Param* param) { return !param->trainable; });

@@ -12,15 +12,26 @@
 // mu_transformer leaves the decay as it is. At D = base width only what "full" does to scores and queries is
 // left. Under qk-norm queries of zero have a Jacobian of 1 / sqrt(norm_eps), a thousand: the first gradients
 // of the query matrices may use up the global clip.
+//
+// complete_p scales with depth too, so that the same rate, decay and epsilon serve every size (Dey et al.
+// 2025, arXiv 2505.01618; alpha = 0.5 is depth-muP). n = D / base width, l = L / base depth:
+//
+//   every branch times l^-alpha;  scores 1 / K;  logits times 1 / n
+//   rates: matrices of blocks l^(alpha-1) / n, their gains and biases l^(alpha-1), the rest 1
+//   decay inside blocks times l^(alpha-1), which stands apart from the rates; epsilon times l^-alpha / n
+//   embedding and head are drawn as at the base width; matrices of blocks by their fan-in
 #pragma once
 
 #include "evenkeel/nn/module.h"
+#include "evenkeel/nn/objective.h"
 #include "evenkeel/spec/experiment.h"
 
 namespace evenkeel::interventions {
 
 /// Sets rates, and with the larger forms the head, the scale of scores and the query matrices, of everything
 /// below `root`; does nothing when off. The table that seq2seq shares with its output is an embedding.
-void apply_mu_param(nn::Module& root, const Experiment& experiment);
+void apply_mu_param(nn::Module& root, nn::Objective& objective, const Experiment& experiment);
+/// What complete_p multiplies optim.eps by; 1 without it.
+double mu_param_eps(const Experiment& experiment);
 
 }  // namespace evenkeel::interventions

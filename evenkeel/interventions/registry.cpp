@@ -2,9 +2,11 @@
 
 #include "evenkeel/interventions/attention_scale.h"
 #include "evenkeel/interventions/attention_softcap.h"
+#include "evenkeel/interventions/embedding_form.h"
 #include "evenkeel/interventions/freeze.h"
 #include "evenkeel/interventions/kappa.h"
 #include "evenkeel/interventions/mu_param.h"
+#include "evenkeel/interventions/no_decay.h"
 #include "evenkeel/interventions/output_gate.h"
 #include "evenkeel/interventions/output_softcap.h"
 #include "evenkeel/interventions/qk_clip.h"
@@ -36,11 +38,15 @@ const std::vector<Intervention>& all() {
       {"qk_clip", [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_qk_clip(root, e); }},
       {"output_softcap", [](nn::Module&, nn::Objective& objective,
                             const Experiment& e) { apply_output_softcap(objective, e); }},
-      {"mu_param", [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_mu_param(root, e); }},
+      {"mu_param", [](nn::Module& root, nn::Objective& objective,
+                      const Experiment& e) { apply_mu_param(root, objective, e); }},
+      {"embedding",
+       [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_embedding_form(root, e); }},
       {"rms_scaled_lr",
        [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_rms_scaled_lr(root, e); }},
-      // Last, because it goes by the names of what the others have declared.
-      {"freeze", [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_freeze(root, e); }}};
+      // Last, because they go by the names of what the others have declared.
+      {"freeze", [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_freeze(root, e); }},
+      {"no_decay", [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_no_decay(root, e); }}};
   return registry;
 }
 

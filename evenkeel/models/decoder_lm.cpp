@@ -50,7 +50,7 @@ DecoderLm::DecoderLm(const ArchSpec& arch, std::int64_t vocab)
                    std::make_unique<Block>(arch, plan.layers[static_cast<std::size_t>(layer)], layer)));
   if (plan.final_norm)
     final_norm_ = &add_child("final_norm", std::make_unique<nn::Norm>(nn::norm_shape(arch)));
-  head_ = &add_child("head", std::make_unique<nn::Linear>(arch.D(), vocab, arch.bias, nn::Role::kHead));
+  head_ = &add_child("head", make_head(embed_, arch, vocab));
 }
 
 at::Tensor DecoderLm::forward(const Batch& in, const nn::Context& context) const {

@@ -4,13 +4,17 @@
 #include <ATen/core/Tensor.h>
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "evenkeel/models/omega_fold.h"
 #include "evenkeel/nn/context.h"
+#include "evenkeel/nn/embedding.h"
+#include "evenkeel/nn/linear.h"
 #include "evenkeel/nn/module.h"
 #include "evenkeel/nn/objective.h"
+#include "evenkeel/spec/arch.h"
 
 namespace evenkeel::models {
 
@@ -44,9 +48,12 @@ class Model : public nn::Module {
   nn::Objective objective;  ///< what is minimised; interventions may add to it
 
  protected:
-  /// The last step of every forward pass: caps the logits where the objective says so, and then reports the
-  /// largest before.
+  /// The last step of every forward pass: scales and caps the logits where the objective says so; the
+  /// largest before a cap is reported.
   at::Tensor capped(const at::Tensor& logits, const nn::Context& context) const;
 };
+
+/// From D to the vocabulary: a matrix of its own, or that of the embedding (arch.tied_head).
+std::unique_ptr<nn::Linear> make_head(nn::Embedding& embedding, const ArchSpec& arch, std::int64_t vocab);
 
 }  // namespace evenkeel::models

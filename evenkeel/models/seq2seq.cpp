@@ -8,8 +8,6 @@
 #include <cmath>
 
 #include "evenkeel/base/error.h"
-#include "evenkeel/ops/linear.h"
-#include "evenkeel/ops/matmul.h"
 #include "evenkeel/ops/reduce.h"
 #include "evenkeel/spec/data.h"
 
@@ -134,6 +132,7 @@ Seq2Seq::Seq2Seq(const ArchSpec& arch, std::int64_t vocab)
                    std::make_unique<DecoderLayer>(arch, decoder.layers[static_cast<std::size_t>(i)], i)));
   if (decoder.final_norm)
     decoder_norm_ = &add_child("decoder.final_norm", std::make_unique<nn::Norm>(nn::norm_shape(arch)));
+  head_ = &add_child("head", make_head(embed_, arch, vocab));
 }
 
 at::Tensor Seq2Seq::forward(const Batch& batch, const nn::Context& context) const {
@@ -158,9 +157,7 @@ at::Tensor Seq2Seq::decode(const at::Tensor& inputs, const at::Tensor& lengths, 
   for (const DecoderLayer* layer : decoder_)
     stream = layer->forward(stream, lengths, memory, inputs.size(0), context);
   const at::Tensor y = nn::read(stream, decoder_norm_, context);
-  return capped(context.fused() ? ops::fused_linear(y, {{embed_.weight.value}, {}})
-                                : ops::linear(y, embed_.weight.value, {}, context.rounding()),
-                context);
+  return capped(head_->forward(y, context), context);
 }
 
 nn::Stream Seq2Seq::embed(const at::Tensor& ids, const nn::EmbeddingScale* scale, const nn::Dropout& dropout,
@@ -197,7 +194,6 @@ std::map<std::string, at::Tensor> Seq2Seq::embedding_scales() const {
 
 std::vector<nn::OpUse> Seq2Seq::op_uses(const nn::Context& context) const {
   std::vector<nn::OpUse> uses = Model::op_uses(context);
-  uses.push_back(context.use("linear", embed_.weight.value.scalar_type()));
   uses.push_back({"positions", OpPath::kPlain, "one sum per value", true});
   if (source_dropout_.on())
     uses.push_back({"embedding_dropout", OpPath::kPlain, "one product per value", true});

@@ -105,6 +105,7 @@ class Seq2Seq : public Model {
   nn::Norm* encoder_norm_ = nullptr;  ///< null where the scheme has none
   std::vector<DecoderLayer*> decoder_;
   nn::Norm* decoder_norm_ = nullptr;
+  nn::Linear* head_ = nullptr;
 };
 
 }  // namespace evenkeel::models

@@ -29,8 +29,23 @@ at::Tensor Embedding::forward(const at::Tensor& ids, const Context& context) con
         fmt::format("[data.vocab] must be above every token id, got id {} with vocab {}; raise data.vocab "
                     "or check the data",
                     *bad, vocab));
-  return context.fused() ? ops::embedding(weight.value, flat, scale_)
-                         : ops::embedding_plain(weight.value, flat, scale_);
+  const at::Tensor rows = context.fused() ? ops::embedding(weight.value, flat, scale_)
+                                          : ops::embedding_plain(weight.value, flat, scale_);
+  if (norm_ == nullptr) return rows;
+  return context.fused() ? norm_->forward({rows, {}, {}, "", {}}, context, at::kFloat).y
+                         : norm_->forward(rows);
+}
+
+void Embedding::set_scale(const std::string& name, double scale) {
+  require_free("the scale of " + path(), scale_name_, name);
+  scale_name_ = name;
+  scale_ *= scale;
+}
+
+void Embedding::set_norm(const std::string& name, std::unique_ptr<Norm> norm) {
+  require_free("the norm of " + path(), norm_name_, name);
+  norm_name_ = name;
+  norm_ = &add_child("norm", std::move(norm));
 }
 
 EmbeddingScale::EmbeddingScale(std::int64_t width)

@@ -15,6 +15,8 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias, Role role)
   if (with_bias) bias = &add_param("bias", {out}, Role::kBias, Init::kZeros);
 }
 
+Linear::Linear(Param& shared) : weight(shared) {}
+
 at::Tensor Linear::forward(const at::Tensor& x, const Context& context) const {
   const at::Tensor in_use = weights_in_use({this}, context)[0];
   const at::Tensor added = bias_in_use(in_use);

@@ -14,6 +14,9 @@ class Linear : public Module {
  public:
   /// Weight: truncated normal with std 1 / sqrt(in); bias: zeros.
   Linear(std::int64_t in, std::int64_t out, bool bias, Role role = Role::kMatrix);
+  /// Without bias, with the matrix of another module, which must outlive it: a head that is tied to the
+  /// embedding.
+  explicit Linear(Param& shared);
   /// x [N, in] -> [N, out], in the dtype of x. On the plain path the product itself is in context.precision;
   /// the fused path goes by the dtype of x.
   at::Tensor forward(const at::Tensor& x, const Context& context) const;

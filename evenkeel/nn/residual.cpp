@@ -61,6 +61,12 @@ std::string Residual::omega_name() const {
   return kept_omega_ != nullptr ? kept_omega_->name : "";
 }
 
+void Residual::set_branch_factor(const std::string& name, double factor) {
+  require_free("the branch of " + site(), factor_name_, name);
+  factor_name_ = name;
+  branch_factor_ = factor;
+}
+
 void Residual::set_omega(double value) {
   const c10::AutoGradMode no_grad(false);
   if (omega_ != nullptr) omega_->value.fill_(value);
@@ -79,6 +85,7 @@ Stream Residual::plain(const Stream& in, const Branch& branch, const Context& co
   at::Tensor x = in.x;
   at::Tensor f = dropout_->forward(branch(record_.norm_before ? norm_->forward(x) : x), context);
   if (branch_norm_ != nullptr) f = branch_norm_->forward(f);
+  if (branch_factor_ != 1) f = f * branch_factor_;
   if (s.defined()) f = s * f;
   if (record_.adds_layer_input) x = x + layer_input;
   if (context.residuals != nullptr) context.residuals->residual(*this, x, f);
@@ -105,6 +112,7 @@ Stream Residual::fused(const Stream& in, const Branch& branch, const Context& co
     dropout = {};
   }
   if (branch_norm_ != nullptr) f = branch_norm_->forward(f, context);
+  if (branch_factor_ != 1) f = f * branch_factor_;
   if (record_.adds_layer_input) x = sum({x, layer_input, {}, "", {}}, context);
   if (context.residuals != nullptr) {
     at::Tensor added = dropout.on() ? dropout_->forward(ops::wide(f), context) : ops::wide(f);
@@ -121,9 +129,12 @@ Stream Residual::fused(const Stream& in, const Branch& branch, const Context& co
 }
 
 std::vector<OpUse> Residual::op_uses(const Context& context) const {
-  if (!context.fused() || !dropout_->on() || (branch_norm_ == nullptr && scale_ == nullptr)) return {};
-  return {
-      {"branch_dropout", OpPath::kPlain, "one product per value, before the branch's norm or scale", true}};
+  std::vector<OpUse> uses;
+  if (branch_factor_ != 1) uses.push_back({"branch_factor", OpPath::kPlain, "one product per value", true});
+  if (context.fused() && dropout_->on() && (branch_norm_ != nullptr || scale_ != nullptr))
+    uses.push_back(
+        {"branch_dropout", OpPath::kPlain, "one product per value, before the branch's norm or scale", true});
+  return uses;
 }
 
 void equip(Attention& attention, const SubLayer& record, const NormShape& norm) {

@@ -43,6 +43,8 @@ class Residual : public Module {
   std::string site() const { return path() + "." + name_; }
   /// What the shortcut is multiplied by: [D], one number, or undefined when that is 1.
   at::Tensor omega() const;
+  /// A slot: what the branch gives, after its norm if it has one, is multiplied by.
+  void set_branch_factor(const std::string& name, double factor);
   /// Fills an omega that is part of the model.
   void set_omega(double value);
   /// The name under which omega is saved; "" when it is not.
@@ -61,7 +63,8 @@ class Residual : public Module {
                const at::Tensor& layer_input) const;
 
   SubLayer record_;
-  std::string name_;
+  std::string name_, factor_name_;
+  double branch_factor_ = 1;
   Norm* norm_ = nullptr;
   Norm* branch_norm_ = nullptr;
   Param* omega_ = nullptr;        ///< trained

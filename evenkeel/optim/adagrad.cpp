@@ -3,7 +3,7 @@
 namespace evenkeel::optim {
 
 Adagrad::Adagrad(std::vector<nn::Param*> params, const OptimSpec& spec)
-    : PlainOptimiser(std::move(params), spec, {"sum"}) {}
+    : PlainRule(std::move(params), spec, {"sum"}) {}
 
 Change Adagrad::change(std::size_t i, const at::Tensor& gradient, double lr) {
   const at::Tensor pull = with_decay(gradient, params()[i]->value, decay_of(i));

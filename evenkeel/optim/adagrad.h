@@ -6,11 +6,11 @@
 // "sum".
 #pragma once
 
-#include "evenkeel/optim/plain_optimiser.h"
+#include "evenkeel/optim/plain_rule.h"
 
 namespace evenkeel::optim {
 
-class Adagrad final : public PlainOptimiser {
+class Adagrad final : public PlainRule {
  public:
   Adagrad(std::vector<nn::Param*> params, const OptimSpec& spec);
   at::Tensor preconditioner(std::size_t i) const override;

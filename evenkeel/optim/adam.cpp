@@ -1,7 +1,7 @@
 #include "evenkeel/optim/adam.h"
 
 #include "evenkeel/ops/reduce.h"
-#include "evenkeel/optim/plain_optimiser.h"
+#include "evenkeel/optim/plain_rule.h"
 
 namespace evenkeel::optim {
 

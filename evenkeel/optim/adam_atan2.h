@@ -11,10 +11,9 @@
 
 namespace evenkeel::optim {
 
-class AdamAtan2 final : public MomentOptimiser {
+class AdamAtan2 final : public MomentRule {
  public:
-  AdamAtan2(std::vector<nn::Param*> params, const OptimSpec& spec)
-      : MomentOptimiser(std::move(params), spec) {}
+  AdamAtan2(std::vector<nn::Param*> params, const OptimSpec& spec) : MomentRule(std::move(params), spec) {}
 
  private:
   Change change(std::size_t i, const at::Tensor& gradient, double lr) override;

@@ -12,7 +12,7 @@ enum Quantity : std::size_t { kMean, kSquare };
 }  // namespace
 
 AdamW::AdamW(std::vector<nn::Param*> params, const OptimSpec& spec)
-    : Optimiser(std::move(params), spec, {"exp_avg", "exp_avg_sq"}) {}
+    : UpdateRule(std::move(params), spec, {"exp_avg", "exp_avg_sq"}) {}
 
 void AdamW::update(double lr, std::vector<UpdateStats>* stats, double gradient_factor) {
   const double lambda = *spec().weight_decay;

@@ -8,11 +8,11 @@
 // "exp_avg" and "exp_avg_sq".
 #pragma once
 
-#include "evenkeel/optim/optimiser.h"
+#include "evenkeel/optim/update_rule.h"
 
 namespace evenkeel::optim {
 
-class AdamW : public Optimiser {
+class AdamW : public UpdateRule {
  public:
   AdamW(std::vector<nn::Param*> params, const OptimSpec& spec);
 

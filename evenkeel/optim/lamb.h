@@ -11,9 +11,9 @@
 
 namespace evenkeel::optim {
 
-class Lamb final : public MomentOptimiser {
+class Lamb final : public MomentRule {
  public:
-  Lamb(std::vector<nn::Param*> params, const OptimSpec& spec) : MomentOptimiser(std::move(params), spec) {}
+  Lamb(std::vector<nn::Param*> params, const OptimSpec& spec) : MomentRule(std::move(params), spec) {}
 
  private:
   Change change(std::size_t i, const at::Tensor& gradient, double lr) override;

@@ -7,7 +7,7 @@
 namespace evenkeel::optim {
 
 Lars::Lars(std::vector<nn::Param*> params, const OptimSpec& spec)
-    : PlainOptimiser(std::move(params), spec, {"momentum_buffer"}) {}
+    : PlainRule(std::move(params), spec, {"momentum_buffer"}) {}
 
 double Lars::trust_ratio(std::size_t i, const at::Tensor& gradient) const {
   const nn::Param& param = *params()[i];

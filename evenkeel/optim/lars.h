@@ -8,11 +8,11 @@
 // Delta is b / lr. State: "momentum_buffer".
 #pragma once
 
-#include "evenkeel/optim/plain_optimiser.h"
+#include "evenkeel/optim/plain_rule.h"
 
 namespace evenkeel::optim {
 
-class Lars final : public PlainOptimiser {
+class Lars final : public PlainRule {
  public:
   Lars(std::vector<nn::Param*> params, const OptimSpec& spec);
 

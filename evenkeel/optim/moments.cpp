@@ -9,10 +9,10 @@ enum Moment : std::size_t { kFirst, kSecond };
 
 }  // namespace
 
-MomentOptimiser::MomentOptimiser(std::vector<nn::Param*> params, const OptimSpec& spec)
-    : PlainOptimiser(std::move(params), spec, {"exp_avg", "exp_avg_sq"}) {}
+MomentRule::MomentRule(std::vector<nn::Param*> params, const OptimSpec& spec)
+    : PlainRule(std::move(params), spec, {"exp_avg", "exp_avg_sq"}) {}
 
-MomentOptimiser::Corrected MomentOptimiser::moments(std::size_t i, const at::Tensor& gradient) {
+MomentRule::Corrected MomentRule::moments(std::size_t i, const at::Tensor& gradient) {
   const auto t = static_cast<double>(steps());
   const at::Tensor &mean = quantity(kFirst, i), &square = quantity(kSecond, i);
   mean.mul_(spec().beta1).add_(gradient.mul(1 - spec().beta1));
@@ -20,7 +20,7 @@ MomentOptimiser::Corrected MomentOptimiser::moments(std::size_t i, const at::Ten
   return {mean.div(1 - std::pow(spec().beta1, t)), square.div(1 - std::pow(spec().beta2, t))};
 }
 
-at::Tensor MomentOptimiser::adam_direction(const Corrected& moments) const {
+at::Tensor MomentRule::adam_direction(const Corrected& moments) const {
   const at::Tensor scale = moments.square.sqrt().add_(spec().eps);
   return moments.mean.div(scale).masked_fill_(scale.eq(0), 0);
 }

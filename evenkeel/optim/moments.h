@@ -5,13 +5,13 @@
 // State: "exp_avg" and "exp_avg_sq".
 #pragma once
 
-#include "evenkeel/optim/plain_optimiser.h"
+#include "evenkeel/optim/plain_rule.h"
 
 namespace evenkeel::optim {
 
-class MomentOptimiser : public PlainOptimiser {
+class MomentRule : public PlainRule {
  protected:
-  MomentOptimiser(std::vector<nn::Param*> params, const OptimSpec& spec);
+  MomentRule(std::vector<nn::Param*> params, const OptimSpec& spec);
   struct Corrected {
     at::Tensor mean, square;  ///< mhat, vhat
   };
@@ -19,6 +19,10 @@ class MomentOptimiser : public PlainOptimiser {
   Corrected moments(std::size_t i, const at::Tensor& gradient);
   /// mhat / (sqrt(vhat) + eps), 0 where the denominator is.
   at::Tensor adam_direction(const Corrected& moments) const;
+  /// The same of a gradient that the moments have not seen yet.
+  at::Tensor direction_of(std::size_t i, const at::Tensor& gradient) {
+    return adam_direction(moments(i, gradient));
+  }
 };
 
 }  // namespace evenkeel::optim

@@ -1,10 +1,7 @@
-// What all optimisers share: parameters, state, the record of an update, and which parameters decay.
-//
-// An update subtracts from every parameter; by how much is in the header of each algorithm. Decay of gains
-// and biases needs optim.decay_gains, of gammas optim.decay_gammas. State is of the parameters' type.
+// An optimiser is a list of groups: parameters, the rule that updates them, and the factor of their learning
+// rate. Most algorithms have one group; Muon and Hyperball treat matrices apart. Which parameter is in which
+// group is the table in optimiser.cpp: the first group that takes it.
 #pragma once
-
-#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <memory>
@@ -12,74 +9,51 @@
 #include <utility>
 #include <vector>
 
-#include "evenkeel/nn/context.h"
-#include "evenkeel/nn/module.h"
-#include "evenkeel/spec/optim.h"
+#include "evenkeel/optim/update_rule.h"
 
 namespace evenkeel::optim {
 
-/// Root mean squares of one tensor in one update.
-struct UpdateStats {
-  double grad_rms = 0;    ///< of the gradient the update used, so after clipping, without decay
-  double param_rms = 0;   ///< before the update
-  double update_rms = 0;  ///< as applied: learning rate and decay included
-  double delta_rms = 0;   ///< of Delta: without the learning rate; with decay only where the gradient has it
-};
-
 class Optimiser {
  public:
-  virtual ~Optimiser() = default;
-  Optimiser(const Optimiser&) = delete;
-  Optimiser& operator=(const Optimiser&) = delete;
+  struct Group {
+    std::unique_ptr<UpdateRule> rule;
+    double rate = 1;  ///< factor of the learning rate
+  };
+  /// Every one of `params` is in one of the `groups`.
+  Optimiser(std::vector<nn::Param*> params, std::vector<Group> groups);
 
-  /// One update at learning rate `lr` (schedule included). A parameter without gradient counts as having a
-  /// zero one; the others count times `gradient_factor` (ClipResult::factor of measure_clip). `stats`, when
-  /// given, gets one entry per parameter, in order; asking changes no bit of the update.
+  /// One update of every group; see UpdateRule::step. `stats` are in the order of params().
   void step(double lr, std::vector<UpdateStats>* stats = nullptr, double gradient_factor = 1);
   /// Drops all gradients.
   void zero_grad();
 
   /// Updates done; with the state tensors it is all there is to save.
   std::int64_t steps() const { return steps_; }
-  void set_steps(std::int64_t steps) { steps_ = steps; }
+  void set_steps(std::int64_t steps);
   /// "<quantity>/<parameter>", in order of the parameters. The tensors share the optimiser's memory: copy
   /// into them to load, then call set_steps.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
   const std::vector<nn::Param*>& params() const { return params_; }
 
-  /// Epsilon from the next update on; ignored by algorithms without one.
-  void set_eps(double eps) { spec_.eps = eps; }
+  /// Epsilon from the next update on; ignored by rules without one.
+  void set_eps(double eps);
 
-  /// What the learning rate of parameter i is multiplied by, as the parameter stands: Param::rate, and its
-  /// RMS where the rate follows it.
+  /// Of parameter i: what the learning rate is multiplied by, that of its group included; the others as in
+  /// UpdateRule.
   double rate_of(std::size_t i) const;
-  /// What the update of parameter i divides by, as after the last update and before rate_of: sqrt(vhat) + eps
-  /// of Adam, AdamW, sqrt(sum) + eps of Adagrad. Undefined where there is none, and before the first update.
-  virtual at::Tensor preconditioner(std::size_t /*i*/) const { return {}; }
-  /// Delta = mhat / (sqrt(vhat) + eps) of the last update of parameter i. Undefined where there is none, and
-  /// before the first update.
-  virtual at::Tensor direction(std::size_t /*i*/) const { return {}; }
+  at::Tensor preconditioner(std::size_t i) const;
+  at::Tensor direction(std::size_t i) const;
 
-  /// The algorithm's name and which path computes it, for the manifest.
-  virtual nn::OpUse op_use() const = 0;
-
- protected:
-  /// `spec` resolved. The parameters must outlive the optimiser. `quantities` name the state kept per value.
-  Optimiser(std::vector<nn::Param*> params, const OptimSpec& spec, std::vector<std::string> quantities);
-
-  /// One update without autograd; steps() counts it already.
-  virtual void update(double lr, std::vector<UpdateStats>* stats, double gradient_factor) = 0;
-  /// What lambda is multiplied by for parameter i: Param::decay, or 0 where it is spared.
-  double decay_factor(std::size_t i) const;
-  /// lambda of parameter i.
-  double decay_of(std::size_t i) const { return decay_factor(i) * *spec_.weight_decay; }
-  const at::Tensor& quantity(std::size_t which, std::size_t i) const { return quantities_[which].second[i]; }
-  const OptimSpec& spec() const { return spec_; }
+  /// The rules, and which path computes them.
+  std::vector<nn::OpUse> op_uses() const;
 
  private:
+  struct Place {
+    std::size_t group, index;
+  };
   std::vector<nn::Param*> params_;
-  OptimSpec spec_;
-  std::vector<std::pair<std::string, std::vector<at::Tensor>>> quantities_;
+  std::vector<Group> groups_;
+  std::vector<Place> places_;  ///< of each parameter
   std::int64_t steps_ = 0;
 };
 

@@ -21,12 +21,7 @@ Schedule::Schedule(const Experiment& experiment)
   drop_at_ = static_cast<double>(experiment.optim.step_at.steps(steps, tokens));
   drop_ = experiment.optim.step_factor;
   cooldown_ = static_cast<double>(std::min(experiment.optim.cooldown.steps(steps, tokens), steps));
-  if (const auto span = changed_updates(experiment)) {
-    first_ = span->first;
-    last_ = span->last;
-    factor_ = experiment.change.lr_factor;
-    end_warmup_ = experiment.change.end_warmup;
-  }
+  changes_ = changes_of(experiment);
 }
 
 double Schedule::after_warmup(double x) const {
@@ -62,10 +57,9 @@ double Schedule::at(double x) const {
 
 double Schedule::rate(std::int64_t n) const {
   const double x = static_cast<double>(n);
-  const bool changed = n >= first_ && n <= last_;
-  if (changed && end_warmup_ && x < warmup_) return peak_ * factor_;
-  const double rate = at(x <= warmup_ ? x : x - 1);
-  return changed ? rate * factor_ : rate;
+  const ChangeSpec change = changes_.at(n);
+  if (change.end_warmup && x < warmup_) return peak_ * change.lr_factor;
+  return at(x <= warmup_ ? x : x - 1) * change.lr_factor;
 }
 
 }  // namespace evenkeel::optim

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 
 #include "evenkeel/spec/experiment.h"
 
@@ -38,10 +37,7 @@ class Schedule {
   ScheduleKind kind_ = ScheduleKind::kCosine;
   double drop_at_ = 0, drop_ = 1;  ///< of kStep
   double cooldown_ = 0;            ///< of kWsd and kWsdSqrt
-  // Updates first_ ... last_ are changed.
-  std::int64_t first_ = std::numeric_limits<std::int64_t>::max(), last_ = 0;
-  double factor_ = 1;
-  bool end_warmup_ = false;
+  Changes changes_;
 };
 
 }  // namespace evenkeel::optim

@@ -3,7 +3,7 @@
 namespace evenkeel::optim {
 
 Sgd::Sgd(std::vector<nn::Param*> params, const OptimSpec& spec)
-    : PlainOptimiser(std::move(params), spec, {"momentum_buffer"}) {}
+    : PlainRule(std::move(params), spec, {"momentum_buffer"}) {}
 
 Change Sgd::change(std::size_t i, const at::Tensor& gradient, double lr) {
   const at::Tensor& momentum = quantity(0, i);

@@ -6,11 +6,11 @@
 // "momentum_buffer".
 #pragma once
 
-#include "evenkeel/optim/plain_optimiser.h"
+#include "evenkeel/optim/plain_rule.h"
 
 namespace evenkeel::optim {
 
-class Sgd final : public PlainOptimiser {
+class Sgd final : public PlainRule {
  public:
   Sgd(std::vector<nn::Param*> params, const OptimSpec& spec);
 

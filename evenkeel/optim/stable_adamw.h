@@ -12,10 +12,9 @@
 
 namespace evenkeel::optim {
 
-class StableAdamW final : public MomentOptimiser {
+class StableAdamW final : public MomentRule {
  public:
-  StableAdamW(std::vector<nn::Param*> params, const OptimSpec& spec)
-      : MomentOptimiser(std::move(params), spec) {}
+  StableAdamW(std::vector<nn::Param*> params, const OptimSpec& spec) : MomentRule(std::move(params), spec) {}
 
  private:
   Change change(std::size_t i, const at::Tensor& gradient, double lr) override;

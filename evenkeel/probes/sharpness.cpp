@@ -149,13 +149,9 @@ std::optional<StabilityEdge> stability_edge(const OptimSpec& optim) {
       return StabilityEdge{true, 2};
     case OptimiserKind::kSgd:
       return StabilityEdge{false, 2 + 2 * optim.momentum};
-    case OptimiserKind::kLars:
-    case OptimiserKind::kLamb:
-    case OptimiserKind::kAdamAtan2:
-    case OptimiserKind::kStableAdamW:
-      break;
+    default:
+      return std::nullopt;
   }
-  return std::nullopt;
 }
 
 Probe sharpness_probe() {

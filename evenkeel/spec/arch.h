@@ -49,6 +49,7 @@ struct ArchSpec {
   std::optional<ResidualScheme> decoder_residual;  ///< of seq2seq; after resolve: set
   AdminSpec admin;
   bool embedding_scale = false;
+  std::optional<bool> tied_head;
   NormType norm = NormType::kLayerNorm;
   MatrixInit init = MatrixInit::kFanIn;
   ActivationKind activation = ActivationKind::kGeluTanh;
@@ -95,6 +96,11 @@ struct ArchSpec {
     visit("embedding_scale", self.embedding_scale,
           {.doc = "Of seq2seq: one trained number per channel and stack, from 1, that embedded tokens and "
                   "positions are multiplied by; models that Admin is folded into have it."});
+    visit(
+        "tied_head", self.tied_head,
+        {.doc = "Whether the output has the embedding's matrix. auto: true of seq2seq, false of decoder_lm.",
+         .source = "arXiv 1608.05859",
+         .sparse = true});
     visit("norm", self.norm,
           {.doc = "Of the residual stream: layer_norm or rms_norm.", .source = "arXiv 1910.07467"});
     visit("init", self.init,
@@ -120,6 +126,7 @@ struct ArchSpec {
   std::int64_t H() const { return *heads; }
   std::int64_t K() const { return *width / *heads; }
   std::int64_t F() const { return *ffn_width; }
+  bool ties_head() const { return tied_head.value_or(family == Family::kSeq2Seq); }
   std::int64_t decoder_layers() const { return decoder_depth.value_or(*depth); }
   ResidualScheme decoder_scheme() const { return decoder_residual.value_or(residual); }
   bool has_scheme(ResidualScheme scheme) const { return residual == scheme || decoder_scheme() == scheme; }

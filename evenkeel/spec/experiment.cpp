@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/hash.h"
@@ -195,8 +196,7 @@ void check_change(const Experiment& e, const Settings& settings) {
                     c.at.text(), origin("at")));
   }
   const OptimiserKind algorithm = e.optim.algorithm;
-  if (c.eps_factor != 1 && (algorithm == OptimiserKind::kSgd || algorithm == OptimiserKind::kLars ||
-                            algorithm == OptimiserKind::kAdamAtan2)) {
+  if (c.eps_factor != 1 && !traits(algorithm).has_eps) {
     throw InputError(fmt::format(
         "[change.eps_factor] = {} ({}) changes nothing: [optim.algorithm] = \"{}\" ({}) has no epsilon; "
         "leave "
@@ -241,12 +241,20 @@ Experiment experiment_from(const Settings& settings) {
                                  e.optim.warmup->text(), origin_of(settings, "optim.warmup"), e.train.steps,
                                  origin_of(settings, "train.steps")));
   }
-  if (e.optim.decay_form && e.optim.algorithm != OptimiserKind::kAdamW) {
+  const OptimiserKind algorithm = e.optim.algorithm;
+  if (e.optim.decay_form && !traits(algorithm).has_decay_form) {
+    throw InputError(fmt::format(
+        "[optim.decay_form] = \"{}\" ({}) belongs to adamw and muon, but [optim.algorithm] = \"{}\" ({}) "
+        "has one form of decay only; leave one out",
+        enum_name(*e.optim.decay_form), origin_of(settings, "optim.decay_form"), enum_name(e.optim.algorithm),
+        origin_of(settings, "optim.algorithm")));
+  }
+  if (traits(algorithm).on_sphere && e.optim.weight_decay.value_or(0) != 0) {
     throw InputError(
-        fmt::format("[optim.decay_form] = \"{}\" ({}) belongs to adamw, but [optim.algorithm] = \"{}\" ({}) "
-                    "has one form of decay only; leave one out",
-                    enum_name(*e.optim.decay_form), origin_of(settings, "optim.decay_form"),
-                    enum_name(e.optim.algorithm), origin_of(settings, "optim.algorithm")));
+        fmt::format("[optim.weight_decay] = {} ({}) contradicts [optim.algorithm] = \"{}\" ({}), whose "
+                    "matrices keep their norm; leave it out",
+                    *e.optim.weight_decay, origin_of(settings, "optim.weight_decay"), enum_name(algorithm),
+                    origin_of(settings, "optim.algorithm")));
   }
   const double coupled = e.optim.weight_decay.value_or(kCoupledDecay);
   if (e.optim.decay_form == DecayForm::kCoupled && coupled * e.optim.lr >= 1) {
@@ -263,9 +271,7 @@ Experiment experiment_from(const Settings& settings) {
         origin_of(settings, "interventions.weight_norm"), enum_name(e.interventions.sigma_reparam),
         origin_of(settings, "interventions.sigma_reparam")));
   }
-  const OptimiserKind algorithm = e.optim.algorithm;
-  if (e.interventions.rms_scaled_lr &&
-      (algorithm == OptimiserKind::kLars || algorithm == OptimiserKind::kLamb)) {
+  if (e.interventions.rms_scaled_lr && traits(algorithm).relative) {
     throw InputError(
         fmt::format("[interventions.rms_scaled_lr] = true ({}) contradicts [optim.algorithm] = \"{}\" ({}), "
                     "whose steps are in proportion to the "
@@ -273,16 +279,44 @@ Experiment experiment_from(const Settings& settings) {
                     origin_of(settings, "interventions.rms_scaled_lr"), enum_name(algorithm),
                     origin_of(settings, "optim.algorithm")));
   }
-  const bool decays_apart = algorithm == OptimiserKind::kAdamW || algorithm == OptimiserKind::kRAdam ||
-                            algorithm == OptimiserKind::kAdamAtan2 ||
-                            algorithm == OptimiserKind::kStableAdamW;
-  if (e.interventions.mu_param != MuParam::kOff && e.interventions.mu.decay_with_rate && !decays_apart) {
+  if (e.interventions.mu_param != MuParam::kOff && e.interventions.mu.decay_with_rate &&
+      !traits(algorithm).decays_apart) {
     throw InputError(
         fmt::format("[interventions.mu.decay_with_rate] = true ({}) changes nothing of [optim.algorithm] = "
                     "\"{}\" ({}), whose decay is part of the "
                     "step and follows the rate; leave it out",
                     origin_of(settings, "interventions.mu.decay_with_rate"), enum_name(algorithm),
                     origin_of(settings, "optim.algorithm")));
+  }
+  if (e.interventions.embedding == EmbeddingForm::kScale && e.arch.family == Family::kSeq2Seq) {
+    throw InputError(fmt::format(
+        "[interventions.embedding] = \"scale\" ({}) is what [arch.family] = \"seq2seq\" ({}) does "
+        "anyway; leave it out",
+        origin_of(settings, "interventions.embedding"), origin_of(settings, "arch.family")));
+  }
+  if (e.interventions.mu_param == MuParam::kCompleteP) {
+    const std::string own = fmt::format("[interventions.mu_param] = \"complete_p\" ({})",
+                                        origin_of(settings, "interventions.mu_param"));
+    if (e.interventions.attention_scale != AttentionScale::kRootWidth)
+      throw InputError(
+          fmt::format("{} contradicts [interventions.attention_scale] = \"{}\" ({}): it sets the same scale "
+                      "itself; leave "
+                      "one out",
+                      own, enum_name(e.interventions.attention_scale),
+                      origin_of(settings, "interventions.attention_scale")));
+    if (e.interventions.mu.decay_with_rate)
+      throw InputError(fmt::format(
+          "{} contradicts [interventions.mu.decay_with_rate] = true ({}): its decay has a rule of its own; "
+          "leave one out",
+          own, origin_of(settings, "interventions.mu.decay_with_rate")));
+    if (e.arch.L() < 1)
+      throw InputError(
+          fmt::format("{} needs blocks, but [arch.depth] = 0 ({})", own, origin_of(settings, "arch.depth")));
+    if (e.arch.family == Family::kSeq2Seq && e.arch.decoder_layers() != e.arch.L())
+      throw InputError(
+          fmt::format("{} knows one depth, but [arch.decoder_depth] = {} ({}) is not [arch.depth] = {} ({})",
+                      own, e.arch.decoder_layers(), origin_of(settings, "arch.decoder_depth"), e.arch.L(),
+                      origin_of(settings, "arch.depth")));
   }
   if (e.interventions.mu_param == MuParam::kFull) {
     const auto refuse = [&](const char* other, std::string_view value, const char* why) {
@@ -325,6 +359,13 @@ Experiment experiment_from(const Settings& settings) {
         e.interventions.sigma_reparam == SigmaReparam::kSpectralNorm)
       refuse("sigma_reparam", enum_name(e.interventions.sigma_reparam));
     if (e.interventions.weight_norm) refuse("weight_norm", "true");
+    if (traits(algorithm).on_sphere) {
+      throw InputError(fmt::format(
+          "[interventions.qk_clip] = {} ({}) contradicts [optim.algorithm] = \"{}\" ({}), which gives the "
+          "query and key matrices their norm back; leave one out",
+          e.interventions.qk_clip, origin_of(settings, "interventions.qk_clip"), enum_name(algorithm),
+          origin_of(settings, "optim.algorithm")));
+    }
   }
   if (e.interventions.kappa > 0 && e.interventions.qk_norm != QkNorm::kOff) {
     throw InputError(
@@ -366,10 +407,10 @@ void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
   }
   e.data.fingerprint = data.fingerprint;
   const std::int64_t tokens = e.tokens_per_step();
-  const bool adamw = e.optim.algorithm == OptimiserKind::kAdamW;
-  if (adamw && !e.optim.decay_form) e.optim.decay_form = DecayForm::kIndependent;
+  const bool has_form = traits(e.optim.algorithm).has_decay_form;
+  if (has_form && !e.optim.decay_form) e.optim.decay_form = DecayForm::kIndependent;
   if (!e.optim.weight_decay) {
-    e.optim.weight_decay = !adamw ? 0
+    e.optim.weight_decay = !has_form ? 0
                            : e.optim.decay_form == DecayForm::kCoupled
                                ? kCoupledDecay
                                : 10.0 / static_cast<double>(e.train.steps);
@@ -387,11 +428,24 @@ void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
   }
 }
 
-std::optional<ChangedUpdates> changed_updates(const Experiment& e) {
+std::vector<std::string> cautions(const Experiment& e) {
+  std::vector<std::string> sentences;
+  if (e.interventions.mu_param == MuParam::kFull && e.interventions.qk_norm != QkNorm::kOff &&
+      e.optim.clip_norm > 0) {
+    sentences.push_back(fmt::format(
+        "[interventions.mu_param] = \"full\" begins with queries of zero, where [interventions."
+        "qk_norm] multiplies gradients by 1 / sqrt(arch.norm_eps) = {:.3g}: the first gradients of "
+        "the query matrices may use up [optim.clip_norm] = {}",
+        1 / std::sqrt(e.arch.norm_eps), e.optim.clip_norm));
+  }
+  return sentences;
+}
+
+Changes changes_of(const Experiment& e) {
   const std::int64_t tokens = e.tokens_per_step();
   const std::int64_t at = e.change.at.steps(e.train.steps, tokens);
-  if (!e.change.any() || at >= e.train.steps) return std::nullopt;
-  return ChangedUpdates{at + 1, std::min(e.change.until.steps(e.train.steps, tokens), e.train.steps)};
+  if (!e.change.any() || at >= e.train.steps) return {};
+  return {e.change, at + 1, std::min(e.change.until.steps(e.train.steps, tokens), e.train.steps)};
 }
 
 void require_bf16(bool machine_has_fast_bf16) {

@@ -63,11 +63,18 @@ void resolve(Experiment& experiment, const DataFacts& data, bool machine_has_fas
 extern template Json to_json(const Experiment&);
 extern template std::vector<FieldDoc> describe<Experiment>();
 
-/// The updates (1 ... train.steps) that [change] is in effect for; nullopt: none.
-struct ChangedUpdates {
-  std::int64_t first = 0, last = 0;
+/// Sentences about settings of `resolved` that are allowed and may surprise.
+std::vector<std::string> cautions(const Experiment& resolved);
+
+/// What [change] makes of each update: the one place that knows when it holds.
+struct Changes {
+  ChangeSpec settings;
+  std::int64_t first = 1, last = 0;  ///< the updates (1 ... train.steps) it holds for; none when first > last
+  bool any() const { return first <= last; }
+  /// The settings in effect in update number n.
+  ChangeSpec at(std::int64_t n) const { return n >= first && n <= last ? settings : ChangeSpec{}; }
 };
-std::optional<ChangedUpdates> changed_updates(const Experiment& resolved);
+Changes changes_of(const Experiment& resolved);
 
 /// True where the kernels multiply bf16 matrices by AVX512-BF16 or AMX, unless EVENKEEL_ISA forbids it.
 bool machine_has_fast_bf16();

@@ -109,19 +109,22 @@ struct EnumNames<AttentionScale> {
 };
 
 /// muParam as Wortsman et al. 2023 (arXiv 2309.14322) compare it: rates alone; with the start of the head;
-/// with scores and queries.
-enum class MuParam { kOff, kSimple, kIntermediate, kFull };
+/// with scores and queries. CompleteP (arXiv 2505.01618) scales with depth too.
+enum class MuParam { kOff, kSimple, kIntermediate, kFull, kCompleteP };
 template <>
 struct EnumNames<MuParam> {
   static constexpr std::array names{std::pair{MuParam::kOff, "off"}, std::pair{MuParam::kSimple, "simple"},
                                     std::pair{MuParam::kIntermediate, "intermediate"},
-                                    std::pair{MuParam::kFull, "full"}};
+                                    std::pair{MuParam::kFull, "full"},
+                                    std::pair{MuParam::kCompleteP, "complete_p"}};
 };
 
 /// How muParam is done; means nothing while it is off.
 struct MuOptions {
   std::int64_t base_width = 64;
   bool decay_with_rate = false;
+  std::int64_t base_depth = 4;
+  double alpha = 1;
 
   static void fields(auto& self, auto&& visit) {
     visit("base_width", self.base_width,
@@ -131,7 +134,27 @@ struct MuOptions {
                   "or stays "
                   "(mu_transformer).",
            .sparse = true});
+    visit("base_depth", self.base_depth,
+          {.doc = "Of complete_p: the depth L at which it changes no branch.",
+           .min = 1,
+           .max = 10000,
+           .sparse = true});
+    visit("alpha", self.alpha,
+          {.doc = "Of complete_p: branches are multiplied by (base_depth / L)^alpha; 1 is CompleteP, 0.5 "
+                  "depth-muP.",
+           .min = 0.5,
+           .max = 1,
+           .sparse = true});
   }
+};
+
+/// What comes of the embedding: as it is; times sqrt(D), so that it is of size 1; or normed.
+enum class EmbeddingForm { kOff, kScale, kNorm };
+template <>
+struct EnumNames<EmbeddingForm> {
+  static constexpr std::array names{std::pair{EmbeddingForm::kOff, "off"},
+                                    std::pair{EmbeddingForm::kScale, "scale"},
+                                    std::pair{EmbeddingForm::kNorm, "norm"}};
 };
 
 /// What multiplies the output of attention heads: a sigmoid for each head, or for each of its values.
@@ -158,7 +181,9 @@ struct InterventionsSpec {
   MuParam mu_param = MuParam::kOff;
   MuOptions mu;
   bool rms_scaled_lr = false;
+  EmbeddingForm embedding = EmbeddingForm::kOff;
   std::string freeze;
+  std::string no_decay;
 
   static void fields(auto& self, auto&& visit) {
     visit("output_gate", self.output_gate,
@@ -217,20 +242,30 @@ struct InterventionsSpec {
            .sparse = true});
     visit("mu_param", self.mu_param,
           {.doc = "Learning rates of matrices are multiplied by mu.base_width / width: off, simple (that "
-                  "alone), intermediate (and the "
-                  "head starts smaller), full (and attention scale 1 / head width, queries from zero). Of "
-                  "seq2seq, whose output is its embedding, intermediate is simple.",
-           .source = "arXiv 2203.03466; arXiv 2309.14322 E.5",
+                  "alone), intermediate (and the head starts smaller), full (and attention scale 1 / head "
+                  "width, queries from zero). With a tied head intermediate is simple. complete_p: branches, "
+                  "rates, epsilon, scores and logits follow width and depth.",
+           .source = "arXiv 2203.03466; arXiv 2309.14322 E.5; arXiv 2505.01618",
            .sparse = true});
     visit("mu", self.mu);
     visit("rms_scaled_lr", self.rms_scaled_lr,
           {.doc = "The learning rate of every tensor is multiplied by its root mean square, 1e-3 at least.",
            .source = "arXiv 1804.04235; arXiv 2309.14322 E.14",
            .sparse = true});
+    visit("embedding", self.embedding,
+          {.doc = "What comes of the embedding: off (as it is), scale (times sqrt(width), which seq2seq has "
+                  "anyway) or norm (a norm of the kind of arch.norm).",
+           .source = "arXiv 2312.16903",
+           .sparse = true});
     visit("freeze", self.freeze,
           {.doc = "Names of parameters that are not trained, with * and ?, separated by spaces: \"embed.* "
                   "*.q.weight\"; empty is off.",
            .source = "arXiv 2104.02057",
+           .sparse = true});
+    visit("no_decay", self.no_decay,
+          {.doc = "Names of parameters that weight decay spares, like those of freeze: \"embed.*\"; empty is "
+                  "off. Gains, biases and gammas are spared anyway.",
+           .source = "arXiv 2312.16903",
            .sparse = true});
   }
 };

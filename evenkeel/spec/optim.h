@@ -16,7 +16,20 @@ struct EnumNames<DecayForm> {
                                     std::pair{DecayForm::kCoupled, "coupled"}};
 };
 
-enum class OptimiserKind { kAdamW, kAdam, kRAdam, kSgd, kLars, kAdagrad, kLamb, kAdamAtan2, kStableAdamW };
+enum class OptimiserKind {
+  kAdamW,
+  kAdam,
+  kRAdam,
+  kSgd,
+  kLars,
+  kAdagrad,
+  kLamb,
+  kAdamAtan2,
+  kStableAdamW,
+  kMuon,
+  kAdamH,
+  kMuonH
+};
 template <>
 struct EnumNames<OptimiserKind> {
   static constexpr std::array names{std::pair{OptimiserKind::kAdamW, "adamw"},
@@ -27,7 +40,78 @@ struct EnumNames<OptimiserKind> {
                                     std::pair{OptimiserKind::kAdagrad, "adagrad"},
                                     std::pair{OptimiserKind::kLamb, "lamb"},
                                     std::pair{OptimiserKind::kAdamAtan2, "adam_atan2"},
-                                    std::pair{OptimiserKind::kStableAdamW, "stable_adamw"}};
+                                    std::pair{OptimiserKind::kStableAdamW, "stable_adamw"},
+                                    std::pair{OptimiserKind::kMuon, "muon"},
+                                    std::pair{OptimiserKind::kAdamH, "adam_h"},
+                                    std::pair{OptimiserKind::kMuonH, "muon_h"}};
+};
+
+/// What there is to know of an algorithm without running it.
+struct OptimiserTraits {
+  bool decays_apart = false;    ///< decay is no part of what the factor of a tensor's rate multiplies
+  bool has_decay_form = false;  ///< optim.decay_form chooses how
+  bool has_eps = false;
+  bool relative = false;   ///< a step is in proportion to the tensor
+  bool on_sphere = false;  ///< matrices keep their norm, so nothing decays
+};
+constexpr OptimiserTraits traits(OptimiserKind kind) {
+  switch (kind) {
+    case OptimiserKind::kAdamW:
+    case OptimiserKind::kMuon:
+      return {.decays_apart = true, .has_decay_form = true, .has_eps = true};
+    case OptimiserKind::kRAdam:
+    case OptimiserKind::kStableAdamW:
+      return {.decays_apart = true, .has_eps = true};
+    case OptimiserKind::kAdamAtan2:
+      return {.decays_apart = true};
+    case OptimiserKind::kAdam:
+    case OptimiserKind::kAdagrad:
+      return {.has_eps = true};
+    case OptimiserKind::kSgd:
+      return {};
+    case OptimiserKind::kLars:
+      return {.relative = true};
+    case OptimiserKind::kLamb:
+      return {.has_eps = true, .relative = true};
+    case OptimiserKind::kAdamH:
+    case OptimiserKind::kMuonH:
+      return {.has_eps = true, .relative = true, .on_sphere = true};
+  }
+  return {};
+}
+
+/// What an orthogonal update of a matrix [out, in] is multiplied by, in the words of torch.optim.Muon and of
+/// OLMo-core: original max(1, out / in)^1/2 (Jordan et al. 2024); match_rms_adamw 0.2 max(out, in)^1/2, the
+/// RMS of an update of AdamW (Liu et al. 2025); spectral (out / in)^1/2.
+enum class MuonScale { kMatchRmsAdamW, kOriginal, kSpectral };
+template <>
+struct EnumNames<MuonScale> {
+  static constexpr std::array names{std::pair{MuonScale::kMatchRmsAdamW, "match_rms_adamw"},
+                                    std::pair{MuonScale::kOriginal, "original"},
+                                    std::pair{MuonScale::kSpectral, "spectral"}};
+};
+
+/// How muon and muon_h are done; means nothing for the others.
+struct MuonOptions {
+  double momentum = 0.95;
+  bool nesterov = true;
+  std::int64_t steps = 5;
+  MuonScale scale = MuonScale::kMatchRmsAdamW;
+
+  static void fields(auto& self, auto&& visit) {
+    visit("momentum", self.momentum,
+          {.doc = "Of the gradients that are made orthogonal.", .min = 0, .max = 0.99999, .sparse = true});
+    visit(
+        "nesterov", self.nesterov,
+        {.doc = "Whether the gradient is mixed in once more, as Nesterov momentum has it.", .sparse = true});
+    visit("steps", self.steps, {.doc = "Newton-Schulz iterations.", .min = 1, .max = 100, .sparse = true});
+    visit("scale", self.scale,
+          {.doc = "Of muon: what the orthogonal update of a matrix [out, in] is multiplied by: "
+                  "match_rms_adamw 0.2 max(out, in)^1/2, so that the learning rate and decay of adamw carry "
+                  "over; original max(1, out / in)^1/2; spectral (out / in)^1/2.",
+           .source = "arXiv 2502.16982; kellerjordan.github.io/posts/muon",
+           .sparse = true});
+  }
 };
 
 /// Learning rate after warm-up, x updates into a run of T, W of them warm-up: cosine to lr_floor at T;
@@ -45,6 +129,15 @@ struct EnumNames<ScheduleKind> {
       std::pair{ScheduleKind::kWsd, "wsd"},       std::pair{ScheduleKind::kWsdSqrt, "wsd_sqrt"}};
 };
 
+/// Clipping that goes by the past of the norms: of all gradients together, or of each tensor.
+enum class AdaptiveClip { kOff, kZClip, kAdaGc };
+template <>
+struct EnumNames<AdaptiveClip> {
+  static constexpr std::array names{std::pair{AdaptiveClip::kOff, "off"},
+                                    std::pair{AdaptiveClip::kZClip, "zclip"},
+                                    std::pair{AdaptiveClip::kAdaGc, "adagc"}};
+};
+
 struct OptimSpec {
   OptimiserKind algorithm = OptimiserKind::kAdamW;
   ScheduleKind schedule = ScheduleKind::kCosine;
@@ -54,23 +147,29 @@ struct OptimSpec {
   double lr = 1e-2;
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double momentum = 0.9;
+  MuonOptions muon;
+  double rest_lr_factor = 1;
   double trust_coefficient = 1e-3;
   bool trust_gains = false, trust_gammas = false;
-  std::optional<DecayForm> decay_form;  ///< after resolve: set for AdamW
+  std::optional<DecayForm> decay_form;  ///< after resolve: set for AdamW and Muon
   std::optional<double> weight_decay;   ///< after resolve: always set
   bool decay_gains = false, decay_gammas = false;
   std::optional<Duration> warmup;  ///< after resolve: always set
   double lr_floor = 1e-5;
   double clip_norm = 1.0;
+  AdaptiveClip adaptive_clip = AdaptiveClip::kOff;
+  double skip_step = 0;
 
   static void fields(auto& self, auto&& visit) {
-    visit("algorithm", self.algorithm,
-          {.doc = "Optimiser: adamw; radam, adam_atan2 and stable_adamw, with the decay lr lambda; lamb, "
-                  "with decay in what its trust "
-                  "ratio scales; or adam, sgd, lars, adagrad, which add decay to the gradient (L2).",
-           .source = "arXiv 1711.05101; 1412.6980; 1908.03265; torch.optim.SGD; 1708.03888; Duchi et al. "
-                     "2011; 1904.00962; 2407.05872; "
-                     "2304.13013"});
+    visit(
+        "algorithm", self.algorithm,
+        {.doc = "Optimiser: adamw; radam, adam_atan2 and stable_adamw, with the decay lr lambda; lamb, "
+                "with decay in what its trust ratio scales; adam, sgd, lars, adagrad, which add decay to "
+                "the gradient (L2); muon, orthogonal updates of the matrices of blocks beside adamw; or "
+                "adam_h, muon_h (Hyperball), whose matrices keep their norm, beside adamw without decay.",
+         .source = "arXiv 1711.05101; 1412.6980; 1908.03265; torch.optim.SGD; 1708.03888; Duchi et al. "
+                   "2011; 1904.00962; 2407.05872; 2304.13013; kellerjordan.github.io/posts/muon, 2502.16982; "
+                   "2606.16899"});
     visit("schedule", self.schedule,
           {.doc = "Learning rate after warm-up: cosine (to lr_floor), constant, step (times step_factor from "
                   "step_at on), inverse_sqrt (peak times the root of warm-up over steps), linear or "
@@ -93,6 +192,13 @@ struct OptimSpec {
                "Of adamw and its relatives but adam_atan2, and of adagrad: epsilon, outside the square root.",
            .min = 0});
     visit("momentum", self.momentum, {.doc = "Of sgd and lars; 0 is off.", .min = 0, .max = 0.99999});
+    visit("muon", self.muon);
+    visit("rest_lr_factor", self.rest_lr_factor,
+          {.doc = "Of muon, adam_h and muon_h: factor of the learning rate of what adamw updates there: "
+                  "embeddings, gains, biases and, with muon, the head.",
+           .min = 0,
+           .above_min = true,
+           .sparse = true});
     visit("trust_coefficient", self.trust_coefficient,
           {.doc = "Of lars: size of a tensor's update at learning rate 1, relative to the tensor.",
            .source = "arXiv 1708.03888",
@@ -103,11 +209,13 @@ struct OptimSpec {
     visit("trust_gammas", self.trust_gammas,
           {.doc = "Of lars and lamb: scale updates of the gammas of sigma-reparam and weight norm too."});
     visit("decay_form", self.decay_form,
-          {.doc = "Of adamw alone. independent: theta -= s (lr Delta + lambda theta); coupled: theta -= s lr "
-                  "(Delta + lambda theta), s = schedule in [0, 1]. auto: independent with adamw.",
+          {.doc =
+               "Of adamw and muon. independent: theta -= s (lr Delta + lambda theta); coupled: theta -= s lr "
+               "(Delta + lambda theta), s = schedule in [0, 1]. auto: independent with these.",
            .source = "Loshchilov & Hutter 2017; arXiv 2309.14322 §3.2.2 (signs corrected)"});
     visit("weight_decay", self.weight_decay,
-          {.doc = "lambda. auto: with adamw 10 / train.steps when independent, 0.1 when coupled; 0, which is "
+          {.doc = "lambda. auto: with adamw and muon 10 / train.steps when independent, 0.1 when coupled; 0, "
+                  "which is "
                   "off, with "
                   "all others.",
            .min = 0});
@@ -122,6 +230,19 @@ struct OptimSpec {
            .min = 0});
     visit("clip_norm", self.clip_norm,
           {.doc = "Global gradient norm is clipped to this; 0 is off.", .min = 0});
+    visit(
+        "adaptive_clip", self.adaptive_clip,
+        {.doc = "Clip what stands out of its own past: off; zclip, the global norm by its mean and "
+                "deviation, before clip_norm; or adagc, each tensor's norm, with clip_norm in the first 100 "
+                "steps alone.",
+         .source = "arXiv 2504.02507; arXiv 2502.11034",
+         .sparse = true});
+    visit("skip_step", self.skip_step,
+          {.doc = "Skip a step whose loss or gradient norm is above the mean of the last 128 by more than "
+                  "this many standard deviations, from the 64th step on; 0 is off, and OLMo-core has 6.",
+           .source = "allenai/OLMo-core, SkipStepOptimizer",
+           .min = 0,
+           .sparse = true});
   }
 };
 

@@ -18,6 +18,9 @@ constexpr const char* kGate = "Qiu et al. 2025, arXiv 2505.06708";
 constexpr const char* kKimi = "Kimi Team 2025, arXiv 2507.20534";
 constexpr const char* kGemma2 = "Gemma Team 2024, arXiv 2408.00118";
 constexpr const char* kPascanu = "Pascanu et al. 2013, arXiv 1211.5063";
+constexpr const char* kZClip = "Kumar et al. 2025, arXiv 2504.02507";
+constexpr const char* kAdaGc = "Wang et al. 2025, arXiv 2502.11034";
+constexpr const char* kSkipStep = "allenai/OLMo-core, SkipStepOptimizer";
 
 constexpr const char* kSpectra =
     "block power iteration of at most 60 passes over the weights, every telemetry.spectra_every steps";
@@ -39,6 +42,12 @@ constexpr std::array kTable{
            "Global gradient norm before clipping.", kPascanu},
     Metric{"grad/all/norm_clipped", "", kScalar, kMetrics, "L2 norm over all parameters", "none",
            "Global gradient norm after clipping.", kPascanu},
+    Metric{"grad/all/norm_limit", "", kScalar, kMetrics, "none", "none",
+           "Norm that ZClip allows in this step; only with it.", kZClip},
+    Metric{"grad/all/clipped_tensors", "", kScalar, kMetrics, "share of the tensors", "none",
+           "Share of the tensors whose gradient AdaGC clips; only with it.", kAdaGc},
+    Metric{"optim/all/skipped", "", kScalar, kMetrics, "none", "none",
+           "1 when the step was skipped, else 0; only with optim.skip_step.", kSkipStep},
     Metric{"logits/out/mean", "", kScalar, kMetrics,
            "mean over tokens and over ids that occur in the training data", "the loss pass",
            "Mean output logit; it drifts when log Z is free.", kProxies},

@@ -41,9 +41,7 @@ nn::Context pass_context(const TrainSpec& train) {
 
 nn::Context pass_context(const Experiment& experiment, std::int64_t update) {
   nn::Context context = pass_context(experiment.train);
-  const auto changed = changed_updates(experiment);
-  if (changed && update >= changed->first && update <= changed->last)
-    context.temperature = experiment.change.attention_temperature;
+  context.temperature = changes_of(experiment).at(update).attention_temperature;
   return context;
 }
 

@@ -38,13 +38,13 @@ std::filesystem::path find_checkpoint(const std::filesystem::path& run, std::opt
 }
 
 /// The step of a checkpoint that is whole and belongs to the run.
-std::int64_t checked_step(const std::filesystem::path& checkpoint, const runs::Manifest& manifest) {
+runs::CheckpointState checked_state(const std::filesystem::path& checkpoint, const runs::Manifest& manifest) {
   const runs::CheckpointState state = runs::read_checkpoint_state(checkpoint);
   if (state.config_hash != manifest.config_hash) {
     throw InputError(fmt::format("{} belongs to configuration {}, the manifest says {}", checkpoint.string(),
                                  state.config_hash, manifest.config_hash));
   }
-  return state.step;
+  return state;
 }
 
 void average_parameters(const std::filesystem::path& run, LoadedRun& loaded, std::int64_t count) {
@@ -63,7 +63,7 @@ void average_parameters(const std::filesystem::path& run, LoadedRun& loaded, std
   const auto other = build_model(loaded.manifest.experiment);
   const std::vector<nn::Param*> others = other->parameters();
   for (auto at = before.end() - (count - 1); at != before.end(); ++at) {
-    checked_step(*at, loaded.manifest);
+    checked_state(*at, loaded.manifest);
     load_model(*at, *other);
     for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += others[i]->value;
   }
@@ -73,6 +73,10 @@ void average_parameters(const std::filesystem::path& run, LoadedRun& loaded, std
 
 }  // namespace
 
+std::int64_t updates_of(const runs::CheckpointState& state) {
+  return state.trainer.value("updates", state.step);
+}
+
 LoadedRun load_run(const std::filesystem::path& run, std::optional<std::int64_t> step, std::int64_t average) {
   LoadedRun loaded;
   loaded.manifest = runs::read_manifest(run);
@@ -81,7 +85,9 @@ LoadedRun load_run(const std::filesystem::path& run, std::optional<std::int64_t>
                                  loaded.manifest.imported->source));
   }
   loaded.checkpoint = find_checkpoint(run, step, loaded.warnings);
-  loaded.step = checked_step(loaded.checkpoint, loaded.manifest);
+  const runs::CheckpointState state = checked_state(loaded.checkpoint, loaded.manifest);
+  loaded.step = state.step;
+  loaded.updates = updates_of(state);
   loaded.model = build_model(loaded.manifest.experiment);
   load_model(loaded.checkpoint, *loaded.model);
   if (average > 1) average_parameters(run, loaded, average);
@@ -92,7 +98,7 @@ std::unique_ptr<optim::Optimiser> load_optimiser(const LoadedRun& loaded) {
   const Experiment& e = loaded.manifest.experiment;
   auto optimiser = optim::make_optimiser(loaded.model->parameters(), e.optim);
   load_optimiser(loaded.checkpoint, *optimiser);
-  optimiser->set_steps(loaded.step);
+  optimiser->set_steps(loaded.updates);
   optimiser->set_eps(eps_of(e, loaded.step));
   return optimiser;
 }

@@ -12,6 +12,7 @@
 #include "evenkeel/data/source.h"
 #include "evenkeel/models/model.h"
 #include "evenkeel/optim/optimiser.h"
+#include "evenkeel/runs/checkpoint.h"
 #include "evenkeel/runs/manifest.h"
 
 namespace evenkeel::train {
@@ -19,7 +20,8 @@ namespace evenkeel::train {
 struct LoadedRun {
   runs::Manifest manifest;
   std::filesystem::path checkpoint;  ///< its folder
-  std::int64_t step = 0;             ///< optimiser steps done; of several checkpoints the last one's
+  std::int64_t step = 0;             ///< steps done; of several checkpoints the last one's
+  std::int64_t updates = 0;          ///< updates among them: the others were skipped
   std::unique_ptr<models::Model> model;
   std::vector<std::string> warnings;  ///< sentences about newer checkpoints that are damaged
 };
@@ -31,6 +33,9 @@ struct LoadedRun {
 /// et al. 2017, arXiv 1706.03762, section 6.1); buffers are the last one's.
 LoadedRun load_run(const std::filesystem::path& run, std::optional<std::int64_t> step,
                    std::int64_t average = 1);
+
+/// Updates that the optimiser has made; checkpoints of earlier versions know no skipped steps.
+std::int64_t updates_of(const runs::CheckpointState& state);
 
 /// The optimiser as the same checkpoint holds it, over the parameters of `loaded.model`, which must outlive
 /// it; epsilon is that of the last update. Throws InputError when the file is damaged.

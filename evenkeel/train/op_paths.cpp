@@ -6,7 +6,7 @@
 
 namespace evenkeel::train {
 
-Json op_paths(models::Model& model, const TrainSpec& train, const nn::OpUse& optimiser) {
+Json op_paths(models::Model& model, const TrainSpec& train, const std::vector<nn::OpUse>& optimiser) {
   const nn::Context context = pass_context(train);
   Json each = Json::object();
   bool thread_invariant = true;
@@ -19,7 +19,7 @@ Json op_paths(models::Model& model, const TrainSpec& train, const nn::OpUse& opt
     for (const nn::OpUse& use : module.op_uses(context)) add(use);
   });
   add(context.use("cross_entropy", context.storage()));
-  add(optimiser);
+  for (const nn::OpUse& use : optimiser) add(use);
   Json all{{"path", enum_name(train.ops)},
            {"isa", kernels::isa_name(kernels::isa())},
            {"thread_invariant", thread_invariant},

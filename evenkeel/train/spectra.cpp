@@ -54,7 +54,9 @@ Spectra::Spectra(nn::Module& model) {
       attentions_.push_back(attention);
     }
   });
-  matrices_.insert(matrices_.end(), embeddings.begin(), embeddings.end());
+  for (const nn::Param* embedding : embeddings)  // that a head is tied to is there as what the head uses
+    if (std::find(matrices_.begin(), matrices_.end(), embedding) == matrices_.end())
+      matrices_.push_back(embedding);
   for (const nn::Param* matrix : matrices_) {
     blocks_.push_back(ops::power_block(matrix->value));
     update_blocks_.push_back(ops::power_block(matrix->value));

@@ -7,9 +7,9 @@
 #include <string>
 #include <utility>
 
+#include "evenkeel/interventions/mu_param.h"
 #include "evenkeel/kernels/parallel.h"
 #include "evenkeel/ops/cross_entropy.h"
-#include "evenkeel/optim/clip.h"
 #include "evenkeel/telemetry/detectors.h"
 #include "evenkeel/telemetry/metric_table.h"
 
@@ -39,9 +39,7 @@ class RecorderSink : public nn::StatSink {
 }  // namespace
 
 double eps_of(const Experiment& e, std::int64_t update) {
-  const auto changed = changed_updates(e);
-  const bool is_changed = changed && update >= changed->first && update <= changed->last;
-  return is_changed ? e.optim.eps * e.change.eps_factor : e.optim.eps;
+  return e.optim.eps * interventions::mu_param_eps(e) * changes_of(e).at(update).eps_factor;
 }
 
 Step::Step(const Experiment& experiment, models::Model& model, optim::Optimiser& optimiser,
@@ -50,6 +48,7 @@ Step::Step(const Experiment& experiment, models::Model& model, optim::Optimiser&
       model_(model),
       optimiser_(optimiser),
       schedule_(experiment),
+      guard_(experiment.optim),
       recorder_(recorder),
       occurs_(at::zeros({*experiment.data.vocab}, at::kBool)) {
   occurs_.index_fill_(0, occurring, true);
@@ -70,13 +69,16 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
   const ops::Loss loss =
       loss_of(logits, batch, model_.objective, detail == Detail::kNone ? at::Tensor() : occurs_, context);
   loss.total.backward();
-  const optim::ClipResult clip = optim::measure_clip(optimiser_.params(), e_.optim.clip_norm);
+  const optim::GradientGuard::Verdict clip = guard_.judge(optimiser_.params(), loss.ce);
   const double lr = schedule_.rate(step);
   recorder_.scalar("optim/all/lr", lr);
   recorder_.scalar("loss/train/ce", loss.ce);
   recorder_.scalar("loss/train/z", loss.z);
   recorder_.scalar("grad/all/norm", clip.norm);
   recorder_.scalar("grad/all/norm_clipped", clip.clipped);
+  if (clip.limit) recorder_.scalar("grad/all/norm_limit", *clip.limit);
+  if (clip.clipped_tensors) recorder_.scalar("grad/all/clipped_tensors", *clip.clipped_tensors);
+  if (e_.optim.skip_step > 0) recorder_.scalar("optim/all/skipped", clip.skip ? 1 : 0);
   if (detail != Detail::kNone) {
     recorder_.scalar("logits/out/mean", loss.mean_logit);
     recorder_.scalar("logits/out/logz", loss.mean_log_z);
@@ -89,7 +91,10 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
       clip.clipped > kLargestGradient ? std::numeric_limits<double>::infinity() : clip.norm;
   result.nonfinite = telemetry::nonfinite_event(step, loss.ce, gradient);
   optimiser_.set_eps(eps_of(e_, step));
-  if (!result.nonfinite) update(lr, clip.factor, detail == Detail::kFull);
+  if (result.nonfinite) return result;
+  if (clip.skip)
+    result.skipped = Json{{"step", step}, {"kind", "step_skipped"}, {"loss", loss.ce}, {"norm", clip.norm}};
+  else update(lr, clip.factor, detail == Detail::kFull);
   return result;
 }
 

@@ -86,6 +86,8 @@ class Trainer {
 
   Outcome train() {
     timer_.session(step_ > 0 ? "resume" : "start", step_, manifest_.environment);
+    if (begins_)
+      for (const std::string& sentence : cautions(e_)) options_.warn(sentence);
     if (begins_) profile();
     if (step_ == 0) record_initial_loss();
     while (step_ < e_.train.steps) {
@@ -106,7 +108,7 @@ class Trainer {
     const auto found = runs::find_resumable(lock, warnings);
     for (const std::string& sentence : warnings) options_.warn(sentence);
     manifest_.environment = environment(manifest_.environment);
-    manifest_.environment["ops"] = op_paths(*model_, e_.train, optimiser_->op_use());
+    manifest_.environment["ops"] = op_paths(*model_, e_.train, optimiser_->op_uses());
     if (!found && e_.train.initial_weights && !imports) {
       throw InputError(
           fmt::format("{} is to begin with imported weights ({}), and no whole checkpoint holds them; import "
@@ -124,10 +126,11 @@ class Trainer {
     load_state(found->folder, *model_, *optimiser_);
     if (records_spectra()) load_telemetry(found->folder, spectra_.state());
     step_ = found->state.step;
-    optimiser_->set_steps(step_);
+    const Json& t = found->state.trainer;
+    optimiser_->set_steps(updates_of(found->state));
+    make_step_.guard().load(t.value("guard", Json::object()));
     spikes_ = telemetry::SpikeDetector::from_state(found->state.detectors.at("spike"));
     collapse_ = telemetry::CollapseDetector::from_state(found->state.detectors.at("collapse"));
-    const Json& t = found->state.trainer;
     l0_ = number_from_json(t.at("l0"), "state.json trainer.l0");
     // Checkpoints of earlier versions know no relapses: the watch begins where the run goes on.
     const Json& detectors = found->state.detectors;
@@ -206,6 +209,7 @@ class Trainer {
     }
     record_change(step);
     for (const Json& event : violations) writer_.event(event);
+    if (result.skipped) writer_.event(*result.skipped);
     if (const auto event = spikes_.update(step, result.loss)) writer_.event(*event);
     if (const auto event = relapse_.train_loss(step, result.loss)) writer_.event(*event);
     if (recorder_.metrics_record().contains("loss/valid/ce")) {
@@ -232,9 +236,9 @@ class Trainer {
 
   /// The events of [change], with the first update it holds for and the first it no longer does.
   void record_change(std::int64_t step) {
-    const auto span = changed_updates(e_);
-    if (!span || (step != span->first && step != span->last + 1)) return;
-    const bool begins = step == span->first;
+    const Changes changes = changes_of(e_);
+    if (!changes.any() || (step != changes.first && step != changes.last + 1)) return;
+    const bool begins = step == changes.first;
     const auto event = [&](const char* what, const Json& before, const Json& value) {
       writer_.event({{"step", step},
                      {"kind", "change"},
@@ -242,7 +246,7 @@ class Trainer {
                      {"from", begins ? before : value},
                      {"value", begins ? value : before}});
     };
-    const ChangeSpec& c = e_.change;
+    const ChangeSpec& c = changes.settings;
     if (c.attention_temperature != 1) event("attention_temperature", 1.0, c.attention_temperature);
     if (c.lr_factor != 1) event("lr_factor", 1.0, c.lr_factor);
     if (c.eps_factor != 1) event("eps_factor", 1.0, c.eps_factor);
@@ -272,7 +276,11 @@ class Trainer {
         {"spike", spikes_.state()}, {"relapse", relapse_.state()}, {"collapse", collapse_.state()}};
     Json tail = Json::array();
     for (const double x : tail_losses_) tail.push_back(x);
-    state.trainer = {{"l0", l0_}, {"last_valid", last_valid_}, {"tail_losses", tail}};
+    state.trainer = {{"l0", l0_},
+                     {"last_valid", last_valid_},
+                     {"tail_losses", tail},
+                     {"updates", optimiser_->steps()},
+                     {"guard", make_step_.guard().state()}};
     std::vector<runs::TensorBytes> telemetry;
     if (records_spectra()) telemetry = tensor_bytes(spectra_.state());
     runs::write_checkpoint(run_, state, model_bytes(*model_), optim_bytes(*optimiser_), std::move(telemetry));

@@ -15,6 +15,7 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/version.h"
+#include "evenkeel/nn/embedding.h"
 #include "evenkeel/nn/linear.h"
 #include "evenkeel/nn/weight_transform.h"
 #include "evenkeel/runs/safetensors.h"
@@ -67,6 +68,31 @@ at::Tensor foldable_omega(const nn::Residual& sublayer) {
   return omega;
 }
 
+/// A table that something else reads too cannot take in what only one of the two is treated with.
+void require_foldable_tables(models::Model& model, const nn::Context& context) {
+  std::set<std::string> tied, normed;
+  model.visit([&](nn::Module& module) {
+    if (const auto* layer = dynamic_cast<const nn::Linear*>(&module); layer != nullptr) {
+      if (layer->weight.role != nn::Role::kEmbedding) return;
+      tied.insert(layer->weight.name);
+      if (nn::weights_in_use({layer}, context)[0].equal(layer->weight.value)) return;
+      throw InputError(fmt::format(
+          "{} is read by the embedding as it is and by the output with the treatment of its weights, "
+          "so that one plain matrix cannot be both; export without --fold",
+          layer->weight.name));
+    }
+    if (const auto* embedding = dynamic_cast<const nn::Embedding*>(&module);
+        embedding != nullptr && embedding->has_norm())
+      normed.insert(embedding->weight.name);
+  });
+  for (const models::OmegaFold& fold : model.omega_folds())
+    for (const std::string& name : fold.producers)
+      if (tied.count(name) + normed.count(name) > 0)
+        throw InputError(fmt::format(
+            "{} would take in {}, but {}; export without --fold", name, fold.sublayer->omega_name(),
+            tied.count(name) > 0 ? "it is the output's matrix too" : "its rows are normed"));
+}
+
 at::Tensor tensor_of(const runs::TensorBytes& bytes, const std::filesystem::path& file) {
   const bool wide = bytes.type == runs::TensorType::kF32;
   if (!wide && bytes.type != runs::TensorType::kBf16) {
@@ -98,6 +124,7 @@ std::map<std::string, at::Tensor> treated_weights(nn::Module& model, const nn::C
 
 std::map<std::string, at::Tensor> folded_weights(models::Model& model, const nn::Context& context) {
   const c10::AutoGradMode no_grad(false);
+  require_foldable_tables(model, context);
   std::map<std::string, at::Tensor> weights = treated_weights(model, context);
   std::map<std::string, at::Tensor> scales = model.embedding_scales();
   std::erase_if(scales, [&](const auto& scale) { return weights.count(scale.first) > 0; });

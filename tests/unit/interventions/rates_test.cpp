@@ -6,30 +6,30 @@
 
 #include <cmath>
 #include <map>
+#include <tuple>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/interventions/mu_param.h"
 #include "evenkeel/nn/attention.h"
+#include "evenkeel/nn/embedding.h"
+#include "evenkeel/nn/residual.h"
 #include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/ops/reduce.h"
 #include "evenkeel/optim/optimiser.h"
 #include "evenkeel/train/build_model.h"
+#include "evenkeel/train/step.h"
 #include "tests/support/parameters.h"
 #include "tests/support/small_model.h"
 
 namespace evenkeel::interventions {
 namespace {
 
-constexpr OptimiserKind kAlgorithms[] = {
-    OptimiserKind::kAdamW, OptimiserKind::kAdam,      OptimiserKind::kRAdam,
-    OptimiserKind::kSgd,   OptimiserKind::kLars,      OptimiserKind::kAdagrad,
-    OptimiserKind::kLamb,  OptimiserKind::kAdamAtan2, OptimiserKind::kStableAdamW};
-
 OptimSpec spec_for(OptimiserKind algorithm, double decay = 0) {
   OptimSpec spec;
   spec.algorithm = algorithm;
   spec.lr = 0.05;
   spec.weight_decay = decay;
-  spec.decay_form = DecayForm::kIndependent;
+  if (traits(algorithm).has_decay_form) spec.decay_form = DecayForm::kIndependent;
   return spec;
 }
 
@@ -50,11 +50,11 @@ at::Tensor change_of(OptimiserKind algorithm, double rate, double decay, double 
 }
 
 TEST(Rates, EveryOptimiserHeedsTheFactorOfTheRate) {
-  for (const OptimiserKind algorithm : kAlgorithms) {
+  for (const auto& [algorithm, name] : EnumNames<OptimiserKind>::names) {
+    if (traits(algorithm).on_sphere) continue;  // an angle: groups_test
     // Trust ratios follow the parameter, so one update of it; the first that RAdam makes is the
     // sixth.
-    const bool by_size = algorithm == OptimiserKind::kLars || algorithm == OptimiserKind::kLamb;
-    const int steps = by_size ? 1 : 8;
+    const int steps = traits(algorithm).relative ? 1 : 8;
     const at::Tensor whole = change_of(algorithm, 1, 1, 0, steps),
                      quarter = change_of(algorithm, 0.25, 1, 0, steps);
     ASSERT_GT(whole.abs().max().item<double>(), 0) << enum_name(algorithm);
@@ -137,6 +137,123 @@ TEST(MuParam, FactorsOfTheThreeForms) {
     }
 }
 
+// Four times the base width and depth: branch 1/4 and epsilon 1/16 at alpha 1, 1/2 and 1/8 at 1/2.
+TEST(CompleteP, Factors) {
+  for (const auto& [alpha, branch, deeper, eps] :
+       {std::tuple{1.0, 0.25, 1.0, 0.0625}, std::tuple{0.5, 0.5, 0.5, 0.125}}) {
+    Experiment e = test::small_experiment(256, 4, 4);
+    e.interventions.mu_param = MuParam::kCompleteP;
+    e.interventions.mu = {.base_width = 64, .base_depth = 1, .alpha = alpha};
+    EXPECT_DOUBLE_EQ(mu_param_eps(e), eps);
+    EXPECT_DOUBLE_EQ(train::eps_of(e, 1), e.optim.eps * eps);
+    const auto model = train::build_model(e);
+    EXPECT_EQ(model->objective.output_scale, 0.25);
+    for (const auto& [name, p] : facts(*model)) {
+      const bool hidden = name.starts_with("blocks.");
+      EXPECT_DOUBLE_EQ(p.rate, !hidden ? 1 : p.is_matrix() ? deeper / 4 : deeper) << name;
+      EXPECT_DOUBLE_EQ(p.decay, hidden ? deeper : 1) << name;
+      if (!hidden && p.is_matrix()) {
+        EXPECT_DOUBLE_EQ(p.init_std, 1 / std::sqrt(64.0)) << name;
+      }
+    }
+    nn::for_each_attention(*model,
+                           [&](nn::Attention& attention) { EXPECT_EQ(attention.score({}).scale, 1.0 / 64); });
+    // A model of one block whose branches give what they gave times the factor.
+    Experiment one = test::small_experiment(32, 1, 2);
+    one.interventions.mu_param = MuParam::kCompleteP;
+    one.interventions.mu = {.base_width = 32, .base_depth = 1, .alpha = alpha};
+    const auto at_base = train::build_model(one);
+    EXPECT_EQ(at_base->objective.output_scale, 1);
+    for (const nn::Param* p : at_base->parameters()) EXPECT_EQ(p->rate * p->decay, 1) << p->name;
+  }
+}
+
+// A branch times c is what comes of its last matrix times c.
+TEST(CompleteP, BranchesAreMultipliedOnBothPaths) {
+  const c10::AutoGradMode no_grad(false);
+  for (const OpPath path : {OpPath::kPlain, OpPath::kFused}) {
+    nn::Context context;
+    context.ops = path;
+    Experiment e = test::small_experiment();
+    const at::Tensor inputs = test::random_batch(e, 2, 1).first;
+    const auto by_factor = train::build_model(e), by_weights = train::build_model(e);
+    by_factor->visit([](nn::Module& module) {
+      auto* residual = dynamic_cast<nn::Residual*>(&module);
+      if (residual == nullptr) return;
+      residual->set_branch_factor("test", 0.25);
+      EXPECT_THROW(residual->set_branch_factor("another", 0.5), std::logic_error);
+    });
+    for (nn::Param* p : by_weights->parameters())
+      if (p->name.ends_with("attn.o.weight") || p->name.ends_with("mlp.fc2.weight")) p->value.mul_(0.25);
+    // A quarter is exact, so only the order of roundings differs.
+    const at::Tensor difference = by_factor->forward(inputs, context) - by_weights->forward(inputs, context);
+    EXPECT_LT(difference.abs().max().item<double>(), 1e-5);
+  }
+}
+
+TEST(CompleteP, LogitsAreMultiplied) {
+  const c10::AutoGradMode no_grad(false);
+  Experiment e = test::small_experiment();
+  const auto model = train::build_model(e);
+  const at::Tensor inputs = test::random_batch(e, 2, 1).first, whole = model->forward(inputs, {}).clone();
+  model->objective.output_scale = 0.25;
+  EXPECT_TRUE(model->forward(inputs, {}).equal(whole * 0.25));
+}
+
+TEST(Embedding, ScaledOrNormed) {
+  const c10::AutoGradMode no_grad(false);
+  for (const OpPath path : {OpPath::kPlain, OpPath::kFused}) {
+    nn::Context context;
+    context.ops = path;
+    Experiment e = test::small_experiment(64, 0, 2);
+    const auto rms_of = [&](EmbeddingForm form) {
+      e.interventions.embedding = form;
+      const auto model = train::build_model(e);
+      double rms = 0;
+      model->visit([&](nn::Module& module) {
+        if (const auto* embedding = dynamic_cast<nn::Embedding*>(&module))
+          rms = ops::rms(embedding->forward(test::random_batch(e, 2, 1).first.flatten(), context));
+      });
+      return rms;
+    };
+    const double off = rms_of(EmbeddingForm::kOff);
+    EXPECT_NEAR(off, 1.0 / 8, 0.01);  // some hundred values of a normal draw
+    EXPECT_NEAR(rms_of(EmbeddingForm::kScale), 8 * off, 1e-6);
+    EXPECT_NEAR(rms_of(EmbeddingForm::kNorm), 1, 1e-3);  // eps beside the variance
+  }
+}
+
+TEST(NoDecay, SparesWhatItNames) {
+  Experiment e = test::small_experiment();
+  e.interventions.no_decay = "embed.* *.q.weight";
+  const auto model = train::build_model(e);
+  for (const nn::Param* p : model->parameters())
+    EXPECT_EQ(p->decay, p->name.starts_with("embed.") || p->name.ends_with(".q.weight") ? 0 : 1) << p->name;
+  e.interventions.no_decay = "nothing.*";
+  EXPECT_THROW(train::build_model(e), InputError);
+}
+
+// One matrix, read twice: its gradient is the sum, it is saved once, and sigma-reparam reaches what the head
+// uses.
+TEST(TiedHead, IsTheEmbeddingsMatrix) {
+  for (const Family family : {Family::kDecoderLm, Family::kSeq2Seq})
+    for (const bool tied : {true, false}) {
+      Experiment e = test::small_experiment();
+      e.arch.family = family;
+      if (family == Family::kSeq2Seq) e.arch.decoder_depth = e.arch.depth;
+      EXPECT_EQ(e.arch.ties_head(), family == Family::kSeq2Seq);
+      e.arch.tied_head = tied;
+      const auto all = facts(*train::build_model(e));
+      EXPECT_EQ(all.count("head.weight"), tied ? 0u : 1u);
+      EXPECT_EQ(all.count("embed.weight"), 1u);
+      e.interventions.sigma_reparam = SigmaReparam::kOn;
+      const auto treated = train::build_model(e);
+      EXPECT_EQ(facts(*treated).count("head.sigma_reparam.gamma"), 1u);
+      e.interventions.sigma.head = false;
+      EXPECT_EQ(facts(*train::build_model(e)).count("head.sigma_reparam.gamma"), 0u);
+    }
+}
+
 // At the base width the simple and the intermediate form are no treatment at all, to the bit.
 TEST(MuParam, ChangesNothingAtTheBaseWidth) {
   Experiment e = test::small_experiment();
@@ -170,7 +287,7 @@ TEST(MuParam, LossAtTheStart) {
 }
 
 TEST(Freeze, FrozenParametersStayAndHaveNoState) {
-  for (const OptimiserKind algorithm : kAlgorithms) {
+  for (const auto& [algorithm, called] : EnumNames<OptimiserKind>::names) {
     Experiment e = test::small_experiment();
     e.interventions.freeze = "embed.* *.q.weight";
     const auto model = train::build_model(e);

@@ -13,7 +13,7 @@
 #include "evenkeel/nn/attention.h"
 #include "evenkeel/nn/weight_transform.h"
 #include "evenkeel/ops/cross_entropy.h"
-#include "evenkeel/optim/adamw.h"
+#include "evenkeel/optim/optimiser.h"
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/step.h"
 #include "tests/support/small_model.h"
@@ -51,8 +51,8 @@ struct Training {
   explicit Training(const Experiment& experiment)
       : e(experiment),
         model(train::build_model(e)),
-        optimiser(model->parameters(), e.optim),
-        step(e, *model, optimiser, recorder, at::arange(*e.data.vocab)) {
+        optimiser(optim::make_optimiser(model->parameters(), e.optim)),
+        step(e, *model, *optimiser, recorder, at::arange(*e.data.vocab)) {
     const auto [inputs, targets] = test::random_batch(e, 4, 5);
     batch = {inputs, targets};
   }
@@ -61,7 +61,7 @@ struct Training {
   }
   Experiment e;
   std::unique_ptr<models::Model> model;
-  optim::AdamW optimiser;
+  std::unique_ptr<optim::Optimiser> optimiser;
   telemetry::Recorder recorder;
   train::Step step;
   train::DeviceBatch batch;
@@ -247,8 +247,8 @@ TEST(SigmaReparam, DecayLeavesGammaAlone) {
     e.optim.decay_gammas = decays;
     e.optim.weight_decay = 0.5;
     const auto model = train::build_model(e);
-    optim::AdamW optimiser(model->parameters(), e.optim);
-    optimiser.step(e.optim.lr);  // without gradients only decay acts
+    const auto optimiser = optim::make_optimiser(model->parameters(), e.optim);
+    optimiser->step(e.optim.lr);  // without gradients only decay acts
     for (const nn::Param* p : model->parameters())
       if (p->role == nn::Role::kGamma) {
         EXPECT_FLOAT_EQ(p->value.item<float>(), decays ? 0.5f : 1.0f) << p->name;

@@ -10,7 +10,7 @@
 #include "evenkeel/base/error.h"
 #include "evenkeel/models/registry.h"
 #include "evenkeel/ops/cross_entropy.h"
-#include "evenkeel/optim/adamw.h"
+#include "evenkeel/optim/optimiser.h"
 #include "evenkeel/train/build_model.h"
 #include "tests/support/small_model.h"
 #include "tests/support/stat_recorder.h"
@@ -157,14 +157,14 @@ TEST(DecoderLm, LearnsEightSequencesByHeart) {
     e.optim.weight_decay = 0;
     const auto model = train::build_model(e);
     const auto [inputs, targets] = test::random_batch(e, 8, 1);
-    optim::AdamW optimiser(model->parameters(), e.optim);
+    const auto optimiser = optim::make_optimiser(model->parameters(), e.optim);
     double last = 0;
     for (int i = 0; i < 120; ++i) {
       const ops::Loss loss =
           ops::cross_entropy_plain(model->forward(inputs, {.precision = precision}), targets, {1e-4});
       loss.total.backward();
-      optimiser.step(0.01);
-      optimiser.zero_grad();
+      optimiser->step(0.01);
+      optimiser->zero_grad();
       last = loss.ce;
     }
     EXPECT_LT(last, 0.1);
@@ -178,13 +178,13 @@ TEST(DecoderLm, EqualTrainingsGiveTheSameBits) {
     e.interventions.qk_norm = QkNorm::kPerHead;
     const auto train = [&] {
       auto model = train::build_model(e);
-      optim::AdamW optimiser(model->parameters(), e.optim);
+      const auto optimiser = optim::make_optimiser(model->parameters(), e.optim);
       for (std::int64_t step = 0; step < 5; ++step) {
         const auto [inputs, targets] = test::random_batch(e, 4, static_cast<std::uint64_t>(step));
         const nn::Context context{.training = true, .seed = 1, .step = step, .precision = precision};
         ops::cross_entropy_plain(model->forward(inputs, context), targets, {1e-4}).total.backward();
-        optimiser.step(0.01);
-        optimiser.zero_grad();
+        optimiser->step(0.01);
+        optimiser->zero_grad();
       }
       return model;
     };

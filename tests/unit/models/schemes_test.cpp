@@ -7,7 +7,7 @@
 
 #include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/ops/threads.h"
-#include "evenkeel/optim/adamw.h"
+#include "evenkeel/optim/optimiser.h"
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/evaluate.h"
 #include "evenkeel/train/op_paths.h"
@@ -104,7 +104,7 @@ TEST(Schemes, BitsDoNotDependOnThreadsWhereTheManifestSaysSo) {
     ops::set_threads(3);
     const Pass three = pass(e, context_of(OpPath::kFused));
     ops::set_threads(1);
-    const nn::OpUse optimiser{"adamw", OpPath::kFused, "", true};
+    const std::vector<nn::OpUse> optimiser{{"adamw", OpPath::kFused, "", true}};
     if (!train::op_paths(*one.model, e.train, optimiser).at("thread_invariant").get<bool>()) return;
     EXPECT_TRUE(one.logits.equal(three.logits));
     const auto a = one.model->parameters(), b = three.model->parameters();
@@ -119,7 +119,7 @@ TEST(Schemes, TheManifestNamesWhatHasNoKernel) {
     e.arch.dropout = dropout;
     e.train.ops = OpPath::kFused;
     const auto model = train::build_model(e);
-    return train::op_paths(*model, e.train, {"adamw", OpPath::kFused, "", true});
+    return train::op_paths(*model, e.train, {nn::OpUse{"adamw", OpPath::kFused, "", true}});
   };
   EXPECT_EQ(each(ResidualScheme::kSubLn, 0).at("each").at("mlp").at("path"), "plain");
   EXPECT_EQ(each(ResidualScheme::kFixup, 0).at("each").at("shift").at("path"), "plain");
@@ -136,14 +136,14 @@ TEST(Schemes, Learn) {
     e.optim.weight_decay = 0;
     const auto model = train::build_model(e);
     const auto [inputs, targets] = test::random_batch(e, 4, 1);
-    optim::AdamW optimiser(model->parameters(), e.optim);
+    const auto optimiser = optim::make_optimiser(model->parameters(), e.optim);
     double first = 0, last = 0;
     for (int i = 0; i < 40; ++i) {
       const ops::Loss loss =
           ops::cross_entropy_plain(model->forward(inputs, {.ops = OpPath::kFused}), targets, {1e-4});
       loss.total.backward();
-      optimiser.step(0.005);
-      optimiser.zero_grad();
+      optimiser->step(0.005);
+      optimiser->zero_grad();
       (i == 0 ? first : last) = loss.ce;
     }
     EXPECT_LT(last, 0.8 * first);

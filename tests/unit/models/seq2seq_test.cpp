@@ -10,7 +10,7 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/models/registry.h"
-#include "evenkeel/optim/adamw.h"
+#include "evenkeel/optim/optimiser.h"
 #include "evenkeel/train/build_model.h"
 #include "evenkeel/train/evaluate.h"
 #include "tests/support/compare.h"
@@ -174,10 +174,10 @@ TEST(Seq2Seq, LearnsEightPairsByHeart) {
     const auto model = train::build_model(e);
     const Batch batch = test::random_pairs(e, {3, 4, 5, 6, 7, 8, 4, 5}, {8, 7, 6, 5, 4, 3, 6, 6}, 5);
     const nn::Context context{.training = true, .ops = OpPath::kFused};
-    optim::AdamW optimiser(model->parameters(), e.optim);
+    const auto optimiser = optim::make_optimiser(model->parameters(), e.optim);
     double loss = 0;
     for (int step = 0; step < 150; ++step) {
-      optimiser.zero_grad();
+      optimiser->zero_grad();
       const ops::Loss now =
           train::loss_of(model->forward(batch, context), batch, model->objective, {}, context);
       now.total.backward();
@@ -185,7 +185,7 @@ TEST(Seq2Seq, LearnsEightPairsByHeart) {
       if (step == 0) {
         EXPECT_GT(loss, 2.5);  // about ln 23
       }
-      optimiser.step(3e-3);
+      optimiser->step(3e-3);
     }
     EXPECT_LT(loss, 0.05);
   }

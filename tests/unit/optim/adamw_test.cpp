@@ -261,7 +261,7 @@ TEST(AdamW, GoesOnFromSavedState) {
   }
   nn::Param copy = test::make_param(whole.value.detach().clone());
   AdamW resumed({&copy}, spec);
-  const auto saved = straight.state(), target = resumed.state();
+  const auto saved = straight.state(0), target = resumed.state(0);
   ASSERT_EQ(saved.size(), 2u);
   EXPECT_EQ(saved[0].first, "exp_avg/w");
   EXPECT_EQ(saved[1].first, "exp_avg_sq/w");

@@ -9,7 +9,6 @@
 
 #include <cmath>
 #include <functional>
-#include <iterator>
 
 #include "evenkeel/ops/reduce.h"
 #include "evenkeel/ops/threads.h"
@@ -24,11 +23,18 @@ namespace {
 
 using Numbers = std::vector<double>;
 
-constexpr OptimiserKind kAll[] = {
-    OptimiserKind::kAdamW, OptimiserKind::kAdam,      OptimiserKind::kRAdam,
-    OptimiserKind::kSgd,   OptimiserKind::kLars,      OptimiserKind::kAdagrad,
-    OptimiserKind::kLamb,  OptimiserKind::kAdamAtan2, OptimiserKind::kStableAdamW};
-static_assert(std::size(kAll) == EnumNames<OptimiserKind>::names.size());
+std::vector<OptimiserKind> every_algorithm() {
+  std::vector<OptimiserKind> all;
+  for (const auto& [kind, name] : EnumNames<OptimiserKind>::names) all.push_back(kind);
+  return all;
+}
+const std::vector<OptimiserKind> kAll = every_algorithm();
+
+/// Whether it updates what is no matrix of two dimensions as Adam or AdamW would.
+bool is_adam_elsewhere(OptimiserKind kind) {
+  return kind == OptimiserKind::kAdamW || kind == OptimiserKind::kAdam || kind == OptimiserKind::kRAdam ||
+         kind == OptimiserKind::kMuon || kind == OptimiserKind::kAdamH || kind == OptimiserKind::kMuonH;
+}
 
 OptimSpec spec_of(OptimiserKind algorithm, double lambda) {
   OptimSpec spec;
@@ -313,10 +319,7 @@ TEST(Optimiser, StatisticsAreThoseOfTheUpdate) {
       EXPECT_DOUBLE_EQ(stats[0].param_rms, ops::rms(before));
       // The difference of rounded weights carries their rounding, 6e-8 of a number of order 1.
       EXPECT_NEAR(stats[0].update_rms, ops::rms(before.sub(param.value.detach())), 1e-7);
-      const bool decays_apart = algorithm == OptimiserKind::kAdamW || algorithm == OptimiserKind::kRAdam ||
-                                algorithm == OptimiserKind::kAdamAtan2 ||
-                                algorithm == OptimiserKind::kStableAdamW;
-      if (!decays_apart) {
+      if (!traits(algorithm).decays_apart) {
         EXPECT_NEAR(stats[0].delta_rms, stats[0].update_rms / 0.05, 1e-6 * stats[0].delta_rms);
       }
     }
@@ -405,8 +408,7 @@ TEST(Optimiser, PreconditionerAndDirectionAreThoseOfTheLastUpdate) {
     const auto optimiser = make_optimiser({&param}, spec_of(algorithm, 0));
     EXPECT_FALSE(optimiser->preconditioner(0).defined());
     EXPECT_FALSE(optimiser->direction(0).defined());
-    const bool adam = algorithm == OptimiserKind::kAdamW || algorithm == OptimiserKind::kAdam ||
-                      algorithm == OptimiserKind::kRAdam;
+    const bool adam = is_adam_elsewhere(algorithm);
     at::Tensor before, gradient;
     for (std::uint64_t t = 2; t < 10; ++t) {
       before = param.value.detach().clone();
@@ -449,11 +451,12 @@ TEST(Optimiser, NothingOverNothingIsNothing) {
 
 TEST(Optimiser, SaysWhichPathItTakes) {
   for (const OptimiserKind algorithm : kAll) {
-    nn::Param param = test::make_param(at::zeros({1}));
-    const nn::OpUse use = make_optimiser({&param}, spec_of(algorithm, 0))->op_use();
+    nn::Param param = test::make_param(at::ones({1, 1}));
+    const nn::OpUse use = make_optimiser({&param}, spec_of(algorithm, 0))->op_uses().at(0);
     EXPECT_EQ(use.op, enum_name(algorithm));
     const bool kernel = algorithm == OptimiserKind::kAdamW || algorithm == OptimiserKind::kAdam ||
-                        algorithm == OptimiserKind::kRAdam;
+                        algorithm == OptimiserKind::kRAdam || algorithm == OptimiserKind::kMuon ||
+                        algorithm == OptimiserKind::kMuonH;
     EXPECT_EQ(use.path, kernel ? OpPath::kFused : OpPath::kPlain);
     EXPECT_TRUE(use.thread_invariant);
   }

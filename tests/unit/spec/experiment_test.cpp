@@ -237,12 +237,14 @@ TEST(Experiment, AChangeMustBeOneAndLieInTheRun) {
                {"[change.until] = 40step (s.toml:4) must come after [change.at] = 40step (s.toml:3)"});
   expect_error("[change]\nat = 5\neps_factor = 2.0\n[optim]\nalgorithm = \"sgd\"\n",
                {"[change.eps_factor] = 2 (s.toml:3)", "\"sgd\" (s.toml:5) has no epsilon"});
-  const auto span = changed_updates(resolved("[change]\nlr_factor = 2.0\nat = \"40step\"\n"));
-  ASSERT_TRUE(span.has_value());
-  EXPECT_EQ(span->first, 41);
-  EXPECT_EQ(span->last, 300);
-  EXPECT_FALSE(changed_updates(resolved("")).has_value());
-  EXPECT_FALSE(changed_updates(resolved("[change]\nlr_factor = 2.0\nat = \"100%\"\n")).has_value());
+  const Changes changes = changes_of(resolved("[change]\nlr_factor = 2.0\nat = \"40step\"\n"));
+  EXPECT_TRUE(changes.any());
+  EXPECT_EQ(changes.first, 41);
+  EXPECT_EQ(changes.last, 300);
+  EXPECT_EQ(changes.at(40).lr_factor, 1);
+  EXPECT_EQ(changes.at(41).lr_factor, 2);
+  EXPECT_FALSE(changes_of(resolved("")).any());
+  EXPECT_FALSE(changes_of(resolved("[change]\nlr_factor = 2.0\nat = \"100%\"\n")).any());
 }
 
 TEST(Experiment, OneTreatmentPerWeight) {

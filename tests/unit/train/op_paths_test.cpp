@@ -37,7 +37,7 @@ std::string graph_of(const at::Tensor& loss) {
 }
 
 Json described(models::Model& model, const Experiment& e) {
-  return op_paths(model, e.train, optim::make_optimiser(model.parameters(), e.optim)->op_use());
+  return op_paths(model, e.train, optim::make_optimiser(model.parameters(), e.optim)->op_uses());
 }
 
 /// A treatment that the fused attention does not know.

@@ -27,8 +27,11 @@ std::vector<Factor> factors() {
   std::vector<Factor> all{
       {"train.ops", {"fused", "plain"}},
       {"optim.algorithm",
-       {"adamw", "adam", "radam", "sgd", "lars", "adagrad", "lamb", "adam_atan2", "stable_adamw"}},
+       {"adamw", "adam", "radam", "sgd", "lars", "adagrad", "lamb", "adam_atan2", "stable_adamw", "muon",
+        "adam_h", "muon_h"}},
       {"optim.schedule", {"cosine", "wsd"}},
+      {"optim.adaptive_clip", {"off", "zclip", "adagc"}},
+      {"optim.skip_step", {0.0, 6.0}},
       {"arch.residual", {"pre_ln", "post_ln", "admin", "none"}},
       {"arch.dropout", {0.0, 0.1}},
       {interventions + "output_gate", {"off", "headwise", "elementwise"}},
@@ -41,9 +44,12 @@ std::vector<Factor> factors() {
       {interventions + "kappa", {0.0, 2.0}},
       {interventions + "qk_clip", {0.0, 0.01}},
       {interventions + "output_softcap", {0.0, 10.0}},
-      {interventions + "mu_param", {"off", "simple", "intermediate", "full"}},
+      {interventions + "mu_param", {"off", "simple", "intermediate", "full", "complete_p"}},
       {interventions + "rms_scaled_lr", {false, true}},
-      {interventions + "freeze", {"", "embed.* *.fc1.weight"}}};
+      {"arch.tied_head", {nullptr, true, false}},
+      {interventions + "embedding", {"off", "scale", "norm"}},
+      {interventions + "freeze", {"", "embed.* *.fc1.weight"}},
+      {interventions + "no_decay", {"", "embed.*"}}};
   return all;
 }
 

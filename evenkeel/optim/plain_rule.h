@@ -1,9 +1,9 @@
-// Optimisers made of elementary tensor operations, without a kernel of their own: one product, sum, quotient
+// Rules made of elementary tensor operations, without a kernel of their own: one product, sum, quotient
 // or square root at a time, each of which IEEE 754 rounds in one way only. No bit depends on threads, vector
 // width or telemetry.
 #pragma once
 
-#include "evenkeel/optim/optimiser.h"
+#include "evenkeel/optim/update_rule.h"
 
 namespace evenkeel::optim {
 
@@ -15,16 +15,17 @@ at::Tensor with_decay(const at::Tensor& gradient, const at::Tensor& param, doubl
 /// One update of a parameter.
 struct Change {
   at::Tensor step;  ///< what is subtracted, learning rate included
-  /// Where decay is no part of the step: lambda. lr lambda p goes too, whatever the factor of the rate.
+  /// Where decay is no part of the step: lambda. lr lambda p goes too, or s lambda p where optim.decay_form
+  /// is independent, s the schedule in [0, 1]; whatever the factor of the rate.
   double decay = 0;
 };
 
-class PlainOptimiser : public Optimiser {
+class PlainRule : public UpdateRule {
  public:
   nn::OpUse op_use() const override;
 
  protected:
-  using Optimiser::Optimiser;
+  using UpdateRule::UpdateRule;
   /// Whether a trust ratio scales parameter i: a matrix, or a gain, bias or gamma that optim.trust_gains or
   /// trust_gammas include.
   bool is_trusted(std::size_t i) const;

@@ -1,4 +1,4 @@
-#include "evenkeel/optim/plain_optimiser.h"
+#include "evenkeel/optim/plain_rule.h"
 
 #include <ATen/ops/zeros_like.h>
 
@@ -17,14 +17,15 @@ at::Tensor scaled_gradient(const nn::Param& param, double factor) {
   return factor == 1 ? gradient : gradient.mul(factor);
 }
 
-void PlainOptimiser::update(double lr, std::vector<UpdateStats>* stats, double gradient_factor) {
+void PlainRule::update(double lr, std::vector<UpdateStats>* stats, double gradient_factor) {
+  const double fades = spec().decay_form == DecayForm::kIndependent ? lr / spec().lr : lr;
   for (std::size_t i = 0; i < params().size(); ++i) {
     const nn::Param& param = *params()[i];
     const at::Tensor gradient = scaled_gradient(param, gradient_factor);
     const double rate = lr * rate_of(i);
     const Change made = change(i, gradient, rate);
     const at::Tensor subtracted =
-        made.decay == 0 ? made.step : param.value.mul(lr * made.decay).add_(made.step);
+        made.decay == 0 ? made.step : param.value.mul(fades * made.decay).add_(made.step);
     if (stats != nullptr) {
       const double delta_rms = rate == 0 ? 0 : ops::rms(made.step) / rate;
       stats->push_back({ops::rms(gradient), ops::rms(param.value), ops::rms(subtracted), delta_rms});
@@ -33,13 +34,13 @@ void PlainOptimiser::update(double lr, std::vector<UpdateStats>* stats, double g
   }
 }
 
-bool PlainOptimiser::is_trusted(std::size_t i) const {
+bool PlainRule::is_trusted(std::size_t i) const {
   const nn::Param& param = *params()[i];
   const bool gamma = param.role == nn::Role::kGamma;
   return param.is_matrix() || (gamma ? spec().trust_gammas : spec().trust_gains);
 }
 
-nn::OpUse PlainOptimiser::op_use() const {
+nn::OpUse PlainRule::op_use() const {
   return {std::string(enum_name(spec().algorithm)), OpPath::kPlain, "no kernels for this optimiser", true};
 }
 
