@@ -40,10 +40,10 @@ const std::vector<Intervention>& all() {
                             const Experiment& e) { apply_output_softcap(objective, e); }},
       {"mu_param", [](nn::Module& root, nn::Objective& objective,
                       const Experiment& e) { apply_mu_param(root, objective, e); }},
-      {"embedding",
-       [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_embedding_form(root, e); }},
       {"rms_scaled_lr",
        [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_rms_scaled_lr(root, e); }},
+      {"embedding",
+       [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_embedding_form(root, e); }},
       // Last, because they go by the names of what the others have declared.
       {"freeze", [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_freeze(root, e); }},
       {"no_decay", [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_no_decay(root, e); }}};

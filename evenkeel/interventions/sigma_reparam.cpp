@@ -1,8 +1,8 @@
 #include "evenkeel/interventions/sigma_reparam.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
@@ -17,6 +17,7 @@
 #include "evenkeel/nn/linear.h"
 #include "evenkeel/nn/weight_transform.h"
 #include "evenkeel/ops/sigma_reparam.h"
+#include "evenkeel/ops/storage.h"
 #include "evenkeel/ops/top_singular.h"
 
 namespace evenkeel::interventions {
@@ -123,19 +124,16 @@ class SigmaTransform : public nn::WeightTransform {
   void start(std::uint64_t seed) {
     if (options_.start == SigmaStart::kSvd) return start_exact();
     Rng rng(seed, "init/" + u_.name);
-    at::Tensor u = at::empty(u_.value.sizes(), at::kFloat);
-    for (std::int64_t i = 0; i < u.numel(); ++i) u.data_ptr<float>()[i] = static_cast<float>(rng.normal());
+    std::vector<float> drawn(static_cast<std::size_t>(u_.value.numel()));
+    for (float& value : drawn) value = static_cast<float>(rng.normal());
+    const at::Tensor u = at::tensor(drawn).view(u_.value.sizes());
     start_from(u / u.norm(2, {1}, true), 0, static_cast<int>(options_.burn_in));
   }
   void report(const ops::SpectralState& state, nn::StatSink& sink) const {
     const std::string site = "sigma/" + path().substr(0, path().size() - kName.size() - 1) + "/";
-    const auto numbers = [](const at::Tensor& t) {
-      const at::Tensor wide = t.detach().to(at::kDouble).contiguous();
-      return std::vector<double>(wide.data_ptr<double>(), wide.data_ptr<double>() + wide.numel());
-    };
-    sink.heads(site + "sigma", numbers(state.sigma));
-    sink.heads(site + "residual", numbers(state.residual));
-    if (form_ != SigmaReparam::kStatsOnly) sink.heads(site + "gamma", numbers(gamma()));
+    sink.heads(site + "sigma", ops::numbers(state.sigma));
+    sink.heads(site + "residual", ops::numbers(state.residual));
+    if (form_ != SigmaReparam::kStatsOnly) sink.heads(site + "gamma", ops::numbers(gamma()));
   }
 
   SigmaReparam form_;

@@ -12,6 +12,7 @@
 #include "evenkeel/ops/attention.h"
 #include "evenkeel/ops/linear.h"
 #include "evenkeel/ops/rotary.h"
+#include "evenkeel/ops/storage.h"
 
 namespace evenkeel::nn {
 namespace {
@@ -149,9 +150,7 @@ at::Tensor Attention::gated(const at::Tensor& heads, const at::Tensor& x, const 
     constexpr double kClosed = 0.1;
     const at::Tensor per_head = factors.detach().to(at::kDouble).transpose(0, 1).flatten(1);
     const auto report_mean = [&](const char* name, const at::Tensor& of) {
-      const at::Tensor mean = of.to(at::kDouble).mean(1);
-      context.stats->heads("attn/" + site_ + "/" + name,
-                           {mean.data_ptr<double>(), mean.data_ptr<double>() + shape_.heads});
+      context.stats->heads("attn/" + site_ + "/" + name, ops::numbers(of.to(at::kDouble).mean(1)));
     };
     report_mean("gate_mean", per_head);
     report_mean("gate_closed", per_head < kClosed);
@@ -189,11 +188,11 @@ std::vector<OpUse> Attention::op_uses(const Context& context) const {
   return uses;
 }
 
-void Attention::convert_buffers(at::ScalarType type) {
+void Attention::convert_buffers(const at::TensorOptions& options) {
   if (!shape_.rotary) return;
   std::tie(cos_, sin_) = ops::rotary_table(shape_.context, shape_.head_width(), shape_.rope_base);
-  cos_ = cos_.to(type);
-  sin_ = sin_.to(type);
+  cos_ = cos_.to(options);
+  sin_ = sin_.to(options);
 }
 
 void Attention::set_weight_transform(const std::string& name, std::unique_ptr<WeightTransform> transform) {

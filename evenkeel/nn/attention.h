@@ -97,7 +97,7 @@ class Attention : public Module {
   MatrixInit gate_init = MatrixInit::kFanIn;  ///< how the matrix of a gate is drawn
 
  protected:
-  void convert_buffers(at::ScalarType type) override;
+  void convert_buffers(const at::TensorOptions& options) override;
 
  private:
   /// The last matrix and what stands before it; heads [B*T, D] side by side.

@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "evenkeel/base/error.h"
@@ -21,10 +20,8 @@ Embedding::Embedding(std::int64_t vocab, std::int64_t width, double scale)
 
 at::Tensor Embedding::forward(const at::Tensor& ids, const Context& context) const {
   const at::Tensor flat = ids.contiguous();
-  const std::int64_t *begin = flat.data_ptr<std::int64_t>(), *end = begin + flat.numel();
   const std::int64_t vocab = weight.value.size(0);
-  const auto* bad = std::find_if(begin, end, [&](std::int64_t id) { return id < 0 || id >= vocab; });
-  if (bad != end)
+  if (const auto bad = ops::first_outside(flat, vocab))
     throw InputError(
         fmt::format("[data.vocab] must be above every token id, got id {} with vocab {}; raise data.vocab "
                     "or check the data",

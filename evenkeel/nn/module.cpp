@@ -1,6 +1,6 @@
 #include "evenkeel/nn/module.h"
 
-#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
@@ -96,14 +96,14 @@ void Module::name_tree(const std::string& path) {
   for (const auto& [name, child] : children_) child->name_tree(name.empty() ? path : prefix + name);
 }
 
-void Module::convert(at::ScalarType type) {
+void Module::convert(const at::TensorOptions& options) {
   visit([&](Module& module) {
     for (const auto& param : module.params_) {
-      param->value = param->value.detach().to(type).clone();
+      param->value = param->value.detach().to(options).clone();
       param->value.set_requires_grad(param->trainable);
     }
-    for (const auto& buffer : module.buffers_) buffer->value = buffer->value.to(type);
-    module.convert_buffers(type);
+    for (const auto& buffer : module.buffers_) buffer->value = buffer->value.to(options);
+    module.convert_buffers(options);
   });
 }
 
@@ -119,10 +119,9 @@ void initialise(Module& root, std::uint64_t seed) {
   root.name_tree();
   for (Param* param : root.parameters()) {
     Rng rng(seed, "init/" + param->name);
-    at::Tensor values = at::empty(param->value.sizes(), at::kFloat);
-    float* out = values.data_ptr<float>();
-    for (std::int64_t i = 0; i < values.numel(); ++i) out[i] = static_cast<float>(draw(rng, *param));
-    param->value.copy_(values);
+    std::vector<float> values(static_cast<std::size_t>(param->value.numel()));
+    for (float& value : values) value = static_cast<float>(draw(rng, *param));
+    param->value.copy_(at::tensor(values).view(param->value.sizes()));
   }
   root.visit([&](Module& module) { module.parameters_drawn(seed); });
 }

@@ -68,9 +68,9 @@ class Module {
   virtual void constrain_parameters() {}
   /// What this module itself does after each optimiser step; several may at the same time, on threads.
   virtual void after_update() {}
-  /// Converts every parameter (dropping gradients), buffer and constant table, for checks in double
-  /// precision.
-  void convert(at::ScalarType type);
+  /// Moves every parameter (dropping gradients), buffer and constant table to another type or device: double
+  /// for checks, the meta device to see shapes alone.
+  void convert(const at::TensorOptions& options);
   /// Sets the path of this module, of everything below it and of every parameter. The root's path is "".
   void name_tree(const std::string& path = "");
   /// Where this module hangs, e.g. "blocks.0.attn"; valid after name_tree.
@@ -91,8 +91,8 @@ class Module {
     children_.emplace_back(std::move(name), std::move(child));
     return reference;
   }
-  /// Modules with constant tables rebuild them in `type`.
-  virtual void convert_buffers(at::ScalarType) {}
+  /// Modules with constant tables rebuild them so.
+  virtual void convert_buffers(const at::TensorOptions&) {}
 
  private:
   std::string path_;

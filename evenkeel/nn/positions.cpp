@@ -19,12 +19,12 @@ at::Tensor SinusoidalPositions::forward(const at::Tensor& x, std::int64_t batch)
   return (x.view({batch, time, width_}) + table_.narrow(0, 0, time)).view(x.sizes());
 }
 
-void SinusoidalPositions::convert_buffers(at::ScalarType type) {
+void SinusoidalPositions::convert_buffers(const at::TensorOptions& options) {
   const std::int64_t half = width_ / 2;
   const at::Tensor frequency =
       at::exp(at::arange(half, at::kDouble) * (-std::log(10000.0) / static_cast<double>(half - 1)));
   const at::Tensor angle = at::arange(first_, first_ + tokens_, at::kDouble).unsqueeze(1) * frequency;
-  table_ = at::cat({angle.sin(), angle.cos()}, 1).to(type);
+  table_ = at::cat({angle.sin(), angle.cos()}, 1).to(options);
 }
 
 }  // namespace evenkeel::nn

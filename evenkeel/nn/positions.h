@@ -19,7 +19,7 @@ class SinusoidalPositions : public Module {
   at::Tensor forward(const at::Tensor& x, std::int64_t batch) const;
 
  protected:
-  void convert_buffers(at::ScalarType type) override;
+  void convert_buffers(const at::TensorOptions& options) override;
 
  private:
   std::int64_t tokens_, width_, first_;

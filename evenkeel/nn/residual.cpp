@@ -41,10 +41,10 @@ Residual::Residual(const SubLayer& record, const NormShape& norm, double dropout
   Residual::convert_buffers(at::kFloat);
 }
 
-void Residual::convert_buffers(at::ScalarType type) {
+void Residual::convert_buffers(const at::TensorOptions& options) {
   const Scale& omega = record_.shortcut;
   if (omega.shape == Scale::Shape::kNumber && !omega.trained)
-    constant_omega_ = at::full({}, omega.start, at::TensorOptions(type));
+    constant_omega_ = at::full({}, omega.start, options);
 }
 
 at::Tensor Residual::omega() const {

@@ -53,7 +53,7 @@ class Residual : public Module {
   const Norm* norm() const { return norm_; }
 
  protected:
-  void convert_buffers(at::ScalarType type) override;
+  void convert_buffers(const at::TensorOptions& options) override;
 
  private:
   at::Tensor scale() const;  ///< s; undefined: 1

@@ -52,9 +52,4 @@ void adamw_(const std::vector<AdamWTensors>& all, const AdamWStep& step, std::ve
   run(all, step, squares != nullptr ? squares->data() : nullptr);
 }
 
-void adamw_(const at::Tensor& param, const at::Tensor& gradient, const at::Tensor& exp_avg,
-            const at::Tensor& exp_avg_sq, const AdamWStep& step, AdamWSquares* squares) {
-  run({{param, gradient, exp_avg, exp_avg_sq}}, step, squares);
-}
-
 }  // namespace evenkeel::ops

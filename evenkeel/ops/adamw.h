@@ -23,8 +23,4 @@ struct AdamWTensors {
 /// bit of the update.
 void adamw_(const std::vector<AdamWTensors>& all, const AdamWStep& step, std::vector<AdamWSquares>* squares);
 
-/// One tensor. What was done is added to `squares` when given.
-void adamw_(const at::Tensor& param, const at::Tensor& gradient, const at::Tensor& exp_avg,
-            const at::Tensor& exp_avg_sq, const AdamWStep& step, AdamWSquares* squares);
-
 }  // namespace evenkeel::ops

@@ -5,6 +5,8 @@
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
+
 #include "evenkeel/kernels/embedding.h"
 #include "evenkeel/ops/expect.h"
 
@@ -45,6 +47,14 @@ at::Tensor embedding(const at::Tensor& weight, const at::Tensor& ids, double sca
   expect.tensor("ids", ids, {kAny}, {at::kLong});
   if (weight.scalar_type() != at::kFloat) return embedding_plain(weight, ids, scale);
   return Embedding::apply(weight.contiguous(), ids.contiguous(), scale);
+}
+
+std::optional<std::int64_t> first_outside(const at::Tensor& ids, std::int64_t vocab) {
+  if (!ids.is_cpu()) return std::nullopt;
+  const at::Tensor flat = ids.contiguous();
+  const auto *begin = flat.data_ptr<std::int64_t>(), *end = begin + flat.numel();
+  const auto* bad = std::find_if(begin, end, [&](std::int64_t id) { return id < 0 || id >= vocab; });
+  return bad != end ? std::optional(*bad) : std::nullopt;
 }
 
 at::Tensor embedding_plain(const at::Tensor& weight, const at::Tensor& ids, double scale) {

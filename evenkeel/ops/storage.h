@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <vector>
+
 #include "evenkeel/kernels/types.h"
 
 namespace evenkeel::ops {
@@ -28,6 +30,12 @@ template <class Body>
 void with_storage(at::ScalarType type, const Body& body) {
   if (type == at::kBFloat16) body(kernels::bf16{});
   else body(float{});
+}
+
+/// The values of `t`, of any type and layout, in order.
+inline std::vector<double> numbers(const at::Tensor& t) {
+  const at::Tensor all = t.detach().to(at::kDouble).contiguous();
+  return {all.data_ptr<double>(), all.data_ptr<double>() + all.numel()};
 }
 
 inline c10::optional<at::Tensor> optional(const at::Tensor& t) {

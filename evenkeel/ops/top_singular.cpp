@@ -50,9 +50,4 @@ std::vector<kernels::TopSingular> top_singular_values(const std::vector<PowerMat
                                                              : run<float>(matrices, options);
 }
 
-kernels::TopSingular top_singular_value(const at::Tensor& matrix) {
-  const double rounding = matrix.scalar_type() == at::kDouble ? 1e-12 : 1e-6;
-  return top_singular_values({{matrix, {}, power_block(matrix)}}, {rounding, 1000})[0];
-}
-
 }  // namespace evenkeel::ops

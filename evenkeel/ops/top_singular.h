@@ -29,7 +29,4 @@ struct PowerOptions {
 std::vector<kernels::TopSingular> top_singular_values(const std::vector<PowerMatrix>& matrices,
                                                       const PowerOptions& options = {});
 
-/// Of a single matrix from a cold start, iterated until it is exact to rounding or 1000 times.
-kernels::TopSingular top_singular_value(const at::Tensor& matrix);
-
 }  // namespace evenkeel::ops

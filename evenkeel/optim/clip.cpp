@@ -20,13 +20,4 @@ ClipResult measure_clip(const std::vector<nn::Param*>& params, double max_norm) 
   return {norm, max_norm, max_norm / norm};
 }
 
-ClipResult clip_global_norm(const std::vector<nn::Param*>& params, double max_norm) {
-  c10::AutoGradMode no_grad(false);
-  const ClipResult result = measure_clip(params, max_norm);
-  if (result.factor == 1) return result;
-  for (const nn::Param* param : params)
-    if (param->value.grad().defined()) param->value.mutable_grad().mul_(result.factor);
-  return result;
-}
-
 }  // namespace evenkeel::optim

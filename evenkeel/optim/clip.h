@@ -17,10 +17,7 @@ struct ClipResult {
 };
 
 /// Only measures; max_norm 0 is off. Parameters without gradient count as zero. The factor is for
-/// AdamW::step, which applies it as it reads the gradients: the same bits as scaling them first.
+/// Optimiser::step, which applies it as it reads the gradients: the same bits as scaling them first.
 ClipResult measure_clip(const std::vector<nn::Param*>& params, double max_norm);
-
-/// The same, and scales the gradients in place.
-ClipResult clip_global_norm(const std::vector<nn::Param*>& params, double max_norm);
 
 }  // namespace evenkeel::optim

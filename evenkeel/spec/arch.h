@@ -49,7 +49,7 @@ struct ArchSpec {
   std::optional<ResidualScheme> decoder_residual;  ///< of seq2seq; after resolve: set
   AdminSpec admin;
   bool embedding_scale = false;
-  std::optional<bool> tied_head;
+  HeadForm head = HeadForm::kByFamily;
   NormType norm = NormType::kLayerNorm;
   MatrixInit init = MatrixInit::kFanIn;
   ActivationKind activation = ActivationKind::kGeluTanh;
@@ -126,7 +126,9 @@ struct ArchSpec {
   std::int64_t H() const { return *heads; }
   std::int64_t K() const { return *width / *heads; }
   std::int64_t F() const { return *ffn_width; }
-  bool ties_head() const { return tied_head.value_or(family == Family::kSeq2Seq); }
+  bool ties_head() const {
+    return head == HeadForm::kTied || (head == HeadForm::kByFamily && family == Family::kSeq2Seq);
+  }
   std::int64_t decoder_layers() const { return decoder_depth.value_or(*depth); }
   ResidualScheme decoder_scheme() const { return decoder_residual.value_or(residual); }
   bool has_scheme(ResidualScheme scheme) const { return residual == scheme || decoder_scheme() == scheme; }

@@ -168,18 +168,6 @@ const Metric* find_metric(std::string_view key) {
   return row == kTable.end() ? nullptr : &*row;
 }
 
-std::string layer_site(std::int64_t layer) {
-  return fmt::format("layer{:02}", layer);
-}
-
-std::string attention_key(std::int64_t layer, std::string_view quantity) {
-  return fmt::format("attn/layer{:02}/{}", layer, quantity);
-}
-
-std::string block_key(std::int64_t layer, std::string_view quantity) {
-  return fmt::format("block/layer{:02}/{}", layer, quantity);
-}
-
 std::string tensor_key(std::string_view parameter, std::string_view quantity) {
   return fmt::format("tensor/{}/{}", parameter, quantity);
 }

@@ -34,12 +34,6 @@ std::span<const Metric> metric_table();
 /// The row that `key` belongs to; nullptr when there is none.
 const Metric* find_metric(std::string_view key);
 
-/// "layer07" for 7.
-std::string layer_site(std::int64_t layer);
-/// "attn/layer07/logit_max".
-std::string attention_key(std::int64_t layer, std::string_view quantity);
-/// "block/layer07/out_rms".
-std::string block_key(std::int64_t layer, std::string_view quantity);
 /// "tensor/blocks.0.attn.q.weight/grad_rms".
 std::string tensor_key(std::string_view parameter, std::string_view quantity);
 

@@ -42,10 +42,6 @@ void Recorder::heads(const std::string& key, std::span<const double> values) {
   record_of(key, true)[key] = numbers(values);
 }
 
-void Recorder::heads(const std::string& key, std::span<const float> values) {
-  record_of(key, true)[key] = numbers(values);
-}
-
 std::optional<Json> Recorder::heads_record() const {
   if (heads_.size() <= 1) return std::nullopt;
   return heads_;

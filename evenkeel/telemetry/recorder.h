@@ -22,7 +22,6 @@ class Recorder {
   void scalar(const std::string& key, double value);
   /// One number per head, in order of head.
   void heads(const std::string& key, std::span<const double> values);
-  void heads(const std::string& key, std::span<const float> values);
 
   /// The record for metrics.jsonl: step, tokens and what was given.
   const Json& metrics_record() const { return metrics_; }

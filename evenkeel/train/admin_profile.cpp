@@ -11,6 +11,7 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/moments.h"
+#include "evenkeel/ops/storage.h"
 #include "evenkeel/train/evaluate.h"
 
 namespace evenkeel::train {
@@ -18,10 +19,8 @@ namespace {
 
 /// The same for any number of threads: one number after the other.
 double variance(const at::Tensor& x) {
-  const at::Tensor wide = x.detach().to(at::kDouble).contiguous();
   Moments moments;
-  const double* values = wide.data_ptr<double>();
-  for (std::int64_t i = 0; i < wide.numel(); ++i) moments.add(values[i]);
+  for (const double value : ops::numbers(x)) moments.add(value);
   return moments.non_finite > 0 ? std::nan("") : moments.variance();
 }
 

@@ -59,11 +59,12 @@ void run(char** argv) {
     if (n == 1) {
       for (const nn::Param* p : params) dump.add("grad/" + p->name, p->value.grad());
     }
-    const double norm = optim::clip_global_norm(params, 0.5).norm, rate = schedule.rate(n);
+    const optim::ClipResult clip = optim::measure_clip(params, 0.5);
+    const double rate = schedule.rate(n);
     steps.push_back(
-        {{"ce", loss.ce}, {"z", loss.z}, {"mean_log_z", loss.mean_log_z}, {"norm", norm}, {"lr", rate}});
-    optimiser.step(rate);
-    optimiser.zero_grad();
+        {{"ce", loss.ce}, {"z", loss.z}, {"mean_log_z", loss.mean_log_z}, {"norm", clip.norm}, {"lr", rate}});
+    optimiser->step(rate, nullptr, clip.factor);
+    optimiser->zero_grad();
   }
   for (const nn::Param* p : params) dump.add("after/" + p->name, p->value);
 

@@ -147,7 +147,7 @@ TEST(Denormals, AdamWithSquaresOfGradientsBelow) {
                          .eps = eps,
                          .correction1 = 0.1,
                          .correction2 = 0.05};
-    adamw_(p, at::full({20}, static_cast<float>(gradient)), m, v, step, nullptr);
+    adamw_({{p, at::full({20}, static_cast<float>(gradient)), m, v}}, step, nullptr);
     EXPECT_EQ(v.count_nonzero().item<std::int64_t>(), 0);
     // g / (0 + eps), which is g / (|g| + eps) to 1e-12; without eps as if v were the smallest normal number,
     // whose root is 2^-63.

@@ -8,6 +8,7 @@
 #include "evenkeel/ops/top_singular.h"
 #include "evenkeel/telemetry/entropy_bound.h"
 #include "tests/support/small_model.h"
+#include "tests/support/top_singular.h"
 
 namespace evenkeel::ops {
 namespace {
@@ -78,7 +79,7 @@ TEST(EntropyCheck, StepZeroEntropyOfSpectrallyNormalisedProjections) {
     const at::Tensor x = test::random_normal({time, width}, 3);
     const auto project = [&](std::uint64_t seed) {
       const at::Tensor w = test::random_normal({width, width}, seed);
-      return x.matmul(w.t()) / top_singular_value(w).sigma;
+      return x.matmul(w.t()) / test::top_singular_value(w).sigma;
     };
     const at::Tensor z = project(4).matmul(project(5).t()) / std::sqrt(static_cast<double>(width));
     double entropy = 0;

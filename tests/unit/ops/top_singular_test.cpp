@@ -10,6 +10,7 @@
 #include "evenkeel/ops/threads.h"
 #include "tests/support/instruction_sets.h"
 #include "tests/support/small_model.h"
+#include "tests/support/top_singular.h"
 
 namespace evenkeel::ops {
 namespace {
@@ -43,7 +44,8 @@ TEST(TopSingular, EqualsTheSvd) {
                                {300, 1},
                                {1, 1}}) {
       const at::Tensor a = test::random_normal({m, n}, 7) * 0.3;
-      const kernels::TopSingular exact = top_singular_value(a), single = top_singular_value(a.to(at::kFloat));
+      const kernels::TopSingular exact = test::top_singular_value(a),
+                                 single = test::top_singular_value(a.to(at::kFloat));
       EXPECT_NEAR(exact.sigma / svd(a), 1, 1e-12) << m << " x " << n;
       EXPECT_LT(exact.residual, 1e-10);
       EXPECT_NEAR(single.sigma / svd(a), 1, 2e-6) << m << " x " << n;
@@ -61,7 +63,7 @@ TEST(TopSingular, NearDegenerateRankOneAndZero) {
   EXPECT_NEAR(loose.sigma / svd(close), 1, 1e-3);
 
   const at::Tensor one = (test::random_normal({70, 1}, 4) * test::random_normal({1, 50}, 5)).to(at::kFloat);
-  const kernels::TopSingular rank_one = top_singular_value(one);
+  const kernels::TopSingular rank_one = test::top_singular_value(one);
   EXPECT_NEAR(rank_one.sigma / svd(one), 1, 2e-6);
   EXPECT_LT(rank_one.residual, 2e-6);
 

@@ -9,6 +9,7 @@
 #include "evenkeel/optim/adamw.h"
 #include "evenkeel/telemetry/entropy_bound.h"
 #include "tests/support/small_model.h"
+#include "tests/support/top_singular.h"
 
 namespace evenkeel::optim {
 namespace {
@@ -36,9 +37,9 @@ TEST(AdamInflation, ARankOneGradientMovesTheSpectralNormByTheRootOfTheSize) {
         sign * (1 + test::random_normal({m, 1}, 3).abs() * test::random_normal({1, n}, 4).abs());
     const at::Tensor update = first_update(m, n, sign * 0.37, kLr);
     // Weights of 0.06 are rounded by 4e-9 each, updates of 0.01 by 4e-7 of themselves.
-    EXPECT_NEAR(ops::top_singular_value(update).sigma / (kLr * std::sqrt(static_cast<double>(m * n))), 1,
+    EXPECT_NEAR(test::top_singular_value(update).sigma / (kLr * std::sqrt(static_cast<double>(m * n))), 1,
                 1e-5);
-    EXPECT_NEAR(ops::top_singular_value(first_update(m, n, gradient, kLr)).sigma /
+    EXPECT_NEAR(test::top_singular_value(first_update(m, n, gradient, kLr)).sigma /
                     (kLr * std::sqrt(static_cast<double>(m * n))),
                 1, 1e-5)
         << "sizes do not matter, signs do";
@@ -52,7 +53,7 @@ TEST(AdamInflation, AFullRankGradientReachesTheBound) {
   const double frobenius = update.square().sum().sqrt().item<double>();
   const double bound = telemetry::inflation_bound(frobenius, kWidth, kWidth);
   EXPECT_NEAR(bound, kLr * std::sqrt(static_cast<double>(kWidth)), 1e-5);
-  EXPECT_GE(ops::top_singular_value(update).sigma, bound);
+  EXPECT_GE(test::top_singular_value(update).sigma, bound);
 }
 
 }  // namespace
