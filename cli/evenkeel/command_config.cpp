@@ -2,12 +2,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/core_speed.h"
 #include "cli/evenkeel/output.h"
 #include "cli/evenkeel/sweep_session.h"
 #include "evenkeel/base/printable.h"
+#include "evenkeel/sweep/process.h"
 #include "evenkeel/telemetry/metric_table.h"
 
 namespace evenkeel::cli {
@@ -72,21 +73,42 @@ void print_fields(const SweepSpec& spec, const sweep::Plan& plan, const Style& s
   }
 }
 
+std::string range_text(double least, double most) {
+  const std::string low = duration_text(least), high = duration_text(most);
+  return low == high ? low : low + " to " + high;
+}
+
 void print_costs(const sweep::Plan& plan, const Style& style) {
+  const Precision precision = plan.cells.front().experiment.train.precision;
+  const double speed = product_flops_per_s(precision);
+  const auto time_of = [&](double flops) {
+    return range_text(flops / (kLargestShare * speed), flops / (kLeastShare * speed));
+  };
   std::vector<std::vector<std::string>> rows{
-      {"size", "N", "cells", "tokens", "training FLOP", "hours at 20 GFLOP/s"}};
+      {"size", "N", "cells", "tokens", "training FLOP", "time on one core"}};
   double flops = 0;
   for (const SizeCost& cost : costs_of(plan)) {
     flops += cost.flops;
     rows.push_back({cost.size, count_text(static_cast<double>(cost.params)), std::to_string(cost.cells),
-                    count_text(cost.tokens), fmt::format("{:.2g}", cost.flops),
-                    fmt::format("{:.2g}", cost.flops / 2e10 / 3600)});
+                    count_text(cost.tokens), fmt::format("{:.2g}", cost.flops), time_of(cost.flops)});
   }
-  print_out(
-      "\n{}{} cells, {:.2g} FLOP; evaluation not counted. The hours assume one core at 20 GFLOP/s; the first "
-      "cell of "
-      "a sweep shows this machine's own speed.\n",
-      table_text(rows, style), plan.cells.size(), flops);
+  const auto jobs = std::min(static_cast<std::size_t>(sweep::usable_cores()), plan.cells.size());
+  print_out("\n{}", table_text(rows, style));
+  const std::string cells = plan.cells.size() == 1 ? "1 cell" : fmt::format("{} cells", plan.cells.size());
+  print_out("{}\n",
+            wrapped(fmt::format("{}, {:.2g} FLOP: 6 for each token and weight, the head's included, and "
+                                "attention over the causal half; evaluation not counted.",
+                                cells, flops),
+                    stdout));
+  print_out("{}\n",
+            wrapped(fmt::format(
+                        "About {} on {} of this machine: a core has just multiplied matrices at {:.0f} "
+                        "GFLOP/s ({}), and a step of training reaches {} to {} of that. The first cell of a "
+                        "sweep shows the speed itself.",
+                        time_of(flops / static_cast<double>(jobs)),
+                        jobs == 1 ? "1 core" : fmt::format("{} cores", jobs), speed / 1e9,
+                        enum_name(precision), kLeastShare, kLargestShare),
+                    stdout));
 }
 
 Json check_json(const SweepSpec& spec, const sweep::Plan& plan) {

@@ -273,6 +273,7 @@ class Config(ProgramTest):
         self.assertNotIn("auto", json.dumps(answer["cells"][0]["config"]["optim"]))
         text, _ = self.evenkeel("config", "check", "study.toml")
         self.assertIn("4 cells", text)
+        self.assertRegex(text, r"a core has just multiplied matrices at \d+ GFLOP/s \((fp32|bf16)\)")
 
 
 def mount_tmpfs(options):
