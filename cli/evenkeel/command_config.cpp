@@ -1,4 +1,4 @@
-// evenkeel config: what a study resolves to, and every field there is.
+// evenkeel config: what a study resolves to and costs, every field there is, and the pages of docs/reference.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include "cli/evenkeel/output.h"
 #include "cli/evenkeel/sweep_session.h"
 #include "evenkeel/base/printable.h"
+#include "evenkeel/reference/pages.h"
 #include "evenkeel/sweep/process.h"
 #include "evenkeel/telemetry/metric_table.h"
 
@@ -148,19 +149,10 @@ void check(const SpecOptions& options, bool json) {
             printable(plan.cells[0].data.name), plan.cells[0].data.h1);
 }
 
-std::vector<FieldDoc> all_fields() {
-  std::vector<FieldDoc> fields = describe<Experiment>();
-  for (FieldDoc field : describe<StudySpec>()) {
-    field.path = "study." + field.path;
-    fields.push_back(field);
-  }
-  return fields;
-}
-
 void schema(bool json) {
   if (json) {
     Json list = Json::array();
-    for (const FieldDoc& f : all_fields()) {
+    for (const FieldDoc& f : reference::all_fields()) {
       list.push_back({{"path", f.path},
                       {"type", f.type},
                       {"default", f.default_value},
@@ -173,7 +165,7 @@ void schema(bool json) {
     return;
   }
   const Style style(stdout);
-  for (const FieldDoc& f : all_fields()) {
+  for (const FieldDoc& f : reference::all_fields()) {
     print_out("{}  {}{}, default {}\n    {}{}\n", style.bold(f.path), f.type, f.range,
               f.default_value.empty() ? "\"\"" : f.default_value, f.doc,
               f.source.empty() ? "" : " [" + f.source + "]");
@@ -198,12 +190,14 @@ void metrics(bool json) {
 void add_config(CLI::App& app, int&) {
   struct ConfigArguments {
     SpecOptions spec;
+    std::string out;
     bool json = false;
   };
   CLI::App* config = app.add_subcommand("config", "Check a study without running it; list every field");
   config->require_subcommand(1);
   config->footer(
-      "Examples:\n  evenkeel config check study.toml\n  evenkeel config schema\n  evenkeel config metrics");
+      "Examples:\n  evenkeel config check study.toml\n  evenkeel config schema\n  evenkeel config metrics\n"
+      "  evenkeel config reference --out reference");
   auto given = std::make_shared<ConfigArguments>();
   CLI::App* check_command =
       config->add_subcommand("check", "Resolve a study and count its cells and cost; runs nothing");
@@ -221,6 +215,16 @@ void add_config(CLI::App& app, int&) {
   metrics_command->footer("Examples:\n  evenkeel config metrics | less\n  evenkeel config metrics --json");
   add_json_flag(*metrics_command, given->json);
   metrics_command->callback([given] { metrics(given->json); });
+  CLI::App* reference_command =
+      config->add_subcommand("reference",
+                             "Write Markdown pages: every treatment, residual scheme, optimiser, field and "
+                             "metric, with formula, source "
+                             "and cost");
+  reference_command->footer("Examples:\n  evenkeel config reference --out docs/reference");
+  reference_command->add_option("--out", given->out, "Folder of the pages")->type_name("DIR")->required();
+  reference_command->callback([given] {
+    for (const auto& file : reference::write_pages(given->out)) print_out("{}\n", file.string());
+  });
 }
 
 }  // namespace evenkeel::cli
