@@ -1,13 +1,15 @@
-// evenkeel config: what a study resolves to, and every field there is.
+// evenkeel config: what a study resolves to and costs, every field there is, and the pages of docs/reference.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "cli/evenkeel/commands.h"
+#include "cli/evenkeel/core_speed.h"
 #include "cli/evenkeel/output.h"
 #include "cli/evenkeel/sweep_session.h"
 #include "evenkeel/base/printable.h"
+#include "evenkeel/reference/pages.h"
+#include "evenkeel/sweep/process.h"
 #include "evenkeel/telemetry/metric_table.h"
 
 namespace evenkeel::cli {
@@ -72,21 +74,42 @@ void print_fields(const SweepSpec& spec, const sweep::Plan& plan, const Style& s
   }
 }
 
+std::string range_text(double least, double most) {
+  const std::string low = duration_text(least), high = duration_text(most);
+  return low == high ? low : low + " to " + high;
+}
+
 void print_costs(const sweep::Plan& plan, const Style& style) {
+  const Precision precision = plan.cells.front().experiment.train.precision;
+  const double speed = product_flops_per_s(precision);
+  const auto time_of = [&](double flops) {
+    return range_text(flops / (kLargestShare * speed), flops / (kLeastShare * speed));
+  };
   std::vector<std::vector<std::string>> rows{
-      {"size", "N", "cells", "tokens", "training FLOP", "hours at 20 GFLOP/s"}};
+      {"size", "N", "cells", "tokens", "training FLOP", "time on one core"}};
   double flops = 0;
   for (const SizeCost& cost : costs_of(plan)) {
     flops += cost.flops;
     rows.push_back({cost.size, count_text(static_cast<double>(cost.params)), std::to_string(cost.cells),
-                    count_text(cost.tokens), fmt::format("{:.2g}", cost.flops),
-                    fmt::format("{:.2g}", cost.flops / 2e10 / 3600)});
+                    count_text(cost.tokens), fmt::format("{:.2g}", cost.flops), time_of(cost.flops)});
   }
-  print_out(
-      "\n{}{} cells, {:.2g} FLOP; evaluation not counted. The hours assume one core at 20 GFLOP/s; the first "
-      "cell of "
-      "a sweep shows this machine's own speed.\n",
-      table_text(rows, style), plan.cells.size(), flops);
+  const auto jobs = std::min(static_cast<std::size_t>(sweep::usable_cores()), plan.cells.size());
+  print_out("\n{}", table_text(rows, style));
+  const std::string cells = plan.cells.size() == 1 ? "1 cell" : fmt::format("{} cells", plan.cells.size());
+  print_out("{}\n",
+            wrapped(fmt::format("{}, {:.2g} FLOP: 6 for each token and weight, the head's included, and "
+                                "attention over the causal half; evaluation not counted.",
+                                cells, flops),
+                    stdout));
+  print_out("{}\n",
+            wrapped(fmt::format(
+                        "About {} on {} of this machine: a core has just multiplied matrices at {:.0f} "
+                        "GFLOP/s ({}), and a step of training reaches {} to {} of that. The first cell of a "
+                        "sweep shows the speed itself.",
+                        time_of(flops / static_cast<double>(jobs)),
+                        jobs == 1 ? "1 core" : fmt::format("{} cores", jobs), speed / 1e9,
+                        enum_name(precision), kLeastShare, kLargestShare),
+                    stdout));
 }
 
 Json check_json(const SweepSpec& spec, const sweep::Plan& plan) {
@@ -126,19 +149,10 @@ void check(const SpecOptions& options, bool json) {
             printable(plan.cells[0].data.name), plan.cells[0].data.h1);
 }
 
-std::vector<FieldDoc> all_fields() {
-  std::vector<FieldDoc> fields = describe<Experiment>();
-  for (FieldDoc field : describe<StudySpec>()) {
-    field.path = "study." + field.path;
-    fields.push_back(field);
-  }
-  return fields;
-}
-
 void schema(bool json) {
   if (json) {
     Json list = Json::array();
-    for (const FieldDoc& f : all_fields()) {
+    for (const FieldDoc& f : reference::all_fields()) {
       list.push_back({{"path", f.path},
                       {"type", f.type},
                       {"default", f.default_value},
@@ -151,7 +165,7 @@ void schema(bool json) {
     return;
   }
   const Style style(stdout);
-  for (const FieldDoc& f : all_fields()) {
+  for (const FieldDoc& f : reference::all_fields()) {
     print_out("{}  {}{}, default {}\n    {}{}\n", style.bold(f.path), f.type, f.range,
               f.default_value.empty() ? "\"\"" : f.default_value, f.doc,
               f.source.empty() ? "" : " [" + f.source + "]");
@@ -176,12 +190,14 @@ void metrics(bool json) {
 void add_config(CLI::App& app, int&) {
   struct ConfigArguments {
     SpecOptions spec;
+    std::string out;
     bool json = false;
   };
   CLI::App* config = app.add_subcommand("config", "Check a study without running it; list every field");
   config->require_subcommand(1);
   config->footer(
-      "Examples:\n  evenkeel config check study.toml\n  evenkeel config schema\n  evenkeel config metrics");
+      "Examples:\n  evenkeel config check study.toml\n  evenkeel config schema\n  evenkeel config metrics\n"
+      "  evenkeel config reference --out reference");
   auto given = std::make_shared<ConfigArguments>();
   CLI::App* check_command =
       config->add_subcommand("check", "Resolve a study and count its cells and cost; runs nothing");
@@ -199,6 +215,16 @@ void add_config(CLI::App& app, int&) {
   metrics_command->footer("Examples:\n  evenkeel config metrics | less\n  evenkeel config metrics --json");
   add_json_flag(*metrics_command, given->json);
   metrics_command->callback([given] { metrics(given->json); });
+  CLI::App* reference_command =
+      config->add_subcommand("reference",
+                             "Write Markdown pages: every treatment, residual scheme, optimiser, field and "
+                             "metric, with formula, source "
+                             "and cost");
+  reference_command->footer("Examples:\n  evenkeel config reference --out docs/reference");
+  reference_command->add_option("--out", given->out, "Folder of the pages")->type_name("DIR")->required();
+  reference_command->callback([given] {
+    for (const auto& file : reference::write_pages(given->out)) print_out("{}\n", file.string());
+  });
 }
 
 }  // namespace evenkeel::cli

@@ -143,7 +143,9 @@ std::string duration_text(double seconds) {
   const auto whole = static_cast<long>(std::lround(std::max(seconds, 0.0)));
   if (whole < 60) return fmt::format("{} s", whole);
   if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
-  return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+  const long days = (whole + 43200) / 86400;
+  if (days < 2) return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+  return days < 730 ? fmt::format("{} days", days) : fmt::format("{} years", (days + 182) / 365);
 }
 
 }  // namespace evenkeel::cli

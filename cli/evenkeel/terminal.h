@@ -62,7 +62,7 @@ std::string wrapped(const std::string& text, std::FILE* stream);
 std::string bar_text(double share, int width);
 /// "41.2k", "1.3M", "812".
 std::string count_text(double value);
-/// "45 s", "2 min 05 s", "1 h 20 min".
+/// "45 s", "2 min 05 s", "1 h 20 min", "3 days", "7 years".
 std::string duration_text(double seconds);
 
 }  // namespace evenkeel::cli

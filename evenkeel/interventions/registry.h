@@ -1,5 +1,5 @@
 // Every treatment the program knows. To add one: a field in spec/interventions.h, a pair of files here, a
-// line in registry.cpp.
+// line in registry.cpp, a row in reference/treatments.cpp.
 #pragma once
 
 #include <vector>

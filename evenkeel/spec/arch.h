@@ -1,5 +1,5 @@
 // What is trained: the shape of the model. Source of the defaults: Wortsman et al. 2023 (arXiv 2309.14322)
-// §2, in miniature; docs/guide/definitions.md.
+// §2, in miniature; docs/guide/paper_and_miniature.md.
 #pragma once
 
 #include <cstdint>
@@ -87,7 +87,7 @@ struct ArchSpec {
         "residual", self.residual,
         {.doc = "How branches are added and where the norms stand: pre_ln (before each branch and the head), "
                 "post_ln "
-                "(after each addition), none; or a scheme for depth (docs/guide/command_line.md).",
+                "(after each addition), none; or a scheme for depth (docs/reference/residual_schemes.md).",
          .source = "arXiv 2002.04745; spec/residual.h"});
     visit("decoder_residual", self.decoder_residual,
           {.doc = "Of seq2seq: the decoder's scheme, where it is not the encoder's. auto: residual.",

@@ -1,5 +1,5 @@
 // How parameters are updated. Defaults: Wortsman et al. 2023 (arXiv 2309.14322) §2, rescaled to short runs
-// (docs/guide/definitions.md, "Short runs").
+// (docs/guide/paper_and_miniature.md).
 #pragma once
 
 #include <cstdint>

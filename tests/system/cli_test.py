@@ -273,6 +273,15 @@ class Config(ProgramTest):
         self.assertNotIn("auto", json.dumps(answer["cells"][0]["config"]["optim"]))
         text, _ = self.evenkeel("config", "check", "study.toml")
         self.assertIn("4 cells", text)
+        self.assertRegex(text, r"a core has just multiplied matrices at \d+ GFLOP/s \((fp32|bf16)\)")
+
+    def test_reference_writes_pages_and_replaces_its_own_only(self):
+        out, _ = self.evenkeel("config", "reference", "--out", "pages")
+        self.assertEqual(out.splitlines()[0], os.path.join("pages", "README.md"))
+        self.assertEqual(sorted(os.path.basename(line) for line in out.splitlines()), sorted(os.listdir(self.path("pages"))))
+        self.assertEqual(self.evenkeel("config", "reference", "--out", "pages")[0], out)
+        self.write(os.path.join("pages", "fields.md"), "mine")
+        self.assertIn("is not replaced", self.error_of("config", "reference", "--out", "pages", code=2))
 
 
 def mount_tmpfs(options):

@@ -12,6 +12,7 @@ import tomllib
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+EVENKEEL = pathlib.Path(os.environ.get("EVENKEEL_BIN", ROOT / "build" / "release")) / "evenkeel"
 sys.path.insert(0, str(ROOT / "studies" / "tools"))
 
 import runs  # noqa: E402
@@ -20,14 +21,13 @@ import stats  # noqa: E402
 
 class Files(unittest.TestCase):
     def test_every_study_passes_config_check(self):
-        evenkeel = pathlib.Path(os.environ["EVENKEEL_BIN"]) / "evenkeel"
         files = sorted((ROOT / "studies").rglob("*.toml"))
-        self.assertGreaterEqual(len(files), 13)
+        self.assertGreaterEqual(len(files), 14)
         with tempfile.TemporaryDirectory() as folder:
             text = pathlib.Path(folder) / "text.txt"
             text.write_text("To be, or not to be, that is the question.\n" * 20000)
             for file in files:
-                command = [evenkeel, "config", "check", file]
+                command = [EVENKEEL, "config", "check", file]
                 study = tomllib.loads(file.read_text())
                 if study.get("data", {}).get("kind") == "bytes":
                     command += ["--set", f"data.path={text}"]
@@ -35,6 +35,77 @@ class Files(unittest.TestCase):
                     command += ["--set", "train.precision=fp32"]  # not every processor has bf16
                 checked = subprocess.run(command, capture_output=True, text=True)
                 self.assertEqual(checked.returncode, 0, f"{file}: {checked.stderr}")
+
+
+class Paper(unittest.TestCase):
+    """The paper's recipe, its price, and the page that compares it with the defaults."""
+
+    STUDY = ROOT / "studies" / "paper" / "study.toml"
+
+    def checked(self, *words):
+        said = subprocess.run([EVENKEEL, "config", "check", *words, "--json"], check=True, stdout=subprocess.PIPE)
+        return json.loads(said.stdout)
+
+    def fields(self, config, prefix=""):
+        for key, value in config.items():
+            if isinstance(value, dict):
+                yield from self.fields(value, f"{prefix}{key}.")
+            else:
+                yield prefix + key, value
+
+    def rows(self, page):
+        """Cells of the table rows that begin with a word in backticks."""
+        for line in page.read_text().splitlines():
+            if line.startswith("| `"):
+                yield [cell.strip() for cell in line.strip("|").split("|")]
+
+    def test_the_recipe_is_the_paper_s(self):
+        # arXiv 2309.14322, section 2.
+        study = self.checked(self.STUDY)
+        self.assertEqual([cell["lr"] for cell in study["cells"][:7]], [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1])
+        self.assertEqual([(size["size"], size["params"], size["cells"], size["tokens"]) for size in study["sizes"]],
+                         [("2.4M", 2359296, 7, 7 * 13107200000), ("9.4M", 9437184, 7, 7 * 13107200000)])
+        config = dict(self.fields(study["cells"][0]["config"]))
+        for path, value in {"optim.algorithm": "adamw", "optim.beta1": 0.9, "optim.beta2": 0.95, "optim.eps": 1e-8,
+                            "optim.decay_form": "independent", "optim.weight_decay": 1e-4, "optim.clip_norm": 1,
+                            "optim.schedule": "cosine", "optim.warmup": "5000step", "optim.lr_floor": 1e-5,
+                            "train.steps": 100000, "train.batch": 256, "arch.context": 512, "data.vocab": 32101,
+                            "arch.residual": "pre_ln", "arch.norm": "layer_norm", "arch.bias": False,
+                            "interventions.qk_norm": "per_head", "interventions.z_loss": 1e-4}.items():
+            self.assertEqual(config[path], value, path)
+
+    def test_it_is_priced(self):
+        said = subprocess.run([EVENKEEL, "config", "check", self.STUDY], check=True, stdout=subprocess.PIPE, text=True).stdout
+        self.assertIn("14 cells, 2.1e+19 FLOP", said)
+        self.assertRegex(said, r"9\.4M +9\.4M +7 +91\.8G +1\.5e\+19 +\d+ (days|years) to \d+ (days|years)")
+        self.assertRegex(said, r"About \d+ (days|years) to \d+ (days|years) on \d+ cores? of this machine")
+
+    def test_prices_of_the_readme(self):
+        rows = {row[0]: row for row in self.rows(self.STUDY.parent / "README.md") if len(row) == 4 and row[2].isdigit()}
+        self.assertEqual(len(rows), 8)
+        axis = json.dumps([name.strip("`") for name in rows])
+        study = self.checked(self.STUDY, "--set", f"sweep.arch.size={axis}", "--set", "optim.lr=0.01")
+        for size in study["sizes"]:
+            _, _, params, flops = rows[f"`{size['size']}`"]
+            self.assertEqual((size["params"], size["cells"]), (int(params), 1))
+            self.assertEqual(f"{size['flops']:.1e}".replace("e+", "e"), flops, size["size"])
+
+    def test_the_guide_lists_every_field_that_differs(self):
+        recipe = dict(self.fields(self.checked(self.STUDY)["cells"][0]["config"]))
+        default = dict(self.fields(self.checked()["cells"][0]["config"]))
+        swept = {"optim.lr"}
+        derived = {"data.fingerprint"}
+        differs = {path for path in default if recipe[path] != default[path]} - swept - derived
+        rows = {row[0].strip("`"): row[1:] for row in self.rows(ROOT / "docs" / "guide" / "paper_and_miniature.md")}
+        self.assertEqual(set(rows), differs, "docs/guide/paper_and_miniature.md lists the fields that differ")
+        for path, (paper, here, why) in rows.items():
+            for said, value in ((paper, recipe[path]), (here, default[path])):
+                word = said.strip("`")
+                if isinstance(value, (int, float)) and not isinstance(value, bool):
+                    self.assertAlmostEqual(float(word) / value, 1, delta=2e-3, msg=path)
+                else:
+                    self.assertEqual(word, str(value).lower() if isinstance(value, bool) else value, path)
+            self.assertTrue(why, path)
 
 
 class Intervals(unittest.TestCase):
