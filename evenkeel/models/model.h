@@ -53,7 +53,7 @@ class Model : public nn::Module {
   at::Tensor capped(const at::Tensor& logits, const nn::Context& context) const;
 };
 
-/// From D to the vocabulary: a matrix of its own, or that of the embedding (arch.tied_head).
+/// From D to the vocabulary: a matrix of its own, or that of the embedding (arch.head).
 std::unique_ptr<nn::Linear> make_head(nn::Embedding& embedding, const ArchSpec& arch, std::int64_t vocab);
 
 }  // namespace evenkeel::models

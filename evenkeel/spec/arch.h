@@ -34,6 +34,14 @@ struct Rung {
   std::int64_t width, depth, heads;
 };
 
+/// Whether the output has the embedding's matrix.
+enum class HeadForm { kByFamily, kTied, kOwn };
+template <>
+struct EnumNames<HeadForm> {
+  static constexpr std::array names{std::pair{HeadForm::kByFamily, "by_family"},
+                                    std::pair{HeadForm::kTied, "tied"}, std::pair{HeadForm::kOwn, "own"}};
+};
+
 /// The named ladders: "mini" (K = 16, for CPUs) and "paper" (K = 64, the sizes of arXiv 2309.14322).
 const std::vector<Rung>& ladder(const std::string& name);
 std::vector<std::string> ladder_names();
@@ -97,8 +105,10 @@ struct ArchSpec {
           {.doc = "Of seq2seq: one trained number per channel and stack, from 1, that embedded tokens and "
                   "positions are multiplied by; models that Admin is folded into have it."});
     visit(
-        "tied_head", self.tied_head,
-        {.doc = "Whether the output has the embedding's matrix. auto: true of seq2seq, false of decoder_lm.",
+        "head", self.head,
+        {.doc =
+             "The matrix of the output: tied, that of the embedding; own; or by_family, tied in seq2seq and "
+             "own in decoder_lm.",
          .source = "arXiv 1608.05859",
          .sparse = true});
     visit("norm", self.norm,

@@ -13,8 +13,8 @@
 #include <string>
 
 #include "evenkeel/ops/cross_entropy.h"
-#include "evenkeel/optim/adamw.h"
 #include "evenkeel/optim/clip.h"
+#include "evenkeel/optim/optimiser.h"
 #include "evenkeel/optim/schedule.h"
 #include "evenkeel/train/build_model.h"
 #include "tests/numerics/dump.h"
@@ -45,7 +45,7 @@ void run(char** argv) {
   dump.add("targets", targets);
   for (const nn::Param* p : params) dump.add("param/" + p->name, p->value);
 
-  optim::AdamW optimiser(params, e.optim);
+  const auto optimiser = optim::make_optimiser(params, e.optim);
   const optim::Schedule schedule(e);
   Json steps = Json::array();
   for (std::int64_t n = 1; n <= 6; ++n) {

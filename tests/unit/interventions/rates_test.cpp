@@ -242,7 +242,7 @@ TEST(TiedHead, IsTheEmbeddingsMatrix) {
       e.arch.family = family;
       if (family == Family::kSeq2Seq) e.arch.decoder_depth = e.arch.depth;
       EXPECT_EQ(e.arch.ties_head(), family == Family::kSeq2Seq);
-      e.arch.tied_head = tied;
+      e.arch.head = tied ? HeadForm::kTied : HeadForm::kOwn;
       const auto all = facts(*train::build_model(e));
       EXPECT_EQ(all.count("head.weight"), tied ? 0u : 1u);
       EXPECT_EQ(all.count("embed.weight"), 1u);

@@ -46,7 +46,7 @@ std::vector<Factor> factors() {
       {interventions + "output_softcap", {0.0, 10.0}},
       {interventions + "mu_param", {"off", "simple", "intermediate", "full", "complete_p"}},
       {interventions + "rms_scaled_lr", {false, true}},
-      {"arch.tied_head", {nullptr, true, false}},
+      {"arch.head", {"by_family", "tied", "own"}},
       {interventions + "embedding", {"off", "scale", "norm"}},
       {interventions + "freeze", {"", "embed.* *.fc1.weight"}},
       {interventions + "no_decay", {"", "embed.*"}}};
