@@ -3,6 +3,7 @@
 #include <cmath>
 #include <memory>
 
+#include "evenkeel/interventions/mu_param.h"
 #include "evenkeel/nn/embedding.h"
 
 namespace evenkeel::interventions {
@@ -14,7 +15,7 @@ void apply_embedding_form(nn::Module& root, const Experiment& experiment) {
     auto* embedding = dynamic_cast<nn::Embedding*>(&module);
     if (embedding == nullptr) return;
     if (form == EmbeddingForm::kScale)
-      embedding->set_scale("embedding", std::sqrt(static_cast<double>(experiment.arch.D())));
+      embedding->set_scale("embedding", std::sqrt(embedding_width(experiment)));
     else embedding->set_norm("embedding", std::make_unique<nn::Norm>(nn::norm_shape(experiment.arch)));
   });
 }

@@ -24,7 +24,6 @@ void apply_freeze(nn::Module& root, const Experiment& experiment) {
   const std::vector<nn::Param*> all = root.parameters();
   const auto frozen =
       std::count_if(all.begin(), all.end(), [](const nn::Param* param) { return !param->trainable; });
-  if (frozen == 0) refuse("holds no pattern; leave it out to train everything");
   if (frozen == std::ssize(all)) refuse("leaves nothing to train; leave a parameter out of the patterns");
   if (experiment.interventions.qk_clip == 0) return;
   nn::for_each_attention(root, [&](nn::Attention& attention) {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "evenkeel/nn/attention.h"
+#include "evenkeel/nn/embedding.h"
 #include "evenkeel/nn/mlp.h"
 #include "evenkeel/nn/residual.h"
 
@@ -35,6 +36,13 @@ void apply_complete_p(nn::Module& root, nn::Objective& objective, const Experime
       return;
     for (const nn::Param* param : module.parameters()) hidden.insert(param);
   });
+  // A factor sqrt(D) of the embedding becomes that of the base, or the table's updates would grow with the
+  // width.
+  root.visit([&](nn::Module& module) {
+    auto* embedding = dynamic_cast<nn::Embedding*>(&module);
+    if (embedding != nullptr && embedding->scale() != 1)
+      embedding->set_scale("mu_param", 1 / std::sqrt(width));
+  });
   for (nn::Param* param : root.parameters()) {
     if (hidden.count(param) > 0) {
       param->rate *= param->is_matrix() ? deeper / width : deeper;
@@ -65,6 +73,12 @@ void apply_mu_param(nn::Module& root, nn::Objective& objective, const Experiment
     scale_scores(attention);
     attention.q.weight.init = nn::Init::kZeros;
   });
+}
+
+double embedding_width(const Experiment& experiment) {
+  return static_cast<double>(experiment.interventions.mu_param == MuParam::kCompleteP
+                                 ? experiment.interventions.mu.base_width
+                                 : experiment.arch.D());
 }
 
 double mu_param_eps(const Experiment& experiment) {

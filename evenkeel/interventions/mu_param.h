@@ -18,8 +18,10 @@
 //
 //   every branch times l^-alpha;  scores 1 / K;  logits times 1 / n
 //   rates: matrices of blocks l^(alpha-1) / n, their gains and biases l^(alpha-1), the rest 1
-//   decay inside blocks times l^(alpha-1), which stands apart from the rates; epsilon times l^-alpha / n
-//   embedding and head are drawn as at the base width; matrices of blocks by their fan-in
+//   decay inside blocks times l^(alpha-1), of optimisers whose decay stands apart from the rates (others are
+//   refused); epsilon times l^-alpha / n
+//   embedding and head are drawn as at the base width, and a factor sqrt(D) of the embedding is sqrt(base
+//   width); matrices of blocks are drawn by their fan-in
 #pragma once
 
 #include "evenkeel/nn/module.h"
@@ -31,6 +33,8 @@ namespace evenkeel::interventions {
 /// Sets rates, and with the larger forms the head, the scale of scores and the query matrices, of everything
 /// below `root`; does nothing when off. The table that seq2seq shares with its output is an embedding.
 void apply_mu_param(nn::Module& root, nn::Objective& objective, const Experiment& experiment);
+/// The width that the size of the embedding's values goes by: the base's with complete_p, else D.
+double embedding_width(const Experiment& experiment);
 /// What complete_p multiplies optim.eps by; 1 without it.
 double mu_param_eps(const Experiment& experiment);
 

@@ -11,8 +11,12 @@ namespace evenkeel::interventions {
 
 void for_each_match(nn::Module& root, const std::string& field, const std::string& patterns,
                     const std::function<void(nn::Param&)>& use) {
+  if (patterns.empty()) return;
   root.name_tree();
   std::istringstream words(patterns);
+  if (patterns.find_first_not_of(" \t\n") == std::string::npos)
+    throw InputError(
+        fmt::format("[interventions.{}] = \"{}\" holds no pattern; leave it out", field, patterns));
   for (std::string pattern; words >> pattern;) {
     bool matched = false;
     for (nn::Param* param : root.parameters()) {

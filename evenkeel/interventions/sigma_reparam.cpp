@@ -167,9 +167,8 @@ void apply_sigma_reparam(nn::Module& root, const Experiment& experiment) {
     }
     if (auto* layer = dynamic_cast<nn::Linear*>(&module)) {
       if (layer->weight_transform() != nullptr) return;
-      const bool is_head =
-          layer->weight.role == nn::Role::kHead || layer->weight.role == nn::Role::kEmbedding;
-      if (is_head && !options.head) return;
+      if (layer->weight.role == nn::Role::kHead && !options.head) return;
+      if (layer->weight.role == nn::Role::kEmbedding && !(options.head && options.tied_head)) return;
       layer->set_weight_transform(name, transform({layer}));
     }
   });

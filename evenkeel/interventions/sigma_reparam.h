@@ -5,9 +5,10 @@
 // stats_only uses W itself and only follows sigma. The state u, v, sigma is saved with the model and stands
 // still between optimiser steps, so several forward passes, evaluation and a backward pass all see one sigma;
 // with update = per_forward it moves in every training pass as in the released code, and an evaluation takes
-// an iteration of its own that it forgets. Embeddings and biases are left alone: of a table that the head is
-// tied to, the head uses the reparametrised one and the embedding the table itself. Cost per step and matrix:
-// one pass over W per iteration, one to scale it, two in the backward pass; nothing the size of activations.
+// an iteration of its own that it forgets. Embeddings and biases are left alone, and so is a table
+// that the head is tied to, unless sigma.tied_head: then the head uses the reparametrised one and the
+// embedding the table itself. Cost per step and matrix: one pass over W per iteration, one to scale it, two
+// in the backward pass; nothing the size of activations.
 #pragma once
 
 #include "evenkeel/nn/module.h"

@@ -44,7 +44,8 @@ class WeightNormTransform : public nn::WeightTransform {
 void apply_weight_norm(nn::Module& root, const Experiment& experiment) {
   if (!experiment.interventions.weight_norm) return;
   root.visit([](nn::Module& module) {
-    if (auto* layer = dynamic_cast<nn::Linear*>(&module))
+    if (auto* layer = dynamic_cast<nn::Linear*>(&module);
+        layer != nullptr && layer->weight.role != nn::Role::kEmbedding)
       layer->set_weight_transform("weight_norm", std::make_unique<WeightNormTransform>(*layer));
   });
 }

@@ -24,6 +24,7 @@ class Embedding : public Module {
   /// Slots: a further factor; and a norm of the rows, whose parameters become "<path>.norm.*".
   void set_scale(const std::string& name, double scale);
   void set_norm(const std::string& name, std::unique_ptr<Norm> norm);
+  double scale() const { return scale_; }
   bool has_norm() const { return norm_ != nullptr; }
 
   Param& weight;

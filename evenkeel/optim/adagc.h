@@ -4,8 +4,8 @@
 //   then  h = min(1, 1.05 gamma / |g|),  g <- h g,  gamma <- 0.98 gamma + 0.02 |g|
 //
 // Wang et al. 2025, arXiv 2502.11034. gamma rises by 0.1 % a step at most, so gradients that grow are
-// throttled: the share of clipped tensors is recorded. A tensor whose gradient was zero is not clipped until
-// it had another, which would keep it at zero.
+// throttled: the share of clipped tensors is recorded. A gradient of zero leaves
+// gamma alone: it would be kept at zero, or throttled long after.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +29,7 @@ class AdaGc {
   void load(const Json& state);
 
  private:
+  void require_one_each(const std::vector<double>& norms) const;
   std::int64_t seen_ = 0;
   std::vector<double> gamma_;  ///< per tensor; 0: no gradient yet
 };

@@ -29,7 +29,11 @@ GradientGuard::Verdict GradientGuard::judge(const std::vector<nn::Param*>& param
   Verdict verdict{measure_clip(params, clip_norm_)};
   if (!std::isfinite(loss) || !std::isfinite(verdict.norm)) return verdict;
   verdict.skip = skip_.skips(loss, verdict.norm);
-  if (verdict.skip) return verdict;
+  if (verdict.skip) {
+    verdict.clipped = verdict.norm;
+    verdict.factor = 1;
+    return verdict;
+  }
   if (kind_ == AdaptiveClip::kZClip) {
     verdict.limit = zclip_.limit(verdict.norm);
     verdict.clipped = std::min(verdict.clipped, *verdict.limit);
@@ -38,6 +42,7 @@ GradientGuard::Verdict GradientGuard::judge(const std::vector<nn::Param*>& param
   if (kind_ != AdaptiveClip::kAdaGc) return verdict;
   std::vector<double> norms = norms_of(params);
   verdict.clipped_tensors = 0;
+  std::size_t clipped = 0;
   if (adagc_.learns()) {
     for (double& norm : norms) norm *= verdict.factor;
     adagc_.learn(norms);
@@ -49,8 +54,9 @@ GradientGuard::Verdict GradientGuard::judge(const std::vector<nn::Param*>& param
     squares += factors[i] * norms[i] * factors[i] * norms[i];
     if (factors[i] == 1) continue;
     params[i]->value.mutable_grad().mul_(factors[i]);
-    *verdict.clipped_tensors += 1 / static_cast<double>(params.size());
+    ++clipped;
   }
+  verdict.clipped_tensors = static_cast<double>(clipped) / static_cast<double>(params.size());
   verdict.clipped = std::sqrt(squares);
   verdict.factor = 1;
   return verdict;

@@ -74,7 +74,7 @@ Json measure_sharpness(const Subject& subject, const Options& options) {
               {"hessian", beside_edge(plain, own_factor, subject.lr)},
               {"preconditioned", nullptr}};
   const at::Tensor scale = inverse_root(*subject.optimiser, options.type);
-  if (scale.defined()) {
+  if (edge && scale.defined()) {
     const TopEigenvalue top =
         top_eigenvalue([&](const at::Tensor& v) { return scale * hessian.times(scale * v); }, start, lanczos);
     answer["preconditioned"] = beside_edge(top, edge->factor, subject.lr);

@@ -102,6 +102,44 @@ constexpr std::array kOptimisers{
               .source = "Wortsman et al. 2023, arXiv 2304.13013, algorithm 2; Shazeer & Stern 2018, arXiv "
                         "1804.04235",
               .header = "evenkeel/optim/stable_adamw.h"},
+    Optimiser{
+        .kind = OptimiserKind::kMuon,
+        .title = "Muon: orthogonal updates of the matrices of blocks, beside AdamW",
+        .formula = "m = mu m + (1 - mu) g;   u = (1 - mu) g + mu m (nesterov) or m\n"
+                   "O = five Newton-Schulz steps from u / |u|;   p <- p - lr s O - decay as of AdamW\n"
+                   "s: match_rms_adamw 0.2 sqrt(max(out, in)), original sqrt(max(1, out / in)), "
+                   "spectral sqrt(out / in)\n"
+                   "embeddings, head, gains and biases: AdamW at lr rest_lr_factor",
+        .state = "matrices one tensor: momentum_buffer; the rest two",
+        .decay = "apart, independent of the rate or coupled to it",
+        .settings = "optim.muon optim.rest_lr_factor optim.beta1 optim.beta2 optim.eps optim.decay_form",
+        .cost = "5 (4 m^2 n + 2 m^3) operations for a matrix of sides m <= n: 5 D / tokens of what a square "
+                "matrix takes in the step",
+        .source = "Jordan et al. 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025, arXiv 2502.16982; "
+                  "torch.optim.Muon",
+        .header = "evenkeel/optim/muon.h"},
+    Optimiser{.kind = OptimiserKind::kAdamH,
+              .title = "AdamH (Hyperball): matrices move on the sphere of their first norm",
+              .formula = "R = |W| before the first update;   u = mhat / (sqrt(vhat) + eps)\n"
+                         "W <- R N(W - lr R N(u)),   N(x) = x / |x|;   of blocks and head\n"
+                         "embeddings, gains and biases: AdamW without decay at lr rest_lr_factor",
+              .state = "matrices two tensors and the radius; the rest two tensors",
+              .decay = "none",
+              .settings = "optim.rest_lr_factor optim.beta1 optim.beta2 optim.eps",
+              .cost = "elementary tensor operations, a pass each, and two norms of every matrix",
+              .source = "arXiv 2606.16899",
+              .header = "evenkeel/optim/hyperball.h"},
+    Optimiser{
+        .kind = OptimiserKind::kMuonH,
+        .title = "MuonH (Hyperball): the same with the direction of Muon",
+        .formula = "W <- R N(W - lr R N(O)),   O of Muon, for the matrices of blocks; the head as AdamH",
+        .state = "matrices one tensor and the radius; the head two and the radius; the rest two",
+        .decay = "none",
+        .settings = "optim.muon.momentum optim.muon.nesterov optim.muon.steps optim.rest_lr_factor "
+                    "optim.beta1 optim.beta2 optim.eps",
+        .cost = "that of Muon, and two norms of every matrix",
+        .source = "arXiv 2606.16899",
+        .header = "evenkeel/optim/hyperball.h"},
 };
 
 }  // namespace

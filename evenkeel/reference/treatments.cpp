@@ -116,6 +116,17 @@ constexpr std::array kTreatments{
               .source = "Salimans & Kingma 2016, arXiv 1602.07868; Zhai et al. 2023, arXiv 2303.06296 §4",
               .header = "evenkeel/interventions/weight_norm.h"},
     Treatment{.group = kOutput,
+              .field = "arch.head",
+              .title = "Tied or own output matrix",
+              .formula = "tied   logits = N(x) W^T with the table W of the embedding\n"
+                         "own    logits = N(x) W_head^T",
+              .effect = "A tied table gets the gradients of both its uses.",
+              .settings = "",
+              .metrics = "logits/out/logz tensor/{parameter}/update_rms",
+              .cost = "none; tied saves V D parameters",
+              .source = "Press & Wolf 2017, arXiv 1608.05859",
+              .header = "evenkeel/models/model.h"},
+    Treatment{.group = kOutput,
               .field = "interventions.z_loss",
               .title = "z-loss",
               .formula = "loss = CE + c mean (log Z)^2,   Z = sum over ids of exp(logit)",
@@ -140,17 +151,22 @@ constexpr std::array kTreatments{
     Treatment{.group = kUpdate,
               .field = "interventions.mu_param",
               .title = "muParam",
-              .formula = "r = base width / D                simple        intermediate   full\n"
-                         "lr of matrices (not embeddings)   r lr          r lr           r lr\n"
-                         "std of the head at the start      s             sqrt(r) s      sqrt(r) s\n"
-                         "attention scale                   1 / sqrt(K)   1 / sqrt(K)    1 / K\n"
-                         "query matrices at the start       drawn         drawn          zeros",
-              .effect = "The best learning rate stays where it is as the width grows.",
+              .formula =
+                  "r = base width / D                simple        intermediate   full\n"
+                  "lr of matrices (not embeddings)   r lr          r lr           r lr\n"
+                  "std of the head at the start      s             sqrt(r) s      sqrt(r) s\n"
+                  "attention scale                   1 / sqrt(K)   1 / sqrt(K)    1 / K\n"
+                  "query matrices at the start       drawn         drawn          zeros\n"
+                  "complete_p, with n = D / base width, l = L / base depth:\n"
+                  "branches times l^-alpha, scores 1 / K, logits times 1 / n, epsilon times l^-alpha / n\n"
+                  "lr of matrices of blocks l^(alpha-1) lr / n, of their gains and biases l^(alpha-1) lr",
+              .effect = "The best learning rate stays where it is as the width grows; with complete_p as the "
+                        "depth grows too.",
               .settings = "interventions.mu",
               .metrics = "tensor/{parameter}/update_rms tensor/{parameter}/param_rms",
               .cost = "none: factors of rates and of the start",
               .source = "Yang et al. 2022, arXiv 2203.03466; Wortsman et al. 2023, arXiv 2309.14322, Figure "
-                        "8 and E.5",
+                        "8 and E.5; Dey et al. 2025, arXiv 2505.01618",
               .header = "evenkeel/interventions/mu_param.h"},
     Treatment{.group = kUpdate,
               .field = "interventions.rms_scaled_lr",
@@ -176,6 +192,17 @@ constexpr std::array kTreatments{
               .source = "Chen, Xie & He 2021, arXiv 2104.02057: a frozen patch projection",
               .header = "evenkeel/interventions/freeze.h"},
     Treatment{.group = kUpdate,
+              .field = "interventions.no_decay",
+              .title = "Parameters that weight decay spares",
+              .formula = "lambda of tensor p <- 0",
+              .effect = "Embeddings that decay shrink, and the gradient of the norm that reads them grows as "
+                        "their size falls; spared ones keep theirs.",
+              .settings = "",
+              .metrics = "tensor/{parameter}/param_rms",
+              .cost = "none",
+              .source = "Megatron-LM; Takase et al. 2023, arXiv 2312.16903",
+              .header = "evenkeel/interventions/no_decay.h"},
+    Treatment{.group = kUpdate,
               .field = "optim.clip_norm",
               .title = "Clipping by the global norm",
               .formula = "g <- g min(1, clip_norm / |g|),   |g| over all parameters together",
@@ -186,6 +213,33 @@ constexpr std::array kTreatments{
               .cost = "a pass over the gradients",
               .source = "Pascanu et al. 2013, arXiv 1211.5063",
               .header = "evenkeel/optim/clip.h"},
+    Treatment{
+        .group = kUpdate,
+        .field = "optim.adaptive_clip",
+        .title = "Clipping by the past of the norms: ZClip, AdaGC",
+        .formula = "zclip: z = (|g| - mu) / (sd + 1e-6);  z > 2.5:  |g| <- mu + 2.5^2 / z sd\n"
+                   "       mu and sd^2 move with 0.97, after 25 steps that give the first\n"
+                   "adagc: of each tensor  g <- g min(1, 1.05 gamma / |g|),  gamma <- 0.98 gamma + 0.02 |g|\n"
+                   "       gamma from the least norm of the first 100 steps",
+        .effect = "A spike is cut to about what gradients were before it, whatever their size. adagc rises "
+                  "by 0.1 % a step at most, so growing gradients are throttled: watch the clipped share.",
+        .settings = "",
+        .metrics = "grad/all/norm_limit grad/all/clipped_tensors grad/all/norm_clipped",
+        .cost = "zclip: some numbers; adagc: a pass over the gradients, and one over those it clips",
+        .source = "Kumar et al. 2025, arXiv 2504.02507; Wang et al. 2025, arXiv 2502.11034",
+        .header = "evenkeel/optim/gradient_guard.h"},
+    Treatment{.group = kUpdate,
+              .field = "optim.skip_step",
+              .title = "Skipped steps",
+              .formula = "skip when loss or |g| > mean + k s of the last 128 values, from the 64th step on",
+              .effect =
+                  "A batch that stands out changes nothing: no moment, no decay, no count of updates. Its "
+                  "values enter the window, so a plateau is accepted after a few steps.",
+              .settings = "",
+              .metrics = "optim/all/skipped grad/all/norm",
+              .cost = "256 numbers; a skipped step saves its update",
+              .source = "allenai/OLMo-core, SkipStepOptimizer, k = 6",
+              .header = "evenkeel/optim/skip_step.h"},
     Treatment{.group = kUpdate,
               .field = "optim.warmup",
               .title = "Warm-up",
@@ -210,6 +264,19 @@ constexpr std::array kTreatments{
               .source = "Loshchilov & Hutter 2017, arXiv 1711.05101; Wortsman et al. 2023, arXiv 2309.14322 "
                         "§3.2.2, signs corrected",
               .header = "evenkeel/optim/adamw.h"},
+    Treatment{.group = kStream,
+              .field = "interventions.embedding",
+              .title = "Embedding scaled or normed",
+              .formula = "scale   x_0 = sqrt(D) W[id]\n"
+                         "norm    x_0 = N(W[id])",
+              .effect =
+                  "The stream begins at size one, large beside what sub-layers add, so their gradients are "
+                  "bounded.",
+              .settings = "",
+              .metrics = "tensor/{parameter}/param_rms block/{layer}/out_rms",
+              .cost = "scale: none; norm: one norm of the stream",
+              .source = "Takase et al. 2023, arXiv 2312.16903",
+              .header = "evenkeel/interventions/embedding_form.h"},
     Treatment{.group = kStream,
               .field = "arch.residual",
               .title = "Residual scheme",

@@ -104,13 +104,12 @@ struct ArchSpec {
     visit("embedding_scale", self.embedding_scale,
           {.doc = "Of seq2seq: one trained number per channel and stack, from 1, that embedded tokens and "
                   "positions are multiplied by; models that Admin is folded into have it."});
-    visit(
-        "head", self.head,
-        {.doc =
-             "The matrix of the output: tied, that of the embedding; own; or by_family, tied in seq2seq and "
-             "own in decoder_lm.",
-         .source = "arXiv 1608.05859",
-         .sparse = true});
+    visit("head", self.head,
+          {.doc = "The matrix of the output: tied, that of the embedding, without a bias; own; or by_family, "
+                  "tied in seq2seq and "
+                  "own in decoder_lm.",
+           .source = "arXiv 1608.05859",
+           .sparse = true});
     visit("norm", self.norm,
           {.doc = "Of the residual stream: layer_norm or rms_norm.", .source = "arXiv 1910.07467"});
     visit("init", self.init,

@@ -257,7 +257,8 @@ Experiment experiment_from(const Settings& settings) {
                     origin_of(settings, "optim.algorithm")));
   }
   const double coupled = e.optim.weight_decay.value_or(kCoupledDecay);
-  if (e.optim.decay_form == DecayForm::kCoupled && coupled * e.optim.lr >= 1) {
+  if (e.optim.decay_form == DecayForm::kCoupled &&
+      coupled * e.optim.lr * std::max(1.0, e.optim.rest_lr_factor) >= 1) {
     throw InputError(fmt::format(
         "[optim.weight_decay] = {} ({}) times [optim.lr] = {} ({}) must be < 1 with coupled "
         "decay, or weights change sign every step",
@@ -287,6 +288,37 @@ Experiment experiment_from(const Settings& settings) {
                     "step and follows the rate; leave it out",
                     origin_of(settings, "interventions.mu.decay_with_rate"), enum_name(algorithm),
                     origin_of(settings, "optim.algorithm")));
+  }
+  const InterventionsSpec& on = e.interventions;
+  const auto given = [&](const char* path, std::string_view value) {
+    return fmt::format("[{}] = {} ({})", path, value, origin_of(settings, path));
+  };
+  const auto quoted = [](std::string_view value) { return fmt::format("\"{}\"", value); };
+  const std::string by = given("optim.algorithm", quoted(enum_name(algorithm)));
+  if (on.mu_param != MuParam::kOff && traits(algorithm).on_sphere) {
+    throw InputError(
+        fmt::format("{} contradicts {}, whose steps are in proportion to the matrices at any width; leave "
+                    "one out",
+                    given("interventions.mu_param", quoted(enum_name(on.mu_param))), by));
+  }
+  if (on.mu_param == MuParam::kCompleteP && !traits(algorithm).decays_apart &&
+      e.optim.weight_decay.value_or(0) > 0) {
+    throw InputError(
+        fmt::format("{} contradicts {} with {}, whose decay is part of the step, so that it would follow "
+                    "width and depth; leave one out",
+                    given("interventions.mu_param", quoted("complete_p")),
+                    given("optim.weight_decay", fmt::format("{}", *e.optim.weight_decay)), by));
+  }
+  const bool decays = e.optim.weight_decay.value_or(traits(algorithm).has_decay_form ? 1 : 0) > 0;
+  if (!on.no_decay.empty() && !decays) {
+    throw InputError(
+        fmt::format("{} changes nothing: without [optim.weight_decay] {} decays nothing; leave it out",
+                    given("interventions.no_decay", quoted(on.no_decay)), by));
+  }
+  if (e.optim.rest_lr_factor != 1 && !traits(algorithm).has_rest) {
+    throw InputError(fmt::format("{} changes nothing: {} has one rule for all parameters; leave it out",
+                                 given("optim.rest_lr_factor", fmt::format("{}", e.optim.rest_lr_factor)),
+                                 by));
   }
   if (e.interventions.embedding == EmbeddingForm::kScale && e.arch.family == Family::kSeq2Seq) {
     throw InputError(fmt::format(
@@ -430,6 +462,23 @@ void resolve(Experiment& e, const DataFacts& data, bool machine_has_fast_bf16) {
 
 std::vector<std::string> cautions(const Experiment& e) {
   std::vector<std::string> sentences;
+  const MuParam mu = e.interventions.mu_param;
+  if (mu != MuParam::kOff && e.optim.algorithm == OptimiserKind::kMuon &&
+      e.optim.muon.scale != MuonScale::kMatchRmsAdamW) {
+    sentences.push_back(
+        fmt::format("[interventions.mu_param] = \"{}\" lowers the rate of wide matrices, and so does "
+                    "[optim.muon.scale] = \"{}\"",
+                    enum_name(mu), enum_name(e.optim.muon.scale)));
+  }
+  const bool plain_depth = e.arch.residual == ResidualScheme::kPreLn ||
+                           e.arch.residual == ResidualScheme::kPostLn ||
+                           e.arch.residual == ResidualScheme::kNone;
+  if (mu == MuParam::kCompleteP && !plain_depth) {
+    sentences.push_back(
+        fmt::format("[interventions.mu_param] = \"complete_p\" weighs branches by depth, and so may "
+                    "[arch.residual] = \"{}\"",
+                    enum_name(e.arch.residual)));
+  }
   if (e.interventions.mu_param == MuParam::kFull && e.interventions.qk_norm != QkNorm::kOff &&
       e.optim.clip_norm > 0) {
     sentences.push_back(fmt::format(

@@ -68,7 +68,7 @@ struct SigmaOptions {
   GammaInit gamma_init = GammaInit::kOne;
   double gamma_value = 1;
   SigmaQkv qkv = SigmaQkv::kFused;
-  bool head = true;
+  bool head = true, tied_head = false;
   SigmaUpdate update = SigmaUpdate::kPerStep;
   double tolerance = 0.01;
   SigmaStart start = SigmaStart::kSvd;
@@ -88,6 +88,11 @@ struct SigmaOptions {
              "What of queries, keys and values shares one sigma and gamma: fused (all three), qk_v (Q and K "
              "together, V), separate, or per_head (each head of each)."});
     visit("head", self.head, {.doc = "Reparametrise the output head too."});
+    visit(
+        "tied_head", self.tied_head,
+        {.doc =
+             "Reparametrise it also where its matrix is the embedding's, which goes on to use the plain one.",
+         .sparse = true});
     visit("update", self.update,
           {.doc = "per_step: sigma follows the matrix once per optimiser step, iterated to `tolerance`; "
                   "per_forward: one iteration in every training forward pass, as in the reference code."});
@@ -264,7 +269,7 @@ struct InterventionsSpec {
            .sparse = true});
     visit("no_decay", self.no_decay,
           {.doc = "Names of parameters that weight decay spares, like those of freeze: \"embed.*\"; empty is "
-                  "off. Gains, biases and gammas are spared anyway.",
+                  "off. Gains, biases and gammas are spared unless optim.decay_gains, decay_gammas.",
            .source = "arXiv 2312.16903",
            .sparse = true});
   }

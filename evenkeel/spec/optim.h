@@ -52,13 +52,15 @@ struct OptimiserTraits {
   bool has_decay_form = false;  ///< optim.decay_form chooses how
   bool has_eps = false;
   bool relative = false;   ///< a step is in proportion to the tensor
+  bool has_rest = false;   ///< what is no matrix of a block has a rule of its own
   bool on_sphere = false;  ///< matrices keep their norm, so nothing decays
 };
 constexpr OptimiserTraits traits(OptimiserKind kind) {
   switch (kind) {
     case OptimiserKind::kAdamW:
-    case OptimiserKind::kMuon:
       return {.decays_apart = true, .has_decay_form = true, .has_eps = true};
+    case OptimiserKind::kMuon:
+      return {.decays_apart = true, .has_decay_form = true, .has_eps = true, .has_rest = true};
     case OptimiserKind::kRAdam:
     case OptimiserKind::kStableAdamW:
       return {.decays_apart = true, .has_eps = true};
@@ -75,7 +77,7 @@ constexpr OptimiserTraits traits(OptimiserKind kind) {
       return {.has_eps = true, .relative = true};
     case OptimiserKind::kAdamH:
     case OptimiserKind::kMuonH:
-      return {.has_eps = true, .relative = true, .on_sphere = true};
+      return {.has_eps = true, .relative = true, .has_rest = true, .on_sphere = true};
   }
   return {};
 }

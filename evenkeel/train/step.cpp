@@ -87,8 +87,8 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
   result.loss = loss.ce;
   result.entropy_norm = sink.take_entropy_norm();
   // The square of such a gradient overflows the second moment, which would freeze its parameter in silence.
-  const double gradient =
-      clip.clipped > kLargestGradient ? std::numeric_limits<double>::infinity() : clip.norm;
+  const bool overflows = !clip.skip && clip.clipped > kLargestGradient;
+  const double gradient = overflows ? std::numeric_limits<double>::infinity() : clip.norm;
   result.nonfinite = telemetry::nonfinite_event(step, loss.ce, gradient);
   optimiser_.set_eps(eps_of(e_, step));
   if (result.nonfinite) return result;

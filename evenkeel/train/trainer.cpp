@@ -79,6 +79,7 @@ class Trainer {
     const std::string hash = file_hash(file);
     if (hash != e_.train.initial_weights)
       throw InputError(fmt::format("{} changed while it was imported; import it again", file.string()));
+    require_same_function(file, e_.interventions);
     import_weights(file, *model_);
     writer_.event({{"step", 0}, {"kind", "weights_imported"}, {"hash", hash}});
     checkpoint();
@@ -187,7 +188,8 @@ class Trainer {
     if (spectra) {
       record(spectra->weights, recorder_);
       violations = record(spectra->entropy, step, recorder_);
-      if (!result.nonfinite) record(spectra_.updates(directions(*optimiser_, spectra_)), recorder_);
+      if (!result.nonfinite && !result.skipped)
+        record(spectra_.updates(directions(*optimiser_, spectra_)), recorder_);
     }
     if (result.nonfinite) {
       nonfinite_step_ = step;

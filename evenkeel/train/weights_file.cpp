@@ -9,6 +9,7 @@
 
 #include <ATen/ops/isfinite.h>
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <set>
 #include <vector>
@@ -53,6 +54,29 @@ std::vector<nn::Param*> plain_parameters(nn::Module& model) {
   std::vector<nn::Param*> plain = untreated_parameters(model);
   std::erase_if(plain, [&](const nn::Param* p) { return omegas.count(p->name) > 0; });
   return plain;
+}
+
+/// Fields of [interventions] that change what the weights compute and have no tensor of their own.
+constexpr std::array kSilentTreatments{"attention_scale", "attention_softcap", "kappa",
+                                       "output_softcap",  "embedding",         "mu_param",
+                                       "mu/base_width",   "mu/base_depth",     "mu/alpha"};
+
+Json field_of(const Json& interventions, const char* field) {
+  return interventions.at(Json::json_pointer(std::string("/") + field));
+}
+
+/// Those of `spec` that are on.
+Json silent_treatments(const InterventionsSpec& spec) {
+  InterventionsSpec told = spec;
+  // The smaller forms change rates and the start alone; the base counts in complete_p alone.
+  if (spec.mu_param == MuParam::kSimple || spec.mu_param == MuParam::kIntermediate)
+    told.mu_param = MuParam::kOff;
+  if (spec.mu_param != MuParam::kCompleteP) told.mu = {};
+  const Json all = to_json(told), defaults = to_json(InterventionsSpec{});
+  Json on = Json::object();
+  for (const char* field : kSilentTreatments)
+    if (field_of(all, field) != field_of(defaults, field)) on[field] = field_of(all, field);
+  return on;
 }
 
 at::Tensor foldable_omega(const nn::Residual& sublayer) {
@@ -186,14 +210,39 @@ Exported export_weights(const std::filesystem::path& run, std::optional<std::int
   Exported result{loaded.step, tensors.size(), 0, loaded.warnings};
   for (const runs::TensorBytes& t : tensors)
     result.values += static_cast<std::int64_t>(t.data.size() / runs::tensor_type_size(t.type));
-  runs::write_safetensors(file, std::move(tensors),
-                          {{"format", "pt"},
-                           {"evenkeel", kVersion},
-                           {"config_hash", loaded.manifest.config_hash},
-                           {"step", std::to_string(loaded.step)},
-                           {"folded", fold ? "true" : "false"},
-                           {"arch", to_json(arch).dump()}});
+  runs::write_safetensors(
+      file, std::move(tensors),
+      {{"format", "pt"},
+       {"evenkeel", kVersion},
+       {"config_hash", loaded.manifest.config_hash},
+       {"step", std::to_string(loaded.step)},
+       {"folded", fold ? "true" : "false"},
+       {"interventions", silent_treatments(loaded.manifest.experiment.interventions).dump()},
+       {"arch", to_json(arch).dump()}});
   return result;
+}
+
+void require_same_function(const std::filesystem::path& file, const InterventionsSpec& own) {
+  const auto metadata = runs::read_safetensors(file).metadata;
+  const auto said = metadata.find("interventions");
+  if (said == metadata.end()) return;
+  const Json theirs = parse_json(said->second, file.string() + ", interventions"),
+             ours = silent_treatments(own), defaults = to_json(InterventionsSpec{});
+  if (!theirs.is_object())
+    throw InputError(
+        fmt::format("{} names its interventions as {}, expected an object", file.string(), said->second));
+  for (const char* field : kSilentTreatments) {
+    const Json none = field_of(defaults, field), there = theirs.value(field, none),
+               here = ours.value(field, none);
+    if (there == here) continue;
+    std::string path = std::string("interventions.") + field;
+    std::replace(path.begin(), path.end(), '/', '.');
+    throw InputError(
+        fmt::format("{} holds weights that were trained with {} = {}, which no tensor shows, and this model "
+                    "has {}; add --set {}={}",
+                    file.string(), path, there.dump(), here.dump(), path,
+                    there.is_string() ? there.get<std::string>() : there.dump()));
+  }
 }
 
 void import_weights(const std::filesystem::path& file, models::Model& model) {

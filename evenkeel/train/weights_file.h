@@ -20,6 +20,7 @@
 
 #include "evenkeel/models/model.h"
 #include "evenkeel/nn/context.h"
+#include "evenkeel/spec/interventions.h"
 
 namespace evenkeel::train {
 
@@ -48,5 +49,9 @@ Exported export_weights(const std::filesystem::path& run, std::optional<std::int
 /// naming the tensor when one is missing, left over, not finite, or of another shape or type (fp32 and bf16
 /// are read).
 void import_weights(const std::filesystem::path& file, models::Model& model);
+
+/// Throws InputError when the file says that its weights were trained with a treatment that changes what they
+/// compute and has no tensor (such as a soft cap), and `own` has it otherwise. Files of others say nothing.
+void require_same_function(const std::filesystem::path& file, const InterventionsSpec& own);
 
 }  // namespace evenkeel::train

@@ -223,14 +223,36 @@ TEST(Embedding, ScaledOrNormed) {
   }
 }
 
+// x_0 and its updates are of the base's size at every width: the table is drawn as at the base and multiplied
+// by the root of the base.
+TEST(CompleteP, TheEmbeddingsSizeIsThatOfTheBase) {
+  for (const Family family : {Family::kDecoderLm, Family::kSeq2Seq}) {
+    Experiment e = test::small_experiment(256, 4, 4);
+    e.arch.family = family;
+    if (family == Family::kSeq2Seq) e.arch.decoder_depth = 4;
+    else e.interventions.embedding = EmbeddingForm::kScale;
+    e.interventions.mu_param = MuParam::kCompleteP;
+    e.interventions.mu.base_width = 64;
+    const auto model = train::build_model(e);
+    EXPECT_DOUBLE_EQ(facts(*model).at("embed.weight").init_std, 1.0 / 8);
+    model->visit([](nn::Module& module) {
+      if (const auto* embedding = dynamic_cast<nn::Embedding*>(&module)) {
+        EXPECT_DOUBLE_EQ(embedding->scale(), 8);
+      }
+    });
+  }
+}
+
 TEST(NoDecay, SparesWhatItNames) {
   Experiment e = test::small_experiment();
   e.interventions.no_decay = "embed.* *.q.weight";
   const auto model = train::build_model(e);
   for (const nn::Param* p : model->parameters())
     EXPECT_EQ(p->decay, p->name.starts_with("embed.") || p->name.ends_with(".q.weight") ? 0 : 1) << p->name;
-  e.interventions.no_decay = "nothing.*";
-  EXPECT_THROW(train::build_model(e), InputError);
+  for (const char* none : {"nothing.*", " "}) {
+    e.interventions.no_decay = none;
+    EXPECT_THROW(train::build_model(e), InputError);
+  }
 }
 
 // One matrix, read twice: its gradient is the sum, it is saved once, and sigma-reparam reaches what the head
@@ -248,7 +270,9 @@ TEST(TiedHead, IsTheEmbeddingsMatrix) {
       EXPECT_EQ(all.count("embed.weight"), 1u);
       e.interventions.sigma_reparam = SigmaReparam::kOn;
       const auto treated = train::build_model(e);
-      EXPECT_EQ(facts(*treated).count("head.sigma_reparam.gamma"), 1u);
+      EXPECT_EQ(facts(*treated).count("head.sigma_reparam.gamma"), tied ? 0u : 1u);
+      e.interventions.sigma.tied_head = true;
+      EXPECT_EQ(facts(*train::build_model(e)).count("head.sigma_reparam.gamma"), 1u);
       e.interventions.sigma.head = false;
       EXPECT_EQ(facts(*train::build_model(e)).count("head.sigma_reparam.gamma"), 0u);
     }

@@ -123,10 +123,12 @@ TEST(Expect, TheRest) {
     cross_entropy_(floats({3, 5}), at::zeros({3}, at::kInt), {});
   });
   expect_refused("embedding] ids", [&] { embedding(floats({3, 4}), at::zeros({2}, at::kInt)); });
-  expect_refused("adamw_] exp_avg",
-                 [&] { adamw_({{floats({4}), floats({4}), floats({3}), floats({4})}}, {}, nullptr); });
-  expect_refused("adamw_] gradient",
-                 [&] { adamw_({{floats({4}), floats({5}), floats({4}), floats({4})}}, {}, nullptr); });
+  expect_refused("adamw_] exp_avg", [&] {
+    adamw_({{floats({4}), floats({4}), floats({3}), floats({4})}}, {}, nullptr);
+  });
+  expect_refused("adamw_] gradient", [&] {
+    adamw_({{floats({4}), floats({5}), floats({4}), floats({4})}}, {}, nullptr);
+  });
   expect_refused("power_iterate] weight", [&] { power_iterate({floats({3, 4})}, floats({1, 5}), 0, 1); });
   expect_refused("power_iterate] weight", [&] { power_iterate({floats({5, 3}).t()}, floats({1, 5}), 0, 1); });
   expect_refused("sigma_reparam] v", [&] {

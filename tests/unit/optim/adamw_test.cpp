@@ -275,5 +275,22 @@ TEST(AdamW, GoesOnFromSavedState) {
   EXPECT_TRUE(whole.value.detach().equal(copy.value.detach()));
 }
 
+// A16: what pure noise does to weights. Without decay their RMS grows as the root of the steps; with it the
+// walk ends where both balance.
+TEST(AdamW, NoiseWalksAndDecayEndsTheWalk) {
+  const auto rms_after = [](int steps, double lambda) {
+    OptimSpec spec = spec_with(1, DecayForm::kIndependent, lambda);
+    nn::Param walkers = test::make_param(at::zeros({4000}, at::kFloat));
+    AdamW adamw({&walkers}, spec);
+    for (int t = 1; t <= steps; ++t) {
+      walkers.value.mutable_grad() = test::random_normal({4000}, static_cast<std::uint64_t>(t), at::kFloat);
+      adamw.step(1);
+    }
+    return ops::rms(walkers.value.detach());
+  };
+  EXPECT_NEAR(rms_after(400, 0), 20, 1);
+  EXPECT_NEAR(rms_after(1000, 0.005), 9.6, 0.5);
+}
+
 }  // namespace
 }  // namespace evenkeel::optim

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 
+#include "evenkeel/base/error.h"
 #include "evenkeel/ops/reduce.h"
 #include "tests/support/parameters.h"
 
@@ -72,6 +73,7 @@ TEST(ZClip, TheFirstNormsGiveMeanAndVariance) {
 TEST(AdaGc, KnownAnswers) {
   AdaGc clip;
   clip.load({{"seen", AdaGc::kFirst}, {"gamma", {1.0, 1.0, 0.0}}});
+  EXPECT_THROW(clip.factors({3, 0.5}), InputError) << "the state of another model";
   const std::vector<double> factors = clip.factors({3, 0.5, 7});
   EXPECT_NEAR(factors[0], 0.35, 1e-15);
   EXPECT_EQ(factors[1], 1);
@@ -80,6 +82,8 @@ TEST(AdaGc, KnownAnswers) {
   EXPECT_NEAR(gamma[0], 1.001, 1e-15);
   EXPECT_NEAR(gamma[1], 0.99, 1e-15);
   EXPECT_EQ(gamma[2], 7);
+  clip.factors({0, 0, 0});
+  EXPECT_EQ(clip.state()["gamma"], Json(gamma)) << "silence teaches nothing";
 }
 
 TEST(AdaGc, StartsAtTheLeastNormOfTheFirstSteps) {

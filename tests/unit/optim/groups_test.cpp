@@ -83,31 +83,42 @@ TEST(Groups, TheRestHasARateOfItsOwn) {
   EXPECT_EQ(optimiser->rate_of(0), 0.25);
 }
 
+TEST(Groups, CoupledDecayOfTheRestFollowsItsRate) {
+  OptimSpec spec = grouped(OptimiserKind::kMuon, 0.2);
+  spec.decay_form = DecayForm::kCoupled;
+  spec.rest_lr_factor = 0.25;
+  nn::Param embedding = test::make_param(at::ones({4, 4}, at::kDouble), nn::Role::kEmbedding);
+  make_optimiser({&embedding}, spec)->step(0.025);
+  EXPECT_NEAR(embedding.value[0][0].item<double>(), 1 - 0.025 * 0.25 * 0.2, 1e-12);
+}
+
 TEST(Muon, IsItsEquations) {
-  for (const MuonScale scale : {MuonScale::kMatchRmsAdamW, MuonScale::kOriginal, MuonScale::kSpectral})
-    for (const bool nesterov : {true, false})
-      for (const bool independent : {true, false}) {
-        OptimSpec spec = grouped(OptimiserKind::kMuon, 0.1);
-        spec.muon.scale = scale;
-        spec.muon.nesterov = nesterov;
-        spec.decay_form = independent ? DecayForm::kIndependent : DecayForm::kCoupled;
-        nn::Param param = test::make_param(test::random_normal({6, 4}, 1));
-        at::Tensor p = param.value.detach().clone(), m = at::zeros({6, 4}, at::kDouble);
-        const auto optimiser = make_optimiser({&param}, spec);
-        for (int t = 1; t <= 20; ++t) {
-          const double lr = 0.05 * std::min(1.0, t / 5.0);
-          const at::Tensor g = test::random_normal({6, 4}, static_cast<std::uint64_t>(t));
-          param.value.mutable_grad() = g.clone();
-          optimiser->step(lr);
-          m = 0.95 * m + 0.05 * g;
-          const at::Tensor o = ops::newton_schulz_plain(nesterov ? 0.05 * g + 0.95 * m : m, 5);
-          const double s = scale == MuonScale::kMatchRmsAdamW ? 0.2 * std::sqrt(6.0)
-                           : scale == MuonScale::kOriginal    ? std::sqrt(6.0 / 4)
-                                                              : std::sqrt(6.0 / 4);
-          p = p - lr * s * o - (independent ? lr / 0.05 : lr) * 0.1 * p;
+  for (const auto& [rows, columns] : {std::pair{6, 4}, {4, 6}})
+    for (const MuonScale scale : {MuonScale::kMatchRmsAdamW, MuonScale::kOriginal, MuonScale::kSpectral})
+      for (const bool nesterov : {true, false})
+        for (const bool independent : {true, false}) {
+          OptimSpec spec = grouped(OptimiserKind::kMuon, 0.1);
+          spec.muon.scale = scale;
+          spec.muon.nesterov = nesterov;
+          spec.decay_form = independent ? DecayForm::kIndependent : DecayForm::kCoupled;
+          nn::Param param = test::make_param(test::random_normal({rows, columns}, 1));
+          at::Tensor p = param.value.detach().clone(), m = at::zeros({rows, columns}, at::kDouble);
+          const auto optimiser = make_optimiser({&param}, spec);
+          for (int t = 1; t <= 20; ++t) {
+            const double lr = 0.05 * std::min(1.0, t / 5.0);
+            const at::Tensor g = test::random_normal({rows, columns}, static_cast<std::uint64_t>(t));
+            param.value.mutable_grad() = g.clone();
+            optimiser->step(lr);
+            m = 0.95 * m + 0.05 * g;
+            const at::Tensor o = ops::newton_schulz_plain(nesterov ? 0.05 * g + 0.95 * m : m, 5);
+            const double ratio = static_cast<double>(rows) / columns;
+            const double s = scale == MuonScale::kMatchRmsAdamW ? 0.2 * std::sqrt(6.0)
+                             : scale == MuonScale::kOriginal    ? std::sqrt(std::max(1.0, ratio))
+                                                                : std::sqrt(ratio);
+            p = p - lr * s * o - (independent ? lr / 0.05 : lr) * 0.1 * p;
+          }
+          EXPECT_LT((param.value.detach() - p).abs().max().item<double>(), 1e-13);
         }
-        EXPECT_LT((param.value.detach() - p).abs().max().item<double>(), 1e-13);
-      }
 }
 
 // Updates of Gaussian gradients: 0.2 for every shape with match_rms_adamw, and the figures of the others.
@@ -203,6 +214,20 @@ TEST(Hyperball, TheNormStays) {
     }
     EXPECT_NEAR(length(param.value) / before, 1, 1e-6);
   }
+}
+
+// The factor of a rate is one of the angle.
+TEST(Hyperball, TheFactorOfARateTurnsLess) {
+  const auto angle = [](double rate) {
+    nn::Param param = test::make_param(test::random_normal({6, 4}, 1));
+    param.rate = rate;
+    const at::Tensor before = param.value.detach().clone();
+    param.value.mutable_grad() = test::random_normal({6, 4}, 2);
+    make_optimiser({&param}, grouped(OptimiserKind::kAdamH))->step(1e-4);
+    return length(param.value.detach() - before) / length(before);
+  };
+  // A small step is linear in the rate but for its square.
+  EXPECT_NEAR(angle(0.25) / angle(1), 0.25, 1e-4);
 }
 
 TEST(Hyperball, RefusesWhatStartsAtZero) {

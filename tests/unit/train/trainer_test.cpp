@@ -78,5 +78,23 @@ TEST(Trainer, SkippedStepsChangeNothingAndAreCountedOverAResume) {
   EXPECT_EQ(loaded.updates, 90 - skipped);
 }
 
+// Past the steps in which AdaGC (100) and ZClip (25) only learn, stopped on either side of that.
+TEST(Trainer, AdaptiveClippingGoesOnAfterAResume) {
+  for (const char* kind : {"zclip", "adagc"})
+    for (const int at : {20, 110}) {
+      SCOPED_TRACE(kind);
+      const test::TempFolder folder;
+      const fs::path whole = folder / "whole", stopped = folder / "stopped";
+      for (const fs::path& run : {whole, stopped})
+        prepare(run, {{"train.steps", {125, "test"}}, {"optim.adaptive_clip", {kind, "test"}}});
+      EXPECT_EQ(run(whole, {}), Outcome::kFinished);
+      int steps = 0;
+      EXPECT_EQ(run(stopped, {.stop_requested = [&] { return ++steps == at; }}), Outcome::kInterrupted);
+      EXPECT_EQ(run(stopped, {}), Outcome::kFinished);
+      for (const char* file : {"metrics.jsonl", "heads.jsonl", "events.jsonl", "result.json"})
+        EXPECT_EQ(read_file(whole / file), read_file(stopped / file)) << file;
+    }
+}
+
 }  // namespace
 }  // namespace evenkeel::train

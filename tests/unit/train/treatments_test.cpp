@@ -37,6 +37,7 @@ std::vector<Factor> factors() {
       {interventions + "output_gate", {"off", "headwise", "elementwise"}},
       {interventions + "qk_norm", {"off", "per_head", "per_head_own", "whole_dim"}},
       {interventions + "sigma_reparam", {"off", "on", "spectral_norm", "stats_only"}},
+      {interventions + "sigma.tied_head", {false, true}},
       {interventions + "weight_norm", {false, true}},
       {interventions + "z_loss", {0.0, 0.01}},
       {interventions + "attention_scale", {"root_width", "width"}},

@@ -234,5 +234,65 @@ TEST(WeightsFile, WhatDoesNotFitIsNamed) {
             std::string::npos);
 }
 
+// A soft cap has no tensor, so the file says that its weights were trained with one.
+TEST(WeightsFile, TreatmentsWithoutATensorMustAgree) {
+  const test::TempFolder folder;
+  const fs::path file = folder.path() / "m.safetensors";
+  InterventionsSpec capped, bare;
+  capped.attention_softcap = 50;
+  const auto says = [&](const std::map<std::string, std::string>& metadata, const InterventionsSpec& own) {
+    runs::write_safetensors(file, {}, metadata);
+    try {
+      require_same_function(file, own);
+      return std::string();
+    } catch (const InputError& error) {
+      return std::string(error.what());
+    }
+  };
+  EXPECT_EQ(says({}, capped), "") << "a file of others says nothing";
+  EXPECT_EQ(says({{"interventions", R"({"attention_softcap": 50.0})"}}, capped), "");
+  EXPECT_NE(says({{"interventions", R"({"attention_softcap": 50.0})"}}, bare)
+                .find("--set interventions.attention_softcap=50"),
+            std::string::npos);
+  EXPECT_NE(says({{"interventions", "{}"}}, capped).find("interventions.attention_softcap"),
+            std::string::npos);
+  bare.mu_param = MuParam::kSimple;
+  EXPECT_EQ(says({{"interventions", "{}"}}, bare), "") << "rates alone";
+  EXPECT_NE(says({{"interventions", "[1]"}}, bare).find("expected an object"), std::string::npos);
+  InterventionsSpec complete;
+  complete.mu_param = MuParam::kCompleteP;
+  complete.mu.base_width = 256;
+  const std::string other = says({{"interventions", R"({"mu_param": "complete_p"})"}}, complete);
+  EXPECT_NE(other.find("--set interventions.mu.base_width=64"), std::string::npos) << other;
+}
+
+// Two read the table: what only one of them is treated with has no place in it.
+TEST(WeightsFile, RefusesToFoldIntoATableThatIsReadTwice) {
+  const auto refusal = [](const Experiment& e) {
+    try {
+      folded_weights(*build_model(e), {});
+      return std::string();
+    } catch (const InputError& error) {
+      return std::string(error.what());
+    }
+  };
+  Experiment pairs = test::small_pair_experiment();
+  EXPECT_EQ(refusal(pairs), "");
+  pairs.interventions.sigma_reparam = SigmaReparam::kOn;
+  EXPECT_EQ(refusal(pairs), "");
+  pairs.interventions.sigma.tied_head = true;
+  EXPECT_NE(refusal(pairs).find("embed.weight is read by"), std::string::npos) << refusal(pairs);
+  pairs.interventions.sigma_reparam = SigmaReparam::kStatsOnly;
+  EXPECT_EQ(refusal(pairs), "") << "the output uses the plain table too";
+  Experiment tied = test::small_experiment();
+  tied.arch.residual = ResidualScheme::kAdmin;
+  EXPECT_EQ(refusal(tied), "");
+  tied.arch.head = HeadForm::kTied;
+  EXPECT_NE(refusal(tied).find("output's matrix too"), std::string::npos) << refusal(tied);
+  tied.arch.head = HeadForm::kOwn;
+  tied.interventions.embedding = EmbeddingForm::kNorm;
+  EXPECT_NE(refusal(tied).find("rows are normed"), std::string::npos) << refusal(tied);
+}
+
 }  // namespace
 }  // namespace evenkeel::train

@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+"""That a thing is added in few places: the lists of docs/design/house.md are the only ones.
+
+For everything of a kind that there is, the sources that know its name are looked up. Who finds another place has found a second
+list, which whoever adds the next one will forget.
+"""
+import pathlib
+import re
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+REFERENCE = "evenkeel/reference/"  # formula, source and cost of everything: a row each
+
+
+def sources():
+    for folder in ("evenkeel", "cli"):
+        for file in sorted((ROOT / folder).rglob("*")):
+            if file.suffix in (".h", ".cpp"):
+                yield str(file.relative_to(ROOT)), file.read_text()
+
+
+SOURCES = dict(sources())
+
+
+def places(pattern):
+    return {name for name, text in SOURCES.items() if re.search(pattern, text)}
+
+
+class House(unittest.TestCase):
+    def test_a_treatment_is_a_field_a_pair_and_a_line(self):
+        # What the defaults, the demonstration, the benchmark and examples of the help speak of.
+        established = {"qk_norm", "sigma_reparam", "z_loss"}
+        registry = SOURCES["evenkeel/interventions/registry.cpp"]
+        names = re.findall(r'\{"(\w+)",', registry)
+        self.assertGreater(len(names), 10)
+        for name in names:
+            if name in established:
+                continue
+            apply = re.search(r'\{"%s",.*?(apply_\w+)\(' % name, registry, re.S)[1]
+            pair = {file for file in places(r"\b%s\(" % apply) if "/registry" not in file}
+            with self.subTest(treatment=name):
+                self.assertEqual(len(pair), 2, pair)
+                known = places(r"\binterventions\.%s\b" % name) - pair
+                known = {file for file in known if not file.startswith(REFERENCE)}
+                # A contradiction is refused where the others are; a metric of its own says when it is there.
+                known -= {"evenkeel/spec/experiment.cpp", "evenkeel/telemetry/metric_table.cpp"}
+                # Freezing refuses what another treatment would change.
+                known -= {"evenkeel/interventions/freeze.cpp"}
+                self.assertEqual(known, set())
+
+    def test_an_optimiser_is_a_rule_and_a_row(self):
+        kinds = re.findall(r"OptimiserKind::(k\w+), \"", SOURCES["evenkeel/spec/optim.h"])
+        self.assertGreater(len(kinds), 10)
+        for kind in kinds:
+            with self.subTest(optimiser=kind):
+                known = {file for file in places(r"OptimiserKind::%s\b" % kind) if not file.startswith(REFERENCE)}
+                # The edge of stability, where one is known.
+                known -= {"evenkeel/spec/optim.h", "evenkeel/optim/optimiser.cpp", "evenkeel/probes/sharpness.cpp"}
+                self.assertEqual(known, set())
+
+    def test_a_rule_of_clipping_is_known_to_the_guard_alone(self):
+        for rule in ("adagc", "zclip", "skip_step"):
+            with self.subTest(rule=rule):
+                users = places(r'#include "evenkeel/optim/%s\.h"' % rule)
+                self.assertEqual(users, {f"evenkeel/optim/{rule}.cpp", "evenkeel/optim/gradient_guard.h"})
+
+    def test_a_statistic_of_a_head_is_computed_twice_and_named_once(self):
+        header = SOURCES["evenkeel/kernels/attention.h"]
+        names = re.findall(r'\{"(\w+)", &AttentionStats::\w+\}', header)
+        self.assertGreater(len(names), 7)
+        for name in names:
+            with self.subTest(statistic=name):
+                known = places(r"(\.|::|>)%s\b" % name) | places(r"attn/\{layer\}/%s\"" % name)
+                # The fused pass, its reference, the row of the metric table, the table of names.
+                known -= {"evenkeel/kernels/attention.h", "evenkeel/kernels/attention_forward.cpp",
+                          "evenkeel/ops/attention.cpp", "evenkeel/telemetry/metric_table.cpp"}
+                known = {file for file in known if not file.startswith(("evenkeel/analysis/", REFERENCE))}
+                # QK-Clip acts by the largest logit.
+                if name == "logit_max":
+                    known.discard("evenkeel/nn/attention.cpp")
+                self.assertEqual(known, set())
+
+
+if __name__ == "__main__":
+    unittest.main()
