@@ -215,7 +215,7 @@ TEST(Tile, KernelsGiveTheSameOnAmxLayouts) {
     };
     attention_forward<bf16>(p, in(0), in(1), in(2), out.data(), wide.data(), softmax.data(), nullptr);
     attention_backward<bf16>(p, in(0), in(1), in(2), wide.data(), softmax.data(), d_out.data(), to(0), to(1),
-                             to(2), nullptr, nullptr);
+                             to(2), nullptr, nullptr, nullptr);
     for (const bf16 v : out) all.push_back(to_float(v));
     for (const bf16 v : gradient) all.push_back(to_float(v));
     return all;
