@@ -198,11 +198,10 @@ void import_weights(const std::filesystem::path& file, models::Model& model) {
                     file.string(), *left.begin()));
   }
   if (!left.empty()) {
-    throw InputError(
-        fmt::format("{} holds {} tensors this model has no place for, {} the first; plain weights are "
-                    "wanted, as `evenkeel "
-                    "export --fold` writes them",
-                    file.string(), left.size(), *left.begin()));
+    throw InputError(fmt::format(
+        "{} holds {} tensors this model has no place for, {} the first; give this model the "
+        "treatment that they belong to, or plain weights, as `evenkeel export --fold` writes them",
+        file.string(), left.size(), *left.begin()));
   }
   for (nn::WeightTransform* transform : transforms_of(model)) transform->adopt();
   for (nn::Residual* sublayer : sublayers_with_omega(model)) sublayer->set_omega(1);
