@@ -222,12 +222,11 @@ struct InterventionsSpec {
                   "learnable (one per head, from 0).",
            .source = "arXiv 2508.10925",
            .sparse = true});
-    visit(
-        "attention_function", self.attention_function,
-        {.doc = "What makes weights of attention logits z: softmax, or squared_relu (max(0, z)^2 / sqrt(T), "
-                "T the length of the sequence).",
-         .source = "arXiv 2309.14322 E.11",
-         .sparse = true});
+    visit("attention_function", self.attention_function,
+          {.doc = "What makes weights of attention logits z: softmax, or squared_relu (max(0, z)^2 / "
+                  "sqrt(T), T the keys of the sequence, or arch.context where a query sees the past only).",
+           .source = "arXiv 2309.14322 E.11",
+           .sparse = true});
     visit("kappa", self.kappa,
           {.doc = "Forces attention logits of about this size: queries and keys become sqrt(kappa) x / "
                   "rms(x) per head; 0 is off.",
