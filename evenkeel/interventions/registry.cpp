@@ -1,6 +1,8 @@
 #include "evenkeel/interventions/registry.h"
 
+#include "evenkeel/interventions/attention_function.h"
 #include "evenkeel/interventions/attention_scale.h"
+#include "evenkeel/interventions/attention_sink.h"
 #include "evenkeel/interventions/attention_softcap.h"
 #include "evenkeel/interventions/embedding_form.h"
 #include "evenkeel/interventions/freeze.h"
@@ -34,6 +36,10 @@ const std::vector<Intervention>& all() {
        [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_attention_scale(root, e); }},
       {"attention_softcap",
        [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_attention_softcap(root, e); }},
+      {"attention_sink",
+       [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_attention_sink(root, e); }},
+      {"attention_function",
+       [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_attention_function(root, e); }},
       {"kappa", [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_kappa(root, e); }},
       {"qk_clip", [](nn::Module& root, nn::Objective&, const Experiment& e) { apply_qk_clip(root, e); }},
       {"output_softcap", [](nn::Module&, nn::Objective& objective,

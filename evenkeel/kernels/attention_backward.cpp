@@ -1,5 +1,6 @@
 #include "evenkeel/kernels/attention.h"
 
+#include <cmath>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -20,13 +21,14 @@ struct RowFacts {
 
 /// One tile: scores s and d_weights (both [key][query]) become weights and score gradients, row-major
 /// [key][query] for the gradients of keys and values, and as panel words for those of the queries.
-template <class T>
-void score_gradients(const AttentionProblem& p, const Limits& limits, const RowFacts& facts, std::int64_t key,
-                     const float* s, const float* d_weights, const float* dropout, T* weight_rows,
-                     T* d_score_rows, T* d_score_panel) {
+/// `inverse_root` is 1 / sqrt(T) of squared ReLU.
+template <WeightRule Rule, class T>
+void score_gradients(const AttentionProblem& p, const Limits& limits, const RowFacts& facts,
+                     float inverse_root, std::int64_t key, const float* s, const float* d_weights,
+                     const float* dropout, T* weight_rows, T* d_score_rows, T* d_score_panel) {
   const bool masked = key + kTile > limits.fewest, capped = p.score.softcap > 0;
   const float scale = static_cast<float>(p.score.scale), soft = static_cast<float>(p.score.softcap),
-              unit = capped ? kLog2E : scale * kLog2E;
+              unit = score_unit(p);
   for (std::int64_t g = 0; g < kTile; g += lanes()) {
     const VF count = hn::Sub(load(limits.count + g), set(static_cast<float>(key)));
     const VF max = load(facts.max + g), log2_sum = load(facts.log2_sum + g),
@@ -40,10 +42,20 @@ void score_gradients(const AttentionProblem& p, const Limits& limits, const RowF
           const VF share = hn::Mul(x, set(1 / soft));
           slope = hn::Mul(slope, hn::NegMulAdd(share, share, set(1)));
         }
-        VF weight = exp2<T>(hn::MulSub(hn::Sub(x, max), set(unit), log2_sum)),
-           d_weight = load(d_weights + at);
+        const auto shown = hn::Lt(set(static_cast<float>(row)), count);
+        VF weight, d_weight = load(d_weights + at);
+        if constexpr (Rule == WeightRule::kSoftmax) {
+          weight = exp2<T>(hn::MulSub(hn::Sub(x, max), set(unit), log2_sum));
+        } else {
+          if (!capped) x = hn::Mul(x, set(scale));
+          // Not the larger of x and 0, which would lose a NaN.
+          const VF above = hn::IfThenZeroElse(hn::Lt(x, hn::Zero(f32)), x),
+                   shared = hn::Mul(above, set(inverse_root));
+          weight = hn::Mul(above, shared);
+          slope = hn::Mul(slope, hn::Add(shared, shared));
+          if (masked) slope = hn::IfThenElseZero(shown, slope);
+        }
         if (masked) {
-          const auto shown = hn::Lt(set(static_cast<float>(row)), count);
           weight = hn::IfThenElseZero(shown, weight);
           d_weight = hn::IfThenElseZero(shown, d_weight);
         }
@@ -53,7 +65,10 @@ void score_gradients(const AttentionProblem& p, const Limits& limits, const RowF
           d_weight = hn::Mul(d_weight, load(dropout + at));
         }
         store_quick(kept, weight_rows + at);
-        const VF d = hn::Mul(hn::Mul(weight, slope), hn::Sub(d_weight, product));
+        VF d;
+        if constexpr (Rule == WeightRule::kSoftmax)
+          d = hn::Mul(hn::Mul(weight, slope), hn::Sub(d_weight, product));
+        else d = hn::Mul(slope, d_weight);
         if constexpr (kWord<T> == 2) store_quick(d, d_score_rows + at);
         return d;
       };
@@ -72,7 +87,7 @@ struct BackwardScratch {
 template <class T>
 void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t index, const float* wide,
                    const float* softmax, const T* d_out, const Heads<T>& dq, const Heads<T>& dk,
-                   const Heads<T>& dv, float* d_gains) {
+                   const Heads<T>& dv, float* d_gains, double& d_sink) {
   static thread_local BackwardScratch<T> scratch;
   const TileScope<T> scope(tile);
   const AttentionProblem& p = problem.p;
@@ -94,6 +109,10 @@ void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t 
     *d_out_rows_panel = scratch.d_out_rows_panel.get(kTile * room),
     *d_score_panel = scratch.d_score_panel.get(keys * kTile);
   float* dropout = p.dropout.on() ? scratch.dropout.get(kTile * kTile) : nullptr;
+  const auto differentiate = p.score.kind == WeightRule::kSquaredRelu
+                                 ? score_gradients<WeightRule::kSquaredRelu, T>
+                                 : score_gradients<WeightRule::kSoftmax, T>;
+  const float unit = score_unit(p), inverse_root = inverse_root_positions(p, site);
   const auto head_offset = site.head * width;
   const std::ptrdiff_t out_row = p.heads * width;
 
@@ -109,6 +128,9 @@ void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t 
       const float* saved = softmax + 2 * (index * p.queries + i + r);
       facts.max[r] = saved[0];
       facts.log2_sum[r] = saved[1];
+      if (p.sinks == nullptr) continue;
+      const float own = (sink_score(p, site, unit) - saved[0]) * unit - saved[1];
+      d_sink -= std::exp2(static_cast<double>(own)) * static_cast<double>(facts.product[r]);
     }
     const auto pack = [&](const T* rows, T* by_columns, T* by_rows) {
       pack_columns([&](std::int64_t c) { return rows + c * padded; }, padded, kTile, kTile, padded,
@@ -129,7 +151,8 @@ void backward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t 
                      d_weights, kTile, false);
       if (dropout != nullptr) fill_dropout(p, index, i, j, dropout);
       T* panel = d_score_panel + j * kTile;
-      score_gradients(p, limits, facts, j, s, d_weights, dropout, weight_rows, d_score_rows, panel);
+      differentiate(p, limits, facts, inverse_root, j, s, d_weights, dropout, weight_rows, d_score_rows,
+                    panel);
       // In fp32 a panel of 32 columns is row-major already.
       const T* d_scores = kWord<T> == 1 ? panel : d_score_rows;
       for (std::int64_t c = 0; c < width; c += kTile) {
@@ -232,14 +255,23 @@ void add_gain_gradients(const AttentionProblem& p, const std::vector<float>& par
 template <class T>
 void backward(const AttentionProblem& p, Heads<const T> q, Heads<const T> k, Heads<const T> v,
               const float* wide, const float* softmax, const T* d_out, Heads<T> dq, Heads<T> dk, Heads<T> dv,
-              float* d_query_gain, float* d_key_gain) {
+              float* d_query_gain, float* d_key_gain, float* d_sinks) {
   const Problem<T> problem(p, q, k, v);
   const Tile<T>& tile = kernels::tile<T>();
   const std::int64_t sites = p.batch * p.heads;
   std::vector<float> gains(static_cast<std::size_t>(sites * 2 * p.width));
+  std::vector<double> sinks(static_cast<std::size_t>(sites));
   parallel_for(sites, [&](std::int64_t index) {
-    backward_site(problem, tile, index, wide, softmax, d_out, dq, dk, dv, gains.data() + index * 2 * p.width);
+    backward_site(problem, tile, index, wide, softmax, d_out, dq, dk, dv, gains.data() + index * 2 * p.width,
+                  sinks[static_cast<std::size_t>(index)]);
   });
+  if (p.sinks != nullptr) {
+    for (std::int64_t h = 0; h < p.heads; ++h) {
+      double sum = 0;
+      for (std::int64_t b = 0; b < p.batch; ++b) sum += sinks[static_cast<std::size_t>(b * p.heads + h)];
+      d_sinks[h] = static_cast<float>(sum);
+    }
+  }
   if (p.norm.query_gain == nullptr) return;
   if (p.norm.whole) {
     normalise_back_whole(p, q, problem.query_centres, p.queries, p.norm.query_gain, dq, d_query_gain);
@@ -251,14 +283,14 @@ void backward(const AttentionProblem& p, Heads<const T> q, Heads<const T> k, Hea
 
 void backward_fp32(const AttentionProblem& p, Heads<const float> q, Heads<const float> k,
                    Heads<const float> v, const float* wide, const float* softmax, const float* d_out,
-                   Heads<float> dq, Heads<float> dk, Heads<float> dv, float* d_query_gain,
-                   float* d_key_gain) {
-  backward(p, q, k, v, wide, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
+                   Heads<float> dq, Heads<float> dk, Heads<float> dv, float* d_query_gain, float* d_key_gain,
+                   float* d_sinks) {
+  backward(p, q, k, v, wide, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain, d_sinks);
 }
 void backward_bf16(const AttentionProblem& p, Heads<const bf16> q, Heads<const bf16> k, Heads<const bf16> v,
                    const float* wide, const float* softmax, const bf16* d_out, Heads<bf16> dq, Heads<bf16> dk,
-                   Heads<bf16> dv, float* d_query_gain, float* d_key_gain) {
-  backward(p, q, k, v, wide, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
+                   Heads<bf16> dv, float* d_query_gain, float* d_key_gain, float* d_sinks) {
+  backward(p, q, k, v, wide, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain, d_sinks);
 }
 
 }  // namespace
@@ -276,15 +308,17 @@ template <>
 void attention_backward(const AttentionProblem& p, Heads<const float> q, Heads<const float> k,
                         Heads<const float> v, const float* wide, const float* softmax, const float* d_out,
                         Heads<float> dq, Heads<float> dk, Heads<float> dv, float* d_query_gain,
-                        float* d_key_gain) {
-  HWY_DYNAMIC_DISPATCH(backward_fp32)(p, q, k, v, wide, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
+                        float* d_key_gain, float* d_sinks) {
+  HWY_DYNAMIC_DISPATCH(backward_fp32)
+  (p, q, k, v, wide, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain, d_sinks);
 }
 template <>
 void attention_backward(const AttentionProblem& p, Heads<const bf16> q, Heads<const bf16> k,
                         Heads<const bf16> v, const float* wide, const float* softmax, const bf16* d_out,
                         Heads<bf16> dq, Heads<bf16> dk, Heads<bf16> dv, float* d_query_gain,
-                        float* d_key_gain) {
-  HWY_DYNAMIC_DISPATCH(backward_bf16)(p, q, k, v, wide, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain);
+                        float* d_key_gain, float* d_sinks) {
+  HWY_DYNAMIC_DISPATCH(backward_bf16)
+  (p, q, k, v, wide, softmax, d_out, dq, dk, dv, d_query_gain, d_key_gain, d_sinks);
 }
 
 }  // namespace evenkeel::kernels

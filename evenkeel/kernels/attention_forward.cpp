@@ -21,7 +21,7 @@ constexpr float kLn2 = 0.69314718f, kInfinity = std::numeric_limits<float>::infi
 /// Sums over the rows of one head of one sequence.
 struct HeadSums {
   double logit_max = -std::numeric_limits<double>::infinity(), logit_absmax = 0, squares = 0, entropy = 0,
-         entropy_norm = 0, q_norm = 0, k_norm = 0, cosine = 0;
+         entropy_norm = 0, q_norm = 0, k_norm = 0, cosine = 0, sink = 0;
   double rows = 0, wide_rows = 0, pairs = 0, keys = 0;
 };
 
@@ -118,6 +118,59 @@ void cap_scores(const Limits& limits, std::int64_t key, std::int64_t keys, float
   }
 }
 
+/// The same for squared ReLU, whose weights do not depend on other keys: max(0, z)^2, z = scale x. Sums of
+/// weights are kept because they are NaN where a score was, which a weight in bf16 may have lost.
+template <bool Stats, class T>
+void squared_relu_block(const Limits& limits, std::int64_t key, std::int64_t keys, float scale,
+                        const float* s, const float* inverse_key_norm, const float* dropout, Running& run,
+                        T* panel) {
+  for (std::int64_t g = 0; g < kTile; g += lanes()) {
+    const VF count = hn::Sub(load(limits.count + g), set(static_cast<float>(key)));
+    VF sum = load(run.sum + g), top = load(run.max + g), low = load(run.low + g),
+       squares = load(run.squares + g), cosine = load(run.cosine + g);
+    const auto weigh = [&](std::int64_t j) HWY_ATTR {
+      const auto shown = hn::Lt(set(static_cast<float>(j)), count);
+      const VF x = hn::IfThenElseZero(shown, load(s + j * kTile + g)), z = hn::Mul(x, set(scale));
+      const VF weight = hn::IfThenZeroElse(hn::Lt(z, hn::Zero(f32)), hn::Mul(z, z));
+      sum = hn::Add(sum, weight);
+      if constexpr (Stats) {
+        top = hn::Max(top, hn::IfThenElse(shown, x, top));
+        low = hn::Min(low, hn::IfThenElse(shown, x, low));
+        squares = hn::MulAdd(x, x, squares);
+        if (inverse_key_norm != nullptr) cosine = hn::MulAdd(x, set(inverse_key_norm[j]), cosine);
+      }
+      return dropout == nullptr ? weight : hn::Mul(weight, load(dropout + j * kTile + g));
+    };
+    for (std::int64_t j = 0; j < keys; j += kWord<T>) store_words(weigh, j, g, panel);
+    store(sum, run.sum + g);
+    if constexpr (Stats) {
+      store(top, run.max + g);
+      store(low, run.low + g);
+      store(squares, run.squares + g);
+      store(cosine, run.cosine + g);
+    }
+  }
+}
+
+/// Takes a sink into the softmax of 32 queries once their keys are in: `top` becomes the largest score of all
+/// and the sums those relative to it; `factor` is what the output so far must be multiplied by, `own` the
+/// sink's weight. run.max stays that of the keys. A row without keys has weight for the sink alone.
+void add_sink(float sink, float unit, Running& run, float* top, float* factor, float* own) {
+  for (std::int64_t g = 0; g < kTile; g += lanes()) {
+    const VF keys = load(run.max + g), most = hn::Max(keys, set(sink));
+    const auto none = hn::Eq(keys, set(-kInfinity));
+    const VF fall = hn::IfThenZeroElse(none, hn::Mul(hn::Sub(keys, most), set(unit))),
+             own_fall = hn::Mul(hn::Sub(set(sink), most), set(unit));
+    const VF shrink = hn::IfThenZeroElse(none, exp2(fall)), weight = exp2(own_fall), sum = load(run.sum + g);
+    const VF weighted = hn::Mul(shrink, hn::MulAdd(fall, sum, load(run.weighted + g)));
+    store(hn::MulAdd(weight, own_fall, weighted), run.weighted + g);
+    store(hn::MulAdd(sum, shrink, weight), run.sum + g);
+    store(most, top + g);
+    store(shrink, factor + g);
+    store(weight, own + g);
+  }
+}
+
 template <class T>
 struct ForwardScratch {
   Scratch<T> keys, values, queries, query_panel, weights;
@@ -125,8 +178,10 @@ struct ForwardScratch {
   Running running;
 };
 
+/// `sink` is the weight of the row's sink relative to run.sum, 0 without; `inverse_log` 1 / ln of the
+/// outcomes.
 void add_row_statistics(const Running& run, std::int64_t i, std::int64_t n, double query_norm, double unit,
-                        double inverse_log, HeadSums& sums) {
+                        double sink, double inverse_log, HeadSums& sums) {
   if (n == 0) return;
   const double max = static_cast<double>(run.max[i]) * unit, low = static_cast<double>(run.low[i]) * unit;
   sums.logit_max = std::max(sums.logit_max, max);
@@ -136,8 +191,9 @@ void add_row_statistics(const Running& run, std::int64_t i, std::int64_t n, doub
   sums.pairs += static_cast<double>(n);
   sums.q_norm += query_norm;
   if (query_norm > 0) sums.cosine += static_cast<double>(run.cosine[i]) / query_norm;
-  if (n < 2) return;
   const double sum = static_cast<double>(run.sum[i]);
+  if (sink != 0) sums.sink += sink / sum;
+  if (n < 2) return;
   const double entropy =
       std::log(sum) - static_cast<double>(run.weighted[i]) * static_cast<double>(kLn2) / sum;
   sums.wide_rows += 1;
@@ -176,8 +232,9 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
   T* weights = scratch.weights.get(kKeyBlock * kTile);
   float* dropout = p.dropout.on() ? scratch.dropout.get(kKeyBlock * kTile) : nullptr;
   Running& run = scratch.running;
-  const bool capped = p.score.softcap > 0;
-  const float scale = static_cast<float>(p.score.scale), unit = capped ? kLog2E : scale * kLog2E;
+  const bool capped = p.score.softcap > 0, squared_relu = p.score.kind == WeightRule::kSquaredRelu;
+  const float scale = static_cast<float>(p.score.scale), unit = score_unit(p);
+  const std::int64_t sink_outcomes = p.sinks == nullptr ? 0 : 1;
 
   for (std::int64_t i = 0; i < p.queries; i += kTile) {
     const std::int64_t queries = std::min(kTile, p.queries - i);
@@ -198,9 +255,13 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
       if (capped)
         cap_scores(limits, j, block, scale, static_cast<float>(p.score.softcap), scores, key_norms, run);
       alignas(64) float rescale[kTile];
-      softmax_block<Stats>(limits, j, block, unit, scores, capped ? nullptr : key_norms, dropout, run,
-                           weights, rescale);
-      if (j > 0) {
+      if (squared_relu)
+        squared_relu_block<Stats>(limits, j, block, capped ? 1 : scale, scores, capped ? nullptr : key_norms,
+                                  dropout, run, weights);
+      else
+        softmax_block<Stats>(limits, j, block, unit, scores, capped ? nullptr : key_norms, dropout, run,
+                             weights, rescale);
+      if (j > 0 && !squared_relu) {
         for (std::int64_t c = 0; c < out_rows; ++c)
           for (std::int64_t g = 0; g < kTile; g += lanes())
             store(hn::Mul(load(sum_out + c * kTile + g), load(rescale + g)), sum_out + c * kTile + g);
@@ -209,9 +270,15 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
         scope.multiply(values.strip(tile, c, j), weights, block, strip_rows(width, c), kTile,
                        sum_out + c * kTile, kTile, true);
     }
+    alignas(64) float factor[kTile], top_with_sink[kTile], sink[kTile]{};
+    std::fill_n(factor, kTile, 1.0f);
+    if (p.sinks != nullptr) add_sink(sink_score(p, site, unit), unit, run, top_with_sink, factor, sink);
+    const float* top = p.sinks != nullptr ? top_with_sink : run.max;
     for (std::int64_t g = 0; g < kTile; g += lanes()) {
       const VF sum = load(run.sum + g);
-      const VF inverse = hn::IfThenElseZero(hn::Ne(sum, hn::Zero(f32)), hn::Div(set(1), sum));
+      const VF inverse = squared_relu
+                             ? hn::IfThenElse(hn::Eq(sum, sum), set(inverse_root_positions(p, site)), sum)
+                             : hn::IfThenElseZero(hn::Ne(sum, hn::Zero(f32)), hn::Div(load(factor + g), sum));
       for (std::int64_t c = 0; c < out_rows; ++c)
         store(hn::Mul(load(sum_out + c * kTile + g), inverse), sum_out + c * kTile + g);
     }
@@ -227,14 +294,14 @@ void forward_site(const Problem<T>& problem, const Tile<T>& tile, std::int64_t i
     }
     for (std::int64_t r = 0; r < queries; ++r) {
       float* facts = softmax + 2 * (index * p.queries + i + r);
-      facts[0] = run.max[r];
+      facts[0] = top[r];
       facts[1] = std::log2(run.sum[r]);
       if (Stats && i + r < site.query_count) {
         const T* query = query_rows + r * padded;
         const auto n = static_cast<std::int64_t>(limits.count[r]);
         add_row_statistics(run, r, n, std::sqrt(static_cast<double>(dot_of(query, query, width))),
-                           static_cast<double>(unit / kLog2E), inverse_log[static_cast<std::size_t>(n)],
-                           sums);
+                           static_cast<double>(unit / kLog2E), static_cast<double>(sink[r]),
+                           inverse_log[static_cast<std::size_t>(n + sink_outcomes)], sums);
       }
     }
   }
@@ -253,23 +320,28 @@ AttentionStats statistics_of(const std::vector<HeadSums>& all, std::int64_t head
     t.q_norm += s.q_norm;
     t.k_norm += s.k_norm;
     t.cosine += s.cosine;
+    t.sink += s.sink;
     t.rows += s.rows;
     t.wide_rows += s.wide_rows;
     t.pairs += s.pairs;
     t.keys += s.keys;
   }
   const auto mean = [](double sum, double n) { return n > 0 ? sum / n : 0; };
-  AttentionStats out{t.logit_max,
-                     t.logit_absmax,
-                     std::sqrt(mean(t.squares, t.pairs)),
-                     mean(t.entropy, t.wide_rows),
-                     mean(t.entropy_norm, t.wide_rows),
-                     mean(t.q_norm, t.rows),
-                     mean(t.k_norm, t.keys),
-                     mean(t.cosine, t.pairs)};
+  AttentionStats out{.logit_max = t.logit_max,
+                     .logit_absmax = t.logit_absmax,
+                     .logit_rms = std::sqrt(mean(t.squares, t.pairs)),
+                     .entropy = mean(t.entropy, t.wide_rows),
+                     .entropy_norm = mean(t.entropy_norm, t.wide_rows),
+                     .q_norm = mean(t.q_norm, t.rows),
+                     .k_norm = mean(t.k_norm, t.keys),
+                     .qk_cosine = mean(t.cosine, t.pairs),
+                     .sink_share = mean(t.sink, t.rows)};
+  if (p.score.kind != WeightRule::kSoftmax)
+    out.entropy = out.entropy_norm = std::numeric_limits<double>::quiet_NaN();
   // Vector maxima pass over NaN.
   if (std::isnan(out.logit_rms))
-    out.logit_max = out.logit_absmax = out.entropy = out.entropy_norm = out.qk_cosine = out.logit_rms;
+    out.logit_max = out.logit_absmax = out.entropy = out.entropy_norm = out.qk_cosine = out.sink_share =
+        out.logit_rms;
   return out;
 }
 
@@ -279,7 +351,7 @@ void forward(const AttentionProblem& p, Heads<const T> q, Heads<const T> k, Head
   const Problem<T> problem(p, q, k, v);
   const Tile<T>& tile = kernels::tile<T>();
   std::vector<HeadSums> sums(static_cast<std::size_t>(p.batch * p.heads));
-  std::vector<double> inverse_log(static_cast<std::size_t>(p.keys + 1));
+  std::vector<double> inverse_log(static_cast<std::size_t>(p.keys + 2));
   for (std::size_t n = 2; n < inverse_log.size(); ++n) inverse_log[n] = 1 / std::log(static_cast<double>(n));
   parallel_for(p.batch * p.heads, [&](std::int64_t index) {
     HeadSums& own = sums[static_cast<std::size_t>(index)];

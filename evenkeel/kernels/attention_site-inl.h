@@ -7,6 +7,8 @@
 #define EVENKEEL_KERNELS_ATTENTION_SITE_INL_H_
 #endif
 
+#include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "evenkeel/kernels/attention.h"
@@ -99,6 +101,25 @@ void fill_dropout(const AttentionProblem& p, std::int64_t site, std::int64_t que
     dropout_multipliers(p.dropout, (site * p.queries + query + i) * p.keys + key, kTile, row);
     for (std::int64_t j = 0; j < kTile; ++j) to[j * kTile + i] = row[j];
   }
+}
+
+/// What a score times which is the logit in powers of two. A score is <q, k>, or the logit itself where it is
+/// capped.
+float score_unit(const AttentionProblem& p) {
+  return p.score.softcap > 0 ? kLog2E : static_cast<float>(p.score.scale) * kLog2E;
+}
+
+/// The logit of a head's sink as such a score.
+template <class T>
+float sink_score(const AttentionProblem& p, const Site<T>& site, float unit) {
+  return p.sinks[site.head] * (kLog2E / unit);
+}
+
+/// 1 / sqrt(T) of squared ReLU.
+template <class T>
+float inverse_root_positions(const AttentionProblem& p, const Site<T>& site) {
+  const double positions = p.score.positions > 0 ? p.score.positions : static_cast<double>(site.key_count);
+  return static_cast<float>(1 / std::sqrt(std::max(positions, 1.0)));
 }
 
 /// c tanh(x / c).

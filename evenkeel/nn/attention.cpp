@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/sigmoid.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <array>
@@ -17,21 +18,14 @@
 namespace evenkeel::nn {
 namespace {
 
-using Field = double kernels::AttentionStats::*;
-constexpr std::pair<const char*, Field> kStats[] = {{"logit_max", &kernels::AttentionStats::logit_max},
-                                                    {"logit_absmax", &kernels::AttentionStats::logit_absmax},
-                                                    {"logit_rms", &kernels::AttentionStats::logit_rms},
-                                                    {"entropy", &kernels::AttentionStats::entropy},
-                                                    {"entropy_norm", &kernels::AttentionStats::entropy_norm},
-                                                    {"q_norm", &kernels::AttentionStats::q_norm},
-                                                    {"k_norm", &kernels::AttentionStats::k_norm},
-                                                    {"qk_cosine", &kernels::AttentionStats::qk_cosine}};
-
-void report(const std::vector<kernels::AttentionStats>& stats, const std::string& site, StatSink& sink) {
-  for (const auto& [name, field] : kStats) {
+/// What would have no meaning is not recorded.
+void report(const std::vector<kernels::AttentionStats>& stats, bool distribution, bool has_sink,
+            const std::string& site, StatSink& sink) {
+  for (const kernels::AttentionStat& stat : kernels::kAttentionStats) {
+    if ((stat.of_distribution && !distribution) || (stat.of_sink && !has_sink)) continue;
     std::vector<double> values;
-    for (const kernels::AttentionStats& head : stats) values.push_back(head.*field);
-    sink.heads("attn/" + site + "/" + name, std::move(values));
+    for (const kernels::AttentionStats& head : stats) values.push_back(head.*stat.value);
+    sink.heads("attn/" + site + "/" + stat.name, std::move(values));
   }
 }
 
@@ -88,6 +82,8 @@ at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& memory, con
   options.heads = shape_.heads;
   options.causal = sight.causal;
   options.score = score(context);
+  if (sight.causal) options.score.positions = static_cast<double>(shape_.context);
+  in.sink = sink();
   if (weight_dropout_ != nullptr) options.dropout = weight_dropout_->at(context);
   const auto query = query_transform_ != nullptr ? query_transform_->as_norm() : std::nullopt;
   const auto key = key_transform_ != nullptr ? key_transform_->as_norm() : std::nullopt;
@@ -118,10 +114,10 @@ at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& memory, con
   }
   if (context.query_key != nullptr) {
     ops::AttentionInputs wide = in;
-    for (at::Tensor* t : {&wide.x, &wide.memory, &wide.query_gain, &wide.key_gain})
+    for (at::Tensor* t : {&wide.x, &wide.memory, &wide.query_gain, &wide.key_gain, &wide.sink})
       if (t->defined()) *t = t->to(at::kDouble);
     const auto [query_in, key_in] = ops::query_key_reference(wide, options);
-    context.query_key->query_key(site_, query_in, key_in, options.score, sight.causal);
+    context.query_key->query_key(site_, query_in, key_in, options.score, sight.causal, wide.sink);
   }
   std::vector<kernels::AttentionStats> stats;
   const bool clips = qk_clip_ > 0 && context.training;
@@ -129,7 +125,8 @@ at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& memory, con
   const at::Tensor heads = context.fused()
                                ? ops::attention(in, options, wanted)
                                : ops::attention_reference(in, options, context.rounding(), wanted);
-  if (context.stats != nullptr) report(stats, site_, *context.stats);
+  if (context.stats != nullptr)
+    report(stats, score_.kind == kernels::WeightRule::kSoftmax, has_sink_, site_, *context.stats);
   if (clips) {
     largest_logit_.clear();
     std::vector<double> factors;
@@ -174,6 +171,24 @@ void Attention::set_softcap(const std::string& name, double cap) {
   require_free("the soft cap of " + path(), softcap_name_, name);
   softcap_name_ = name;
   score_.softcap = cap;
+}
+
+void Attention::set_weight_rule(const std::string& name, kernels::WeightRule rule) {
+  require_free("the weights of " + path(), has_sink_ ? "sink" : weight_rule_name_, name);
+  weight_rule_name_ = name;
+  score_.kind = rule;
+}
+
+void Attention::set_sink(bool learnable) {
+  require_free("the weights of " + path(), has_sink_ ? "sink" : weight_rule_name_, "sink");
+  has_sink_ = true;
+  if (learnable) learnt_sink_ = &add_param("sink", {shape_.heads}, Role::kBias, Init::kZeros);
+}
+
+at::Tensor Attention::sink() const {
+  if (learnt_sink_ != nullptr) return learnt_sink_->value;
+  if (!has_sink_) return {};
+  return at::zeros({shape_.heads}, q.weight.value.options().requires_grad(false));
 }
 
 std::vector<OpUse> Attention::op_uses(const Context& context) const {

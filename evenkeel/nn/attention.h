@@ -1,6 +1,6 @@
 // Multi-head attention: z_ij = <q_i, k_j> / sqrt(K) (or another kernels::ScoreRule) for the j that i sees,
-// a_i = softmax(z_i), y = W_o concat_h(a v); causal self-attention, or to another sequence, with or without
-// padding.
+// a_i = softmax(z_i) (with a sink; or squared ReLU), y = W_o concat_h(a v); causal self-attention, or to
+// another sequence, with or without padding.
 //
 // Vaswani et al. 2017, arXiv 1706.03762; rotary positions, Su et al. 2021, arXiv 2104.09864. Queries and keys
 // pass through an optional transform before the rotation: the slot by which treatments such as qk-norm reach
@@ -89,6 +89,13 @@ class Attention : public Module {
   /// scale and the temperature. Both are slots.
   void set_scale(const std::string& name, double scale);
   void set_softcap(const std::string& name, double cap);
+  /// What makes weights of scores, in place of softmax, which alone may have a sink: one slot. Its T is the
+  /// context of the model where a query sees the past only: the length of a sequence that is still being
+  /// written would tell each token how many follow, and decoding does not know it.
+  void set_weight_rule(const std::string& name, kernels::WeightRule rule);
+  /// One more logit of every row, without a key (kernels/attention.h): 0, or, `learnable`, a parameter
+  /// "<path>.sink" [H] that starts there.
+  void set_sink(bool learnable);
   kernels::ScoreRule score(const Context& context) const;
   const AttentionShape& shape() const { return shape_; }
   const std::string& site() const { return site_; }
@@ -102,17 +109,20 @@ class Attention : public Module {
  private:
   /// The last matrix and what stands before it; heads [B*T, D] side by side.
   at::Tensor out(const at::Tensor& heads, const Context& context) const;
+  at::Tensor sink() const;                         ///< [H] in the type of the parameters; undefined without
   double clip_factor(double largest_logit) const;  ///< of a head's logits
   at::Tensor gated(const at::Tensor& heads, const at::Tensor& x, const Context& context) const;
 
   AttentionShape shape_;
   std::string site_;
   kernels::ScoreRule score_;  ///< at temperature 1
-  std::string scale_name_, softcap_name_;
+  std::string scale_name_, softcap_name_, weight_rule_name_;
   at::Tensor cos_, sin_;  ///< [context, K/2]
   HeadTransform *query_transform_ = nullptr, *key_transform_ = nullptr;
   std::string transform_name_;
   Linear* gate_ = nullptr;
+  Param* learnt_sink_ = nullptr;
+  bool has_sink_ = false;
   double qk_clip_ = 0;  ///< tau; 0: off
   mutable std::vector<double>
       largest_logit_;  ///< per head, of the training pass before an update; empty: none

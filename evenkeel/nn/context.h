@@ -29,9 +29,10 @@ class QueryKeySink {
  public:
   virtual ~QueryKeySink() = default;
   /// q [B H, T, K], k [B H, S, K] double, after every transform and the rotation; logits are those of
-  /// `rule` for every j, padding included, or for j <= i when `causal`.
+  /// `rule` for every j, padding included, or for j <= i when `causal`. sink [H] double, one more logit of
+  /// every row, or undefined.
   virtual void query_key(std::string_view site, const at::Tensor& q, const at::Tensor& k,
-                         const kernels::ScoreRule& rule, bool causal) = 0;
+                         const kernels::ScoreRule& rule, bool causal, const at::Tensor& sink) = 0;
 };
 
 class Residual;

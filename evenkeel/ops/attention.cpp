@@ -2,10 +2,12 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/special_entr.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -30,7 +32,7 @@ using Optional = c10::optional<at::Tensor>;
 
 /// Constant tensors and options, handed from the forward to the backward pass.
 struct Setting : torch::CustomClassHolder {
-  AttentionInputs constants;  ///< without x, memory and gains
+  AttentionInputs constants;  ///< without x, memory, gains and sink
   AttentionOptions options;
 };
 
@@ -65,7 +67,7 @@ Operands<const T> constant(const Operands<T>& o) {
 
 kernels::AttentionProblem problem_of(const at::Tensor& x, const at::Tensor& memory,
                                      const at::Tensor& query_gain, const at::Tensor& key_gain,
-                                     const Setting& s) {
+                                     const at::Tensor& sink, const Setting& s) {
   const AttentionOptions& o = s.options;
   kernels::AttentionProblem p;
   p.batch = o.batch;
@@ -77,6 +79,7 @@ kernels::AttentionProblem problem_of(const at::Tensor& x, const at::Tensor& memo
   p.query_lengths = values<std::int64_t>(s.constants.query_lengths);
   p.key_lengths = values<std::int64_t>(s.constants.key_lengths);
   p.score = o.score;
+  p.sinks = values<float>(sink);
   p.norm = {values<float>(query_gain), values<float>(key_gain), o.own_gains, o.whole, o.eps};
   p.cos = values<float>(s.constants.cos);
   p.sin = values<float>(s.constants.sin);
@@ -87,10 +90,11 @@ kernels::AttentionProblem problem_of(const at::Tensor& x, const at::Tensor& memo
 struct FusedAttention : torch::autograd::Function<FusedAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const Optional& memory_or_none,
                             const Optional& query_gain_or_none, const Optional& key_gain_or_none,
-                            const c10::intrusive_ptr<Setting>& setting, kernels::AttentionStats* stats) {
+                            const Optional& sink_or_none, const c10::intrusive_ptr<Setting>& setting,
+                            kernels::AttentionStats* stats) {
     const at::Tensor memory = tensor_or_none(memory_or_none), query_gain = tensor_or_none(query_gain_or_none),
-                     key_gain = tensor_or_none(key_gain_or_none);
-    const kernels::AttentionProblem p = problem_of(x, memory, query_gain, key_gain, *setting);
+                     key_gain = tensor_or_none(key_gain_or_none), sink = tensor_or_none(sink_or_none);
+    const kernels::AttentionProblem p = problem_of(x, memory, query_gain, key_gain, sink, *setting);
     at::Tensor out = at::empty({x.size(0), p.heads * p.width}, x.options()),
                softmax = at::empty({p.batch, p.heads, p.queries, 2}, x.options().dtype(at::kFloat));
     const at::Tensor wide =
@@ -101,29 +105,30 @@ struct FusedAttention : torch::autograd::Function<FusedAttention> {
       kernels::attention_forward<T>(p, in.q, in.k, in.v, values<T>(out), wide.data_ptr<float>(),
                                     softmax.data_ptr<float>(), stats);
     });
-    ctx->save_for_backward({x, memory, query_gain, key_gain, wide, softmax});
+    ctx->save_for_backward({x, memory, query_gain, key_gain, sink, wide, softmax});
     ctx->saved_data["setting"] = c10::IValue::make_capsule(setting);
     return out;
   }
   static variable_list backward(AutogradContext* ctx, variable_list upstream) {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &memory = saved[1], &query_gain = saved[2], &key_gain = saved[3],
-                     &wide = saved[4], &softmax = saved[5];
+                     &sink = saved[4], &wide = saved[5], &softmax = saved[6];
     const auto setting = c10::static_intrusive_pointer_cast<Setting>(ctx->saved_data["setting"].toCapsule());
     const at::Tensor d_out = upstream[0].contiguous();
     const auto like = [](const at::Tensor& t) { return t.defined() ? at::empty_like(t) : at::Tensor(); };
     const at::Tensor dx = like(x), d_memory = like(memory), d_query_gain = like(query_gain),
-                     d_key_gain = like(key_gain);
-    const kernels::AttentionProblem p = problem_of(x, memory, query_gain, key_gain, *setting);
+                     d_key_gain = like(key_gain), d_sink = like(sink);
+    const kernels::AttentionProblem p = problem_of(x, memory, query_gain, key_gain, sink, *setting);
     with_storage(x.scalar_type(), [&](auto tag) {
       using T = decltype(tag);
       const Operands<const T> in = constant(operands<T>(x, memory, setting->options));
       const Operands<T> gradient = operands<T>(dx, d_memory, setting->options);
       kernels::attention_backward<T>(p, in.q, in.k, in.v, wide.data_ptr<float>(), softmax.data_ptr<float>(),
                                      values<const T>(d_out), gradient.q, gradient.k, gradient.v,
-                                     values<float>(d_query_gain), values<float>(d_key_gain));
+                                     values<float>(d_query_gain), values<float>(d_key_gain),
+                                     values<float>(d_sink));
     });
-    return {dx, d_memory, d_query_gain, d_key_gain, at::Tensor(), at::Tensor()};
+    return {dx, d_memory, d_query_gain, d_key_gain, d_sink, at::Tensor(), at::Tensor()};
   }
 };
 
@@ -151,6 +156,9 @@ void check(const char* op, const AttentionInputs& in, const AttentionOptions& o,
     else if (o.own_gains) expect.optional(name, gain, {o.heads, width}, {gains});
     else expect.optional(name, gain, {width}, {gains});
   }
+  expect.optional("sink", in.sink, {o.heads}, {gains});
+  expect.that(!in.sink.defined() || o.score.kind == kernels::WeightRule::kSoftmax,
+              "takes a sink with softmax only: it is an entry of a distribution");
   expect.that(in.cos.defined() == in.sin.defined(), "takes cosines and sines, or neither");
   for (const auto& [name, table] : {std::pair{"cos", in.cos}, std::pair{"sin", in.sin}}) {
     if (!table.defined()) continue;
@@ -210,8 +218,31 @@ at::Tensor scores_reference(const at::Tensor& qk, const kernels::ScoreRule& rule
   return rule.softcap > 0 ? (z / rule.softcap).tanh() * rule.softcap : z;
 }
 
-/// What statistics are made of: queries [B H, T, K] and keys [B H, S, K], their products, the scores that
-/// enter the softmax (both [B H, T, S]), and which pairs do.
+at::Tensor masked(const at::Tensor& z, const at::Tensor& hidden) {
+  return z.masked_fill(hidden, -std::numeric_limits<double>::infinity());
+}
+
+/// Softmax of z [B, H, T, S] over the last dimension and the logit sink [H], if there is one, which comes
+/// last: [B, H, T, S or S + 1].
+at::Tensor softmax_with_sink(const at::Tensor& z, const at::Tensor& sink) {
+  if (!sink.defined()) return at::softmax(z, -1);
+  const at::Tensor column =
+      sink.to(z.scalar_type()).view({1, -1, 1, 1}).expand({z.size(0), z.size(1), z.size(2), 1});
+  return at::softmax(at::cat({z, column}, -1), -1);
+}
+
+/// max(0, z)^2 / sqrt(T) of z [B, H, T, S], 0 for what nobody sees.
+at::Tensor squared_relu(const at::Tensor& z, const at::Tensor& hidden, const AttentionInputs& in,
+                        const kernels::ScoreRule& rule) {
+  // Hidden scores first: what is not finite there must not reach a product with the upstream gradient.
+  const at::Tensor above = z.masked_fill(hidden, 0).clamp_min(0).square();
+  if (rule.positions > 0) return above / std::sqrt(rule.positions);
+  if (!in.key_lengths.defined()) return above / std::sqrt(static_cast<double>(z.size(3)));
+  return above / in.key_lengths.clamp_min(1).to(z.scalar_type()).sqrt().view({-1, 1, 1, 1});
+}
+
+/// What statistics are made of: queries [B H, T, K] and keys [B H, S, K], their products, the scores of which
+/// weights are made (both [B H, T, S]), and which pairs count.
 struct Scores {
   at::Tensor q, k, qk, z, seen;
 };
@@ -239,12 +270,20 @@ std::vector<kernels::AttentionStats> statistics_of(const Scores& scores, const A
   };
   const at::Tensor q_norm = q.norm(2, {3}), k_norm = k.norm(2, {3}),
                    norms = q_norm.unsqueeze(3) * k_norm.unsqueeze(2);
-  const at::Tensor a = at::softmax(z.masked_fill(hidden, -std::numeric_limits<double>::infinity()), -1);
+  const bool sinks = in.sink.defined(), distribution = o.score.kind == kernels::WeightRule::kSoftmax;
+  const at::Tensor a = softmax_with_sink(masked(z, hidden), in.sink), of_keys = a.narrow(3, 0, z.size(3));
   // special_entr is 0 at 0 and NaN at NaN.
-  const at::Tensor entropy = at::special_entr(a).masked_fill(hidden, 0).sum(3);
+  at::Tensor entropy = at::special_entr(of_keys).masked_fill(hidden, 0).sum(3),
+             sink_share = at::zeros({o.heads});
+  if (sinks) {
+    const at::Tensor of_sink = a.select(3, z.size(3));
+    entropy = entropy + at::special_entr(of_sink);
+    sink_share = mean(of_sink, n > 0);
+  }
+  const at::Tensor outcomes = n.clamp_min(2) + (sinks ? 1 : 0);
   const at::Tensor logit_max = largest(z), logit_absmax = largest(z.abs()).clamp_min(0),
                    logit_rms = mean_of_pairs(z.square()).sqrt(), entropy_mean = mean(entropy, n > 1),
-                   entropy_norm = mean(entropy / n.clamp_min(2).to(at::kDouble).log(), n > 1),
+                   entropy_norm = mean(entropy / outcomes.to(at::kDouble).log(), n > 1),
                    q_norm_mean = mean(q_norm, n > 0), k_norm_mean = mean(k_norm, keys),
                    cosine = mean_of_pairs((qk / norms).masked_fill(norms == 0, 0));
   std::vector<kernels::AttentionStats> all;
@@ -258,9 +297,11 @@ std::vector<kernels::AttentionStats> statistics_of(const Scores& scores, const A
                                                  .entropy_norm = number(entropy_norm),
                                                  .q_norm = number(q_norm_mean),
                                                  .k_norm = number(k_norm_mean),
-                                                 .qk_cosine = number(cosine)});
+                                                 .qk_cosine = number(cosine),
+                                                 .sink_share = number(sink_share)});
+    if (!distribution) s.entropy = s.entropy_norm = std::numeric_limits<double>::quiet_NaN();
     if (std::isnan(s.logit_rms))
-      s.logit_max = s.logit_absmax = s.entropy = s.entropy_norm = s.qk_cosine = s.logit_rms;
+      s.logit_max = s.logit_absmax = s.entropy = s.entropy_norm = s.qk_cosine = s.sink_share = s.logit_rms;
   }
   return all;
 }
@@ -275,11 +316,12 @@ at::Tensor attention(const AttentionInputs& in, const AttentionOptions& options,
   setting->options = options;
   setting->constants = in;
   setting->constants.x = setting->constants.memory = at::Tensor();
-  setting->constants.query_gain = setting->constants.key_gain = at::Tensor();
+  setting->constants.query_gain = setting->constants.key_gain = setting->constants.sink = at::Tensor();
   if (stats != nullptr) stats->assign(static_cast<std::size_t>(options.heads), {});
   const auto packed = [](const at::Tensor& t) { return optional(t.defined() ? t.contiguous() : t); };
   return FusedAttention::apply(in.x.contiguous(), packed(in.memory), packed(in.query_gain),
-                               packed(in.key_gain), setting, stats != nullptr ? stats->data() : nullptr);
+                               packed(in.key_gain), packed(in.sink), setting,
+                               stats != nullptr ? stats->data() : nullptr);
 }
 
 std::pair<at::Tensor, at::Tensor> query_key_reference(const AttentionInputs& in, const AttentionOptions& o) {
@@ -303,11 +345,15 @@ at::Tensor attention_reference(const AttentionInputs& in, const AttentionOptions
   const at::Tensor qk = batched_product(q, k.transpose(1, 2), rounding), seen = visible(in, o, queries, keys);
   const at::Tensor z = scores_reference(qk, o.score);
   if (stats != nullptr) *stats = statistics_of({q, k, qk, z, seen}, in, o);
-  at::Tensor a = at::softmax(z.view({o.batch, o.heads, queries, keys})
-                                 .masked_fill(seen.logical_not(), -std::numeric_limits<double>::infinity()),
-                             -1);
-  // A query that sees nothing gives nothing.
-  a = a.masked_fill(seen.any(-1, true).logical_not(), 0).view(z.sizes());
+  const at::Tensor by_head = z.view({o.batch, o.heads, queries, keys}), hidden = seen.logical_not();
+  at::Tensor a;
+  if (o.score.kind == kernels::WeightRule::kSquaredRelu) {
+    a = squared_relu(by_head, hidden, in, o.score).reshape(z.sizes());
+  } else {
+    a = softmax_with_sink(masked(by_head, hidden), in.sink).narrow(3, 0, keys);
+    // A query that sees nothing gives nothing.
+    a = a.masked_fill(seen.any(-1, true).logical_not(), 0).reshape(z.sizes());
+  }
   if (o.dropout.on()) a = a * dropout_mask(a, o.dropout);
   return batched_product(a, v, rounding)
       .view({o.batch, o.heads, queries, head})

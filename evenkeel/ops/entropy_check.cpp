@@ -17,12 +17,13 @@ struct Shape {
   bool causal;
 };
 
+/// `sink`: null for none.
 EntropyCheck of_head(const double* q, const double* transposed_k, const Shape& shape,
-                     const kernels::ScoreRule& rule) {
+                     const kernels::ScoreRule& rule, const double* sink) {
   const auto [queries, keys, width, causal] = shape;
   const std::int64_t first = causal ? 1 : 0;
   EntropyCheck check{std::numeric_limits<double>::infinity(), 0, false};
-  std::vector<double> z(static_cast<std::size_t>(keys));
+  std::vector<double> z(static_cast<std::size_t>(keys + 1));
   for (std::int64_t i = first; i < queries; ++i) {
     const std::int64_t n = causal ? i + 1 : keys;
     std::fill_n(z.begin(), n, 0.0);
@@ -34,12 +35,14 @@ EntropyCheck of_head(const double* q, const double* transposed_k, const Shape& s
     if (rule.softcap > 0)
       for (double& one : std::span(z).first(static_cast<std::size_t>(n)))
         one = rule.softcap * std::tanh(one / rule.softcap);
-    const auto [entropy, norm] = telemetry::row_entropy({z.data(), static_cast<std::size_t>(n)});
-    const double bound = telemetry::entropy_bound(n, norm), slack = entropy - bound;
+    const std::int64_t logits = n + (sink != nullptr ? 1 : 0);
+    if (sink != nullptr) z[static_cast<std::size_t>(n)] = *sink;
+    const auto [entropy, norm] = telemetry::row_entropy({z.data(), static_cast<std::size_t>(logits)});
+    const double bound = telemetry::entropy_bound(logits, norm), slack = entropy - bound;
     check.bound += bound / static_cast<double>(queries - first);
-    const bool violated = !(slack >= -telemetry::entropy_bound_slack(n));
+    const bool violated = !(slack >= -telemetry::entropy_bound_slack(logits));
     check.violated = check.violated || violated;
-    if (n == 2 && keys > 2 && !violated) continue;
+    if (logits == 2 && keys > 2 && !violated) continue;
     if (slack < check.slack || std::isnan(slack)) check.slack = slack;  // nothing is below a NaN
   }
   return check;
@@ -48,20 +51,25 @@ EntropyCheck of_head(const double* q, const double* transposed_k, const Shape& s
 }  // namespace
 
 std::vector<EntropyCheck> entropy_check(const at::Tensor& q, const at::Tensor& k,
-                                        const kernels::ScoreRule& rule, bool causal) {
+                                        const kernels::ScoreRule& rule, bool causal, const at::Tensor& sink) {
   const Expect expect("entropy_check");
   expect.tensor("q", q, {kAny, kAny, kAny}, {at::kDouble});
   expect.tensor("k", k, {q.size(0), kAny, q.size(2)}, {at::kDouble});
   expect.that(k.size(1) >= 2 && (!causal || k.size(1) == q.size(1)),
               "takes two keys at least, and as many keys as queries where a query sees those before it");
   const std::int64_t heads = q.size(0);
+  expect.optional("sink", sink, {heads}, {at::kDouble});
+  expect.that(rule.kind == kernels::WeightRule::kSoftmax,
+              "takes scores of a softmax: the theorem is about distributions");
   const Shape shape{q.size(1), k.size(1), q.size(2), causal};
-  const at::Tensor queries = q.detach().contiguous(), keys = k.detach().transpose(1, 2).contiguous();
+  const at::Tensor queries = q.detach().contiguous(), keys = k.detach().transpose(1, 2).contiguous(),
+                   sinks = sink.defined() ? sink.detach().contiguous() : sink;
   std::vector<EntropyCheck> checks(static_cast<std::size_t>(heads));
   kernels::parallel_for(heads, [&](std::int64_t h) {
     checks[static_cast<std::size_t>(h)] =
         of_head(queries.data_ptr<double>() + h * shape.queries * shape.width,
-                keys.data_ptr<double>() + h * shape.keys * shape.width, shape, rule);
+                keys.data_ptr<double>() + h * shape.keys * shape.width, shape, rule,
+                sinks.defined() ? sinks.data_ptr<double>() + h : nullptr);
   });
   return checks;
 }

@@ -43,7 +43,10 @@ std::vector<train::EntropyChecks> check_batch(const Subject& subject) {
     all.resize(checks.size());
     checked.resize(checks.size());
     for (std::size_t layer = 0; layer < all.size(); ++layer) {
-      if (checks[layer].heads.empty()) continue;
+      if (checks[layer].heads.empty()) {
+        if (checked[layer] == 0) all[layer] = std::move(checks[layer]);
+        continue;
+      }
       if (++checked[layer] == 1) {
         all[layer] = std::move(checks[layer]);
         continue;
@@ -77,7 +80,7 @@ Json measure_spectra(const Subject& subject, const Options& options) {
                 {"entropy_bound", nullptr},
                 {"bound_violated", false}};
       if (checks[layer].heads.empty()) {
-        head["why"] = "no row of the batch sees three keys";
+        head["why"] = checks[layer].why;
       } else {
         const ops::EntropyCheck& check = checks[layer].heads[h];
         head["entropy_slack"] = check.slack;

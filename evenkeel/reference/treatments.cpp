@@ -50,6 +50,33 @@ constexpr std::array kTreatments{
               .source = "Gemma Team 2024, arXiv 2408.00118, with c = 50",
               .header = "evenkeel/interventions/attention_softcap.h"},
     Treatment{.group = kAttention,
+              .field = "interventions.attention_sink",
+              .title = "Attention sink: softmax off by one, or a learned logit",
+              .formula = "a_ij = exp(z_ij) / (exp(s) + sum_j exp(z_ij))\n"
+                         "off_by_one   s = 0\n"
+                         "learnable    one s for each head, from 0",
+              .effect =
+                  "A head may look at nothing, so no token has to serve as a sink. Logits in records leave s "
+                  "out; entropy counts it as an outcome.",
+              .settings = "",
+              .metrics = "attn/{layer}/sink_share attn/{layer}/entropy_norm",
+              .cost = "one more exponential for each row, in the attention kernels",
+              .source = "Miller 2023, \"Attention is off by one\"; OpenAI 2025, arXiv 2508.10925",
+              .header = "evenkeel/interventions/attention_sink.h"},
+    Treatment{
+        .group = kAttention,
+        .field = "interventions.attention_function",
+        .title = "Pointwise attention: squared ReLU in place of the softmax",
+        .formula = "a_ij = max(0, z_ij)^2 / sqrt(T),   T the length of the sequence",
+        .effect =
+            "Weights are no distribution, so entropy is not recorded. Logits grow without a softmax too, "
+            "which shows that it is not the cause.",
+        .settings = "",
+        .metrics = "attn/{layer}/logit_max attn/{layer}/logit_rms",
+        .cost = "less than the softmax, in the attention kernels",
+        .source = "Wortsman et al. 2023, arXiv 2309.14322 E.11",
+        .header = "evenkeel/interventions/attention_function.h"},
+    Treatment{.group = kAttention,
               .field = "interventions.qk_clip",
               .title = "QK-Clip",
               .formula = "after an update, for every head whose largest logit S exceeded tau:\n"

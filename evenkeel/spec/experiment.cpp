@@ -367,6 +367,18 @@ Experiment experiment_from(const Settings& settings) {
       refuse("kappa", fmt::format("{}", e.interventions.kappa), "queries from zero have no direction");
     if (e.interventions.weight_norm)
       refuse("weight_norm", "true", "queries from zero have no norm to divide by");
+    if (e.interventions.attention_function == AttentionFunction::kSquaredRelu)
+      refuse("attention_function", "squared_relu",
+             "queries from zero have logits of 0, where it has no slope");
+  }
+  if (e.interventions.attention_sink != AttentionSink::kOff &&
+      e.interventions.attention_function != AttentionFunction::kSoftmax) {
+    throw InputError(fmt::format(
+        "[interventions.attention_sink] = \"{}\" ({}) contradicts [interventions.attention_function] = \"{}\""
+        " ({}), whose weights do not depend on other logits; leave one out",
+        enum_name(e.interventions.attention_sink), origin_of(settings, "interventions.attention_sink"),
+        enum_name(e.interventions.attention_function),
+        origin_of(settings, "interventions.attention_function")));
   }
   if (e.interventions.qk_clip > 0) {
     const auto refuse = [&](const char* other, std::string_view value) {

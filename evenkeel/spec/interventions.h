@@ -105,6 +105,24 @@ struct SigmaOptions {
   }
 };
 
+/// One more logit of every row of attention, without a key, so that a row may look at nothing: 0 (softmax off
+/// by one), or learnt, one for each head.
+enum class AttentionSink { kOff, kOffByOne, kLearnable };
+template <>
+struct EnumNames<AttentionSink> {
+  static constexpr std::array names{std::pair{AttentionSink::kOff, "off"},
+                                    std::pair{AttentionSink::kOffByOne, "off_by_one"},
+                                    std::pair{AttentionSink::kLearnable, "learnable"}};
+};
+
+/// What makes weights of attention logits.
+enum class AttentionFunction { kSoftmax, kSquaredRelu };
+template <>
+struct EnumNames<AttentionFunction> {
+  static constexpr std::array names{std::pair{AttentionFunction::kSoftmax, "softmax"},
+                                    std::pair{AttentionFunction::kSquaredRelu, "squared_relu"}};
+};
+
 /// What the product of a query and a key is multiplied by: 1 / sqrt(K) or 1 / K.
 enum class AttentionScale { kRootWidth, kWidth };
 template <>
@@ -180,6 +198,8 @@ struct InterventionsSpec {
   double z_loss = 1e-4;
   AttentionScale attention_scale = AttentionScale::kRootWidth;
   double attention_softcap = 0;
+  AttentionSink attention_sink = AttentionSink::kOff;
+  AttentionFunction attention_function = AttentionFunction::kSoftmax;
   double kappa = 0;
   double qk_clip = 0;
   double output_softcap = 0;
@@ -226,6 +246,16 @@ struct InterventionsSpec {
           {.doc = "c: an attention logit z becomes c tanh(z / c), before the mask; 0 is off.",
            .source = "arXiv 2408.00118",
            .min = 0,
+           .sparse = true});
+    visit("attention_sink", self.attention_sink,
+          {.doc = "One more logit in every row of the softmax, without a key: off, off_by_one (0) or "
+                  "learnable (one per head, from 0).",
+           .source = "arXiv 2508.10925",
+           .sparse = true});
+    visit("attention_function", self.attention_function,
+          {.doc = "What makes weights of attention logits z: softmax, or squared_relu (max(0, z)^2 / "
+                  "sqrt(T), T the keys of the sequence, or arch.context where a query sees the past only).",
+           .source = "arXiv 2309.14322 E.11",
            .sparse = true});
     visit("kappa", self.kappa,
           {.doc = "Forces attention logits of about this size: queries and keys become sqrt(kappa) x / "

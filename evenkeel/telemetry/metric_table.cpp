@@ -14,6 +14,7 @@ using enum LineFile;
 constexpr const char* kProxies = "Wortsman et al. 2023, arXiv 2309.14322";
 constexpr const char* kDehghani = "Dehghani et al. 2023, arXiv 2302.05442";
 constexpr const char* kZhai = "Zhai et al. 2023, arXiv 2303.06296";
+constexpr const char* kSink = "OpenAI 2025, arXiv 2508.10925";
 constexpr const char* kGate = "Qiu et al. 2025, arXiv 2505.06708";
 constexpr const char* kKimi = "Kimi Team 2025, arXiv 2507.20534";
 constexpr const char* kGemma2 = "Gemma Team 2024, arXiv 2408.00118";
@@ -65,9 +66,19 @@ constexpr std::array kTable{
     Metric{"attn/{layer}/logit_rms", "", kPerHead, kHeads, "root mean square over rows and visible keys",
            "the attention pass", "RMS of the attention logits.", kProxies},
     Metric{"attn/{layer}/entropy", "nat", kPerHead, kHeads, "mean over rows with at least 2 visible keys",
-           "the attention pass", "Entropy H of the attention probabilities of a row, before dropout.", kZhai},
-    Metric{"attn/{layer}/entropy_norm", "", kPerHead, kHeads, "mean over rows with n >= 2 visible keys",
-           "the attention pass", "H / ln n: 1 is uniform attention, 0 a single key.", kZhai},
+           "the attention pass",
+           "Entropy H of the attention probabilities of a row, before dropout; a sink is an outcome too. Not "
+           "with interventions.attention_function = squared_relu, whose weights are no distribution.",
+           kZhai},
+    Metric{
+        "attn/{layer}/entropy_norm", "", kPerHead, kHeads, "mean over rows with n >= 2 visible keys",
+        "the attention pass",
+        "H / ln n: 1 is uniform attention, 0 a single key; with a sink H / ln(n + 1). Recorded where entropy "
+        "is.",
+        kZhai},
+    Metric{"attn/{layer}/sink_share", "", kPerHead, kHeads, "mean over rows with a visible key",
+           "the attention pass",
+           "Share of attention that the sink gets; only with interventions.attention_sink.", kSink},
     Metric{"attn/{layer}/q_norm", "", kPerHead, kHeads, "mean over positions", "the attention pass",
            "L2 norm of the query vectors that enter the product.", kProxies},
     Metric{"attn/{layer}/k_norm", "", kPerHead, kHeads, "mean over positions", "the attention pass",
@@ -88,13 +99,16 @@ constexpr std::array kTable{
            "Largest singular value of the head's W_Q W_K^T as in use, without 1 / sqrt(K).", kZhai},
     Metric{"attn/{layer}/qk_sigma_residual", "", kPerHead, kHeads, "none", kSpectra,
            "|A^T u - sigma v| / sigma of the vectors found for qk_sigma.", kZhai},
-    Metric{"attn/{layer}/entropy_bound", "nat", kPerHead, kHeads,
-           "mean over rows with n >= 2 visible keys, first sequence of the batch", kEntropy,
-           "Theorem 3.1's lower bound of H at the row's centred logit norm.", kZhai},
-    Metric{"attn/{layer}/entropy_slack", "nat", kPerHead, kHeads,
-           "minimum over rows with n >= 3 visible keys, first sequence of the batch", kEntropy,
-           "H less that bound, in double; negative beyond rounding means that something computes wrong.",
-           kZhai},
+    Metric{
+        "attn/{layer}/entropy_bound", "nat", kPerHead, kHeads,
+        "mean over rows with n >= 2 visible keys, first sequence of the batch", kEntropy,
+        "Theorem 3.1's lower bound of H at the row's centred logit norm; a sink is one logit more. Recorded "
+        "where entropy is.",
+        kZhai},
+    Metric{
+        "attn/{layer}/entropy_slack", "nat", kPerHead, kHeads,
+        "minimum over rows with n >= 3 visible keys (2 with a sink), first sequence of the batch", kEntropy,
+        "H less that bound, in double; negative beyond rounding means that something computes wrong.", kZhai},
     Metric{"block/{layer}/out_rms", "", kScalar, kHeads, "root mean square over tokens and channels",
            "one pass over the block's output", "RMS of the residual stream after the block.", kProxies},
     Metric{"tensor/{parameter}/grad_rms", "", kScalar, kHeads, "root mean square over the tensor",

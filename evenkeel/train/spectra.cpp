@@ -18,9 +18,11 @@ namespace {
 class Checker : public nn::QueryKeySink {
  public:
   void query_key(std::string_view site, const at::Tensor& q, const at::Tensor& k,
-                 const kernels::ScoreRule& rule, bool causal) override {
-    checks.push_back({std::string(site), {}});
-    if (k.size(1) > 2) checks.back().heads = ops::entropy_check(q, k, rule, causal);
+                 const kernels::ScoreRule& rule, bool causal, const at::Tensor& sink) override {
+    EntropyChecks& check = checks.emplace_back(EntropyChecks{std::string(site), {}, ""});
+    if (rule.kind != kernels::WeightRule::kSoftmax) check.why = "its weights are no distribution";
+    else if (k.size(1) <= 2) check.why = "no row of the batch sees three keys";
+    else check.heads = ops::entropy_check(q, k, rule, causal, sink);
   }
   std::vector<EntropyChecks> checks;
 };

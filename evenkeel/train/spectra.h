@@ -47,7 +47,8 @@ struct UpdateSpectrum {
 };
 struct EntropyChecks {
   std::string site;
-  std::vector<ops::EntropyCheck> heads;  ///< none where no row sees three keys
+  std::vector<ops::EntropyCheck> heads;  ///< none where `why` says so
+  const char* why = "";                  ///< a sentence without its full stop
 };
 
 class Spectra {

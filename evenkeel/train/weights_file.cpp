@@ -57,9 +57,10 @@ std::vector<nn::Param*> plain_parameters(nn::Module& model) {
 }
 
 /// Fields of [interventions] that change what the weights compute and have no tensor of their own.
-constexpr std::array kSilentTreatments{"attention_scale", "attention_softcap", "kappa",
-                                       "output_softcap",  "embedding",         "mu_param",
-                                       "mu/base_width",   "mu/base_depth",     "mu/alpha"};
+constexpr std::array kSilentTreatments{
+    "attention_scale", "attention_softcap", "attention_sink", "attention_function",
+    "kappa",           "output_softcap",    "embedding",      "mu_param",
+    "mu/base_width",   "mu/base_depth",     "mu/alpha"};
 
 Json field_of(const Json& interventions, const char* field) {
   return interventions.at(Json::json_pointer(std::string("/") + field));
@@ -72,6 +73,8 @@ Json silent_treatments(const InterventionsSpec& spec) {
   if (spec.mu_param == MuParam::kSimple || spec.mu_param == MuParam::kIntermediate)
     told.mu_param = MuParam::kOff;
   if (spec.mu_param != MuParam::kCompleteP) told.mu = {};
+  if (spec.attention_sink == AttentionSink::kLearnable)
+    told.attention_sink = AttentionSink::kOff;  // has a tensor
   const Json all = to_json(told), defaults = to_json(InterventionsSpec{});
   Json on = Json::object();
   for (const char* field : kSilentTreatments)
@@ -274,11 +277,10 @@ void import_weights(const std::filesystem::path& file, models::Model& model) {
                     file.string(), *left.begin()));
   }
   if (!left.empty()) {
-    throw InputError(
-        fmt::format("{} holds {} tensors this model has no place for, {} the first; plain weights are "
-                    "wanted, as `evenkeel "
-                    "export --fold` writes them",
-                    file.string(), left.size(), *left.begin()));
+    throw InputError(fmt::format(
+        "{} holds {} tensors this model has no place for, {} the first; give this model the "
+        "treatment that they belong to, or plain weights, as `evenkeel export --fold` writes them",
+        file.string(), left.size(), *left.begin()));
   }
   for (nn::WeightTransform* transform : transforms_of(model)) transform->adopt();
   for (nn::Residual* sublayer : sublayers_with_omega(model)) sublayer->set_omega(1);

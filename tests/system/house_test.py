@@ -56,6 +56,7 @@ class House(unittest.TestCase):
                 known = {file for file in places(r"OptimiserKind::%s\b" % kind) if not file.startswith(REFERENCE)}
                 # The edge of stability, where one is known.
                 known -= {"evenkeel/spec/optim.h", "evenkeel/optim/optimiser.cpp", "evenkeel/probes/sharpness.cpp"}
+                known -= {"evenkeel/spec/experiment.cpp"}  # cautions
                 self.assertEqual(known, set())
 
     def test_a_rule_of_clipping_is_known_to_the_guard_alone(self):
@@ -66,11 +67,11 @@ class House(unittest.TestCase):
 
     def test_a_statistic_of_a_head_is_computed_twice_and_named_once(self):
         header = SOURCES["evenkeel/kernels/attention.h"]
-        names = re.findall(r'\{"(\w+)", &AttentionStats::\w+\}', header)
+        names = re.findall(r'\{"(\w+)", &AttentionStats::\w+\b', header)
         self.assertGreater(len(names), 7)
         for name in names:
             with self.subTest(statistic=name):
-                known = places(r"(\.|::|>)%s\b" % name) | places(r"attn/\{layer\}/%s\"" % name)
+                known = places(r"(\.|::|>)%s\b(?!\()" % name) | places(r"attn/\{layer\}/%s\"" % name)
                 # The fused pass, its reference, the row of the metric table, the table of names.
                 known -= {"evenkeel/kernels/attention.h", "evenkeel/kernels/attention_forward.cpp",
                           "evenkeel/ops/attention.cpp", "evenkeel/telemetry/metric_table.cpp"}

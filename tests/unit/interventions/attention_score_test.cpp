@@ -1,4 +1,4 @@
-// What changes the scores of attention: attention_scale, attention_softcap, kappa.
+// What changes the scores of attention and the weights made of them.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
@@ -25,11 +25,13 @@ namespace {
 struct Heard : test::StatRecorder, nn::QueryKeySink {
   std::vector<at::Tensor> queries, keys;
   std::vector<kernels::ScoreRule> rules;
+  std::vector<at::Tensor> sinks;
   void query_key(std::string_view, const at::Tensor& q, const at::Tensor& k, const kernels::ScoreRule& rule,
-                 bool) override {
+                 bool, const at::Tensor& sink) override {
     queries.push_back(q);
     keys.push_back(k);
     rules.push_back(rule);
+    sinks.push_back(sink);
   }
 };
 
@@ -47,6 +49,20 @@ Heard hear(const Experiment& e, double weight_factor = 1) {
 }
 
 constexpr OpPath kPaths[] = {OpPath::kPlain, OpPath::kFused};
+
+/// As after some training: heads h at 0.5 - h.
+void move_sinks(nn::Module& model) {
+  const c10::AutoGradMode no_grad(false);
+  for (nn::Param* p : model.parameters())
+    if (p->name.ends_with(".sink"))
+      for (std::int64_t h = 0; h < p->value.numel(); ++h)
+        p->value.narrow(0, h, 1).fill_(0.5 - static_cast<double>(h));
+}
+
+models::Batch batch_for(const Experiment& e) {
+  const at::Tensor inputs = test::random_batch(e, 2, 1).first;
+  return {inputs, {}, e.arch.family == Family::kSeq2Seq ? inputs : at::Tensor()};
+}
 
 // K = 16: 1 / K is a quarter of 1 / sqrt(K), to the bit.
 TEST(AttentionScale, DividesByTheWidthOfAHead) {
@@ -135,9 +151,12 @@ TEST(Kappa, AVectorOfZerosStaysZeroAndHasAFiniteGradient) {
 // Both families, both paths: the fused path computes what the plain one does, with the gradients.
 TEST(ScoreTreatments, PathsAgreeOnEveryFamily) {
   for (const auto& [family, name] : EnumNames<Family>::names)
-    for (int treatment = 0; treatment < 4; ++treatment) {
+    for (int treatment = 0; treatment < 7; ++treatment) {
       Experiment e = test::small_experiment();
       e.arch.family = family;
+      if (treatment == 4) e.interventions.attention_sink = AttentionSink::kLearnable;
+      if (treatment == 5) e.interventions.attention_sink = AttentionSink::kOffByOne;
+      if (treatment == 6) e.interventions.attention_function = AttentionFunction::kSquaredRelu;
       if (treatment != 1) e.interventions.attention_scale = AttentionScale::kWidth;
       if (treatment != 2) e.interventions.attention_softcap = 1;
       if (treatment == 2) e.interventions.kappa = 3;
@@ -145,6 +164,7 @@ TEST(ScoreTreatments, PathsAgreeOnEveryFamily) {
       const auto run = [&](OpPath path) {
         e.train.ops = path;
         auto model = train::build_model(e);
+        move_sinks(*model);
         const at::Tensor inputs = test::random_batch(e, 2, 1).first;
         const models::Batch batch{inputs, {}, family == Family::kSeq2Seq ? inputs : at::Tensor()};
         at::Tensor y = model->forward(batch, train::pass_context(e.train));
@@ -242,6 +262,132 @@ TEST(OutputGate, HalvesAtZeroAndIsReported) {
         EXPECT_EQ(reports,
                   family == Family::kSeq2Seq ? 12 : 4);  // 2 layers of one attention, or of one and two
       }
+}
+
+// One logit for each head of every attention, from 0 and spared weight decay; at 0 it is softmax off by one.
+TEST(AttentionSink, ALearnableOneBeginsAsSoftmaxOffByOne) {
+  for (const OpPath path : kPaths)
+    for (const auto& [family, name] : EnumNames<Family>::names) {
+      Experiment e = test::small_experiment();
+      e.arch.family = family;
+      e.train.ops = path;
+      const nn::Context context = train::pass_context(e.train);
+      const auto logits = [&](AttentionSink sink, std::int64_t sinks) {
+        e.interventions.attention_sink = sink;
+        const auto model = train::build_model(e);
+        std::int64_t found = 0;
+        for (const nn::Param* p : model->parameters()) {
+          if (!p->name.ends_with(".sink")) continue;
+          ++found;
+          EXPECT_EQ(p->value.sizes(), at::IntArrayRef({2}));
+          EXPECT_EQ(p->value.abs().max().item<double>(), 0);
+          EXPECT_FALSE(p->is_matrix());
+        }
+        EXPECT_EQ(found, sinks) << name;
+        const at::Tensor y = model->forward(batch_for(e), context);
+        y.square().mean().backward();
+        for (const nn::Param* p : model->parameters()) {
+          if (!p->name.ends_with(".sink")) continue;
+          EXPECT_GT(p->value.grad().abs().min().item<double>(), 0) << p->name;
+        }
+        return y.detach();
+      };
+      // Of two layers with one attention, or with one and two.
+      const at::Tensor learnable = logits(AttentionSink::kLearnable, family == Family::kSeq2Seq ? 6 : 2),
+                       off_by_one = logits(AttentionSink::kOffByOne, 0), off = logits(AttentionSink::kOff, 0);
+      EXPECT_TRUE(learnable.equal(off_by_one)) << name;
+      EXPECT_GT(test::distance(off, off_by_one), 1e-3) << name;
+    }
+}
+
+// A sink far above every logit gets all of attention: heads give nothing, and the logits of the records,
+// which QK-Clip goes by, are those of keys.
+TEST(AttentionSink, AHeadMayLookAtNothing) {
+  for (const OpPath path : kPaths) {
+    const c10::AutoGradMode no_grad(false);
+    Experiment e = test::small_experiment();
+    e.train.ops = path;
+    const auto plain = train::build_model(e);
+    e.interventions.attention_sink = AttentionSink::kLearnable;
+    const auto model = train::build_model(e);
+    const auto hear_of = [&](models::Model& from) {
+      Heard heard;
+      nn::Context context = train::pass_context(e.train);
+      context.stats = &heard;
+      context.query_key = &heard;
+      from.forward(batch_for(e), context);
+      return heard;
+    };
+    const Heard without = hear_of(*plain), at_zero = hear_of(*model);
+    EXPECT_EQ(without.values.count("attn/layer00/sink_share"), 0u);
+    EXPECT_FALSE(without.sinks.at(0).defined());
+    for (std::size_t h = 0; h < 2; ++h) {
+      const double share = at_zero.values.at("attn/layer00/sink_share")[h];
+      EXPECT_GT(share, 0.05);
+      EXPECT_LT(share, 0.5);
+    }
+    for (nn::Param* p : model->parameters())
+      if (p->name.ends_with(".sink")) p->value.fill_(100);
+    const Heard far = hear_of(*model);
+    EXPECT_EQ(far.sinks.at(0).scalar_type(), at::kDouble);
+    EXPECT_EQ(far.sinks.at(0)[1].item<double>(), 100);
+    for (const char* key : {"attn/layer00/logit_max", "attn/layer00/logit_absmax", "attn/layer00/logit_rms"})
+      EXPECT_EQ(far.values.at(key), without.values.at(key)) << key;
+    for (std::size_t h = 0; h < 2; ++h) {
+      EXPECT_NEAR(far.values.at("attn/layer00/sink_share")[h], 1, 1e-6);
+      EXPECT_NEAR(far.values.at("attn/layer00/entropy_norm")[h], 0, 1e-6);
+    }
+    // Nothing is left of attention: the same logits as with W_o of zeros.
+    for (nn::Param* p : plain->parameters())
+      if (p->name.ends_with(".o.weight")) p->value.zero_();
+    const nn::Context context = train::pass_context(e.train);
+    EXPECT_LT(test::distance(model->forward(batch_for(e), context), plain->forward(batch_for(e), context)),
+              1e-6);
+  }
+}
+
+TEST(AttentionFunction, WithoutADistributionNoEntropyIsRecorded) {
+  for (const OpPath path : kPaths) {
+    Experiment e = test::small_experiment();
+    e.train.ops = path;
+    const Heard softmax = hear(e);
+    e.interventions.attention_function = AttentionFunction::kSquaredRelu;
+    const Heard squared = hear(e);
+    EXPECT_EQ(squared.values.size() + 2 * 2, softmax.values.size());  // two layers
+    for (const auto& [key, values] : squared.values) {
+      EXPECT_EQ(key.find("entropy"), std::string::npos) << key;
+      for (const double value : values) EXPECT_TRUE(std::isfinite(value)) << key;
+    }
+    // Queries and keys of the first layer are the same, and so are their logits.
+    for (const char* key : {"attn/layer00/logit_max", "attn/layer00/logit_rms", "attn/layer00/qk_cosine"})
+      for (std::size_t h = 0; h < 2; ++h)
+        EXPECT_NEAR(squared.values.at(key)[h], softmax.values.at(key)[h], 1e-5) << key;
+    const auto model = train::build_model(e);
+    nn::for_each_attention(*model, [&](nn::Attention& attention) {
+      EXPECT_EQ(attention.op_uses(train::pass_context(e.train)).at(0).path, path);
+    });
+  }
+}
+
+// The length of a target must not reach the tokens before its end: squared ReLU divides by a length. The same
+// logits come out of the first tokens alone, which is also what decoding computes.
+TEST(AttentionFunction, TokensDoNotKnowHowManyFollow) {
+  for (const OpPath path : kPaths)
+    for (const auto& [family, name] : EnumNames<Family>::names) {
+      const c10::AutoGradMode no_grad(false);
+      Experiment e = test::small_experiment();
+      e.arch.family = family;
+      e.train.ops = path;
+      e.interventions.attention_function = AttentionFunction::kSquaredRelu;
+      const auto model = train::build_model(e);
+      const nn::Context context = train::pass_context(e.train);
+      models::Batch batch = batch_for(e);
+      const std::int64_t all = batch.inputs.size(1), first = 5;
+      const at::Tensor whole = model->forward(batch, context).view({2, all, -1}).narrow(1, 0, first);
+      batch.inputs = batch.inputs.narrow(1, 0, first).contiguous();
+      EXPECT_LT(test::distance(model->forward(batch, context).view({2, first, -1}), whole), test::kFp32)
+          << name;
+    }
 }
 
 }  // namespace

@@ -123,7 +123,7 @@ void mlp(std::int64_t m, std::int64_t width, std::int64_t hidden, Activation act
 
 struct Shape {
   std::int64_t batch, heads, queries, keys, width;
-  bool whole = false, padding = false, dropout = false;
+  bool whole = false, padding = false, dropout = false, sink = false, squared_relu = false;
 };
 
 template <class T>
@@ -137,6 +137,7 @@ void attention(const Shape& s) {
   const auto query_gain = draw_small<float>(gains, 5), key_gain = draw_small<float>(gains, 6);
   const std::int64_t half = s.width / 2, positions = std::max(s.queries, s.keys);
   const auto cos = draw_small<float>(positions * half, 7), sin = draw_small<float>(positions * half, 8);
+  const auto sinks = draw_small<float>(s.heads, 9);
   std::vector<std::int64_t> lengths(static_cast<std::size_t>(s.batch), std::max<std::int64_t>(1, s.keys - 3));
   agree<T>([&] {
     AttentionProblem p;
@@ -153,13 +154,15 @@ void attention(const Shape& s) {
       p.sin = sin.data();
     }
     if (s.padding) p.key_lengths = p.query_lengths = lengths.data();
+    if (s.sink) p.sinks = sinks.data();
+    if (s.squared_relu) p.score.kind = WeightRule::kSquaredRelu;
     if (s.dropout) {
       p.dropout.p = 0.25;
       p.dropout.seed = 9;
     }
     auto out = room<T>(q_n), dq = room<T>(q_n), dk = room<T>(k_n), dv = room<T>(k_n);
     auto softmax = room<float>(2 * s.batch * s.heads * s.queries), wide = room<float>(q_n);
-    auto d_query_gain = room<float>(gains), d_key_gain = room<float>(gains);
+    auto d_query_gain = room<float>(gains), d_key_gain = room<float>(gains), d_sinks = room<float>(s.heads);
     auto stats = room<AttentionStats>(s.heads);
     const auto in = [&](const std::vector<T>& x, std::int64_t tokens) {
       return Heads<const T>{x.data(), tokens * d, d};
@@ -169,17 +172,18 @@ void attention(const Shape& s) {
                          softmax.data(), stats.data());
     attention_backward<T>(p, in(q, s.queries), in(k, s.keys), in(v, s.keys), wide.data(), softmax.data(),
                           d_out.data(), to(dq, s.queries), to(dk, s.keys), to(dv, s.keys),
-                          d_query_gain.data(), d_key_gain.data());
+                          d_query_gain.data(), d_key_gain.data(), s.sink ? d_sinks.data() : nullptr);
     Results results;
     results.add(out);
     results.add(dv);
     // Through the norm a gradient may be larger than its inputs by 1 / their deviation; values are enough
     // here.
     for (const AttentionStats& one : stats)
-      EXPECT_TRUE(std::isfinite(one.entropy) && std::isfinite(one.logit_rms));
+      EXPECT_TRUE(std::isfinite(one.entropy) != s.squared_relu && std::isfinite(one.logit_rms));
     for (const std::vector<T>& x : {dq, dk})
       for (const T value : x) EXPECT_TRUE(std::isfinite(to_float(value)));
-    for (const std::vector<float>& x : {d_query_gain, d_key_gain})
+    if (!s.sink) d_sinks.clear();
+    for (const std::vector<float>& x : {d_query_gain, d_key_gain, d_sinks})
       for (const float value : x) EXPECT_TRUE(std::isfinite(value));
     return results;
   });
@@ -200,6 +204,9 @@ void every_edge() {
   attention<T>({2, 2, 33, 33, 24, true, true});
   attention<T>({1, 2, 40, 300, 18, false, false, true});
   attention<T>({1, 2, 70, 7, 130});
+  attention<T>({2, 3, 33, 300, 9, false, true, true, true});
+  attention<T>({1, 2, 70, 7, 24, false, false, false, true});
+  attention<T>({2, 3, 33, 300, 9, false, true, true, false, true});
 }
 
 TEST(KernelEdges, Fp32StaysInsideItsArraysAndAgrees) {

@@ -197,7 +197,8 @@ TEST(Tile, KernelsGiveTheSameOnAmxLayouts) {
   };
   const std::int64_t batch = 2, heads = 2, time = 77, width = 24, row = 3 * heads * width;
   const auto qkv = draw<bf16>(batch * time * row, 4), d_out = draw<bf16>(batch * time * heads * width, 5);
-  const auto attention = [&] {
+  const float sinks[heads] = {0.5f, -1};
+  const auto attention = [&](bool sink, WeightRule rule) {
     AttentionProblem p;
     p.batch = batch;
     p.heads = heads;
@@ -205,8 +206,11 @@ TEST(Tile, KernelsGiveTheSameOnAmxLayouts) {
     p.width = width;
     p.causal = true;
     p.score.scale = 0.2;
+    p.score.kind = rule;
+    if (sink) p.sinks = sinks;
     std::vector<bf16> out(d_out.size()), gradient(qkv.size());
     std::vector<float> softmax(static_cast<std::size_t>(2 * batch * heads * time)), wide(out.size()), all;
+    float d_sinks[heads] = {};
     const auto in = [&](std::int64_t i) {
       return Heads<const bf16>{qkv.data() + i * heads * width, time * row, row};
     };
@@ -215,14 +219,19 @@ TEST(Tile, KernelsGiveTheSameOnAmxLayouts) {
     };
     attention_forward<bf16>(p, in(0), in(1), in(2), out.data(), wide.data(), softmax.data(), nullptr);
     attention_backward<bf16>(p, in(0), in(1), in(2), wide.data(), softmax.data(), d_out.data(), to(0), to(1),
-                             to(2), nullptr, nullptr);
+                             to(2), nullptr, nullptr, sink ? d_sinks : nullptr);
     for (const bf16 v : out) all.push_back(to_float(v));
     for (const bf16 v : gradient) all.push_back(to_float(v));
+    all.insert(all.end(), d_sinks, d_sinks + heads);
     return all;
   };
-  const auto linear_here = linear(), attention_here = attention();
+  const auto run = [&] {
+    return std::vector{linear(), attention(false, WeightRule::kSoftmax),
+                       attention(true, WeightRule::kSoftmax), attention(false, WeightRule::kSquaredRelu)};
+  };
+  const auto here = run();
   replace_tile_for_test(&emulated_amx());
-  const auto linear_amx = linear(), attention_amx = attention();
+  const auto amx = run();
   replace_tile_for_test(nullptr);
   const auto compare = [](const std::vector<float>& a, const std::vector<float>& b) {
     ASSERT_EQ(a.size(), b.size());
@@ -233,8 +242,7 @@ TEST(Tile, KernelsGiveTheSameOnAmxLayouts) {
     for (std::size_t i = 0; i < a.size(); ++i)
       ASSERT_NEAR(a[i], b[i], 0.01 * (size + std::abs(static_cast<double>(a[i])))) << i;
   };
-  compare(linear_here, linear_amx);
-  compare(attention_here, attention_amx);
+  for (std::size_t i = 0; i < here.size(); ++i) compare(here[i], amx[i]);
 }
 
 }  // namespace

@@ -152,6 +152,19 @@ TEST(Attention, ASlotRefusesASecondOccupantAndKeepsTheFirst) {
   EXPECT_NE(said.find("\"sigma\""), std::string::npos) << said;
   expect_refused([&](const std::string&) { attention.set_inner_norm(std::make_unique<Norm>(NormShape{16})); },
                  "inner_norm", "inner_norm");
+  // A sink is a part of what makes weights: one slot.
+  attention.set_sink(true);
+  const auto before = attention.parameters().size();
+  const auto square = [&](Attention& of) {
+    of.set_weight_rule("attention_function", kernels::WeightRule::kSquaredRelu);
+  };
+  for (const std::string& refused :
+       {refusal([&] { attention.set_sink(true); }), refusal([&] { square(attention); })})
+    EXPECT_NE(refused.find("\"sink\""), std::string::npos) << refused;
+  EXPECT_EQ(attention.parameters().size(), before);
+  Attention squared(shape_of(true), "layer00");
+  square(squared);
+  EXPECT_NE(refusal([&] { squared.set_sink(false); }).find("\"attention_function\""), std::string::npos);
 }
 
 TEST(Attention, RoomForALongContextIsLinearInIt) {

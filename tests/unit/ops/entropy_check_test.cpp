@@ -1,6 +1,8 @@
 #include "evenkeel/ops/entropy_check.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -59,6 +61,35 @@ TEST(EntropyCheck, WithoutCausalityEveryRowSeesAllKeys) {
     EXPECT_NEAR(check.bound, bound, 1e-12);
     EXPECT_FALSE(check.violated);
   }
+}
+
+// A sink is one more logit of every row, and the theorem is about logits, whoever they belong to.
+TEST(EntropyCheck, CountsASinkAsALogit) {
+  const std::int64_t heads = 2, time = 9, width = 4;
+  const at::Tensor q = test::random_normal({heads, time, width}, 1) * 3,
+                   k = test::random_normal({heads, time, width}, 2);
+  for (const double size : {0.0, 2.0, -30.0, 30.0}) {
+    const at::Tensor sink = at::tensor({size, size / 2}, at::kDouble);
+    const auto checks = entropy_check(q, k, {0.5}, true, sink);
+    const at::Tensor all = q.matmul(k.transpose(1, 2)) * 0.5;
+    for (std::int64_t h = 0; h < heads; ++h) {
+      double slack = 1e9, bound = 0;
+      for (std::int64_t i = 1; i < time; ++i) {
+        const at::Tensor z = at::cat({all[h][i].narrow(0, 0, i + 1), sink.narrow(0, h, 1)}), a = z.softmax(0);
+        const double entropy = -(a * (a + 1e-300).log()).sum().item<double>();
+        const double at_least =
+            telemetry::entropy_bound(i + 2, (z - z.mean()).square().sum().sqrt().item<double>());
+        slack = std::min(slack, entropy - at_least);
+        bound += at_least / static_cast<double>(time - 1);
+      }
+      const EntropyCheck& check = checks[static_cast<std::size_t>(h)];
+      EXPECT_NEAR(check.slack, slack, 1e-12);
+      EXPECT_NEAR(check.bound, bound, 1e-12);
+      EXPECT_FALSE(check.violated);
+    }
+  }
+  EXPECT_THROW(entropy_check(q, k, {0.5}, true, at::tensor({1.0}, at::kDouble)), std::invalid_argument);
+  EXPECT_THROW(entropy_check(q, k, {.kind = kernels::WeightRule::kSquaredRelu}), std::invalid_argument);
 }
 
 TEST(EntropyCheck, NaNIsAViolation) {

@@ -77,6 +77,19 @@ TEST(Signals, TakeTheLargestLogitAndTheLowestLayer) {
   EXPECT_EQ(all.end_step, 20);
 }
 
+// Weights that are no distribution have no entropy.
+TEST(Signals, OfARunWithoutEntropiesAreTheOthers) {
+  const test::TempFolder folder;
+  AppendFile heads(folder.path() / "heads.jsonl", 0);
+  heads.write_line(runs::encode_record({{"step", 10}, {"attn/layer00/logit_max", {1.0, 7.0}}}));
+  const Signals s = read_signals(folder.path());
+  ASSERT_EQ(s.attention.size(), 1u);
+  EXPECT_EQ(s.attention[0].logit_max.values, std::vector<double>{7});
+  EXPECT_TRUE(s.attention[0].entropy_min.values.empty());
+  EXPECT_TRUE(s.attention[0].end_entropy.empty());
+  EXPECT_EQ(s.attention[0].end_logit_max, (std::vector<std::vector<double>>{{1, 7}}));
+}
+
 TEST(Signals, KeepTheKindsOfAttentionApart) {
   const test::TempFolder folder;
   AppendFile heads(folder.path() / "heads.jsonl", 0);

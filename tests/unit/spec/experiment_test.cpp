@@ -267,6 +267,15 @@ TEST(Experiment, TreatmentsThatUndoEachOtherAreRefused) {
   expect_error("[interventions]\nqk_norm = \"per_head\"\nkappa = 10\n",
                {"[interventions.kappa] = 10 (s.toml:3) contradicts [interventions.qk_norm] = \"per_head\" "
                 "(s.toml:2)"});
+  const std::string squared = "attention_function = \"squared_relu\"\n";
+  expect_error("[interventions]\nattention_sink = \"learnable\"\n" + squared,
+               {"[interventions.attention_sink] = \"learnable\" (s.toml:2) contradicts "
+                "[interventions.attention_function] = \"squared_relu\" (s.toml:3)"});
+  expect_error(full + squared, {"[interventions.mu_param] = \"full\" (s.toml:2) contradicts "
+                                "[interventions.attention_function] = \"squared_relu\" (s.toml:3)"});
+  for (const std::string sink : {"off_by_one", "learnable"})
+    from(clip + "attention_sink = \"" + sink + "\"\n");
+  from(clip + squared);
   for (const char* allowed : {"sigma_reparam = \"stats_only\"", "attention_scale = \"width\""})
     from(clip + allowed + "\n");
 }
@@ -277,6 +286,11 @@ TEST(Experiment, AFieldThatIsAddedChangesNoOlderHash) {
   EXPECT_EQ(config_hash(resolved("[data]\npath = \"a.txt\"\n")), "8cd88ae85c239113");
   const std::string base = config_hash(resolved(""));
   EXPECT_EQ(config_hash(resolved("[interventions]\nkappa = 0\n[interventions.mu]\nbase_width = 64\n")), base);
+  EXPECT_EQ(config_hash(resolved("[interventions]\nattention_sink = \"off\"\nattention_function = "
+                                 "\"softmax\"\n")),
+            base);
+  EXPECT_NE(config_hash(resolved("[interventions]\nattention_sink = \"off_by_one\"\n")), base);
+  EXPECT_NE(config_hash(resolved("[interventions]\nattention_function = \"squared_relu\"\n")), base);
   EXPECT_NE(config_hash(resolved("[interventions]\nkappa = 1\n")), base);
   EXPECT_NE(config_hash(resolved("[interventions.mu]\nbase_width = 32\n")), base);
   EXPECT_NE(config_hash(resolved("[optim]\ncooldown = \"10%\"\n")), base);

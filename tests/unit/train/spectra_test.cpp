@@ -150,10 +150,43 @@ TEST(CheckEntropy, SeesAllAttentionsOfAPairWithoutItsPadding) {
   }
 }
 
+// A sink is one logit more; of weights that are no distribution there is nothing to check, and nothing is
+// recorded.
+TEST(CheckEntropy, KnowsSinksAndSaysWhereThereIsNoDistribution) {
+  for (const OpPath path : {OpPath::kPlain, OpPath::kFused}) {
+    Experiment e = test::small_pair_experiment();
+    const models::Batch batch = test::random_pairs(e, {4, 9, 2}, {6, 5, 8}, 1, 11, 10);
+    e.interventions.attention_sink = AttentionSink::kLearnable;
+    nn::Context context = pass_context(e.train);
+    context.ops = path;
+    const auto sinks = build_model(e);
+    for (const EntropyChecks& check : check_entropy(*sinks, batch, 1, context)) {
+      ASSERT_EQ(check.heads.size(), 2u);
+      for (const ops::EntropyCheck& head : check.heads) {
+        EXPECT_FALSE(head.violated);
+        EXPECT_GT(head.bound, 0);
+        EXPECT_GE(head.slack, -1e-9);
+      }
+    }
+    e.interventions.attention_sink = AttentionSink::kOff;
+    e.interventions.attention_function = AttentionFunction::kSquaredRelu;
+    const auto squared = build_model(e);
+    const auto checks = check_entropy(*squared, batch, 1, context);
+    ASSERT_EQ(checks.size(), 6u);
+    for (const EntropyChecks& check : checks) {
+      EXPECT_TRUE(check.heads.empty());
+      EXPECT_STREQ(check.why, "its weights are no distribution");
+    }
+    telemetry::Recorder recorder;
+    recorder.begin(7, 0);
+    EXPECT_TRUE(record(checks, 7, recorder).empty());
+  }
+}
+
 TEST(CheckEntropy, AViolationIsAnEvent) {
   telemetry::Recorder recorder;
   recorder.begin(7, 0);
-  const std::vector<EntropyChecks> checks{{"layer00", {{0.5, 1, false}, {-0.1, 1, true}}}};
+  const std::vector<EntropyChecks> checks{{"layer00", {{0.5, 1, false}, {-0.1, 1, true}}, ""}};
   const auto events = record(checks, 7, recorder);
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(events[0],

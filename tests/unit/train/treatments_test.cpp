@@ -42,6 +42,8 @@ std::vector<Factor> factors() {
       {interventions + "z_loss", {0.0, 0.01}},
       {interventions + "attention_scale", {"root_width", "width"}},
       {interventions + "attention_softcap", {0.0, 5.0}},
+      {interventions + "attention_sink", {"off", "off_by_one", "learnable"}},
+      {interventions + "attention_function", {"softmax", "squared_relu"}},
       {interventions + "kappa", {0.0, 2.0}},
       {interventions + "qk_clip", {0.0, 0.01}},
       {interventions + "output_softcap", {0.0, 10.0}},

@@ -1,6 +1,7 @@
 #include "evenkeel/train/weights_file.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
@@ -204,6 +205,49 @@ TEST(WeightsFile, AnOmegaNearZeroIsNotFolded) {
                 std::string::npos)
           << error.what();
     }
+  }
+}
+
+// A sink is a parameter that no fold takes away, as an output gate is: it goes along, is wanted where the
+// model has it and has no place where it has not.
+TEST(WeightsFile, ASinkGoesAlong) {
+  const c10::AutoGradMode no_grad(false);
+  const test::TempFolder folder;
+  const fs::path file = folder.path() / "m.safetensors";
+  for (Experiment e : {test::small_experiment(), test::small_pair_experiment()}) {
+    e.interventions.attention_sink = AttentionSink::kLearnable;
+    e.interventions.sigma_reparam = SigmaReparam::kOn;
+    const auto model = build_model(e);
+    for (const nn::Param* p : model->parameters())
+      if (p->name.ends_with(".sink")) p->value.copy_(at::tensor({0.5, -1.5}, at::kFloat));
+    const nn::Context context = pass_context(e.train);
+    const Weights folded = folded_weights(*model, context);
+    write(file, folded);
+    const models::Batch batch = batch_of(e);
+    const at::Tensor logits = model->forward(batch, context);
+    for (const SigmaReparam into : {SigmaReparam::kOff, SigmaReparam::kOn}) {
+      e.interventions.sigma_reparam = into;
+      const auto other = build_model(e);
+      import_weights(file, *other);
+      EXPECT_LT((other->forward(batch, context) - logits).abs().max().item<double>(), 1e-5);
+    }
+    const auto complaint = [&](models::Model& to) {
+      try {
+        import_weights(file, to);
+      } catch (const InputError& error) {
+        return std::string(error.what());
+      }
+      return std::string();
+    };
+    e.interventions.sigma_reparam = SigmaReparam::kOff;
+    const auto with = build_model(e);
+    e.interventions.attention_sink = AttentionSink::kOff;
+    const auto without = build_model(e);
+    EXPECT_NE(complaint(*without).find("attn.sink the first; give this model the treatment"),
+              std::string::npos)
+        << complaint(*without);
+    write(file, folded_weights(*without, context));
+    EXPECT_NE(complaint(*with).find("lacks tensor"), std::string::npos) << complaint(*with);
   }
 }
 

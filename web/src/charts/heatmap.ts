@@ -26,6 +26,11 @@ export function heatMap(report: Report): HTMLElement | null {
   const show = (): void => {
     const cell = cells[state.cell]!;
     const rows = cell.attention!.flatMap((a) => (state.quantity === "entropy" ? a.end_entropy : a.end_logit).map((heads, layer) => ({ layer: `${a.kind} ${layer}`.trim(), heads })));
+    const q = quantities[state.quantity];
+    if (rows.length === 0) {
+      place.replaceChildren(h("p", { class: "note" }, `${name(cell)} recorded no ${q.name}.`));
+      return;
+    }
     const heads = Math.max(...rows.map((row) => row.heads.length));
     const squares: Square[] = rows.flatMap(({ layer, heads }) => heads.map((v, head) => ({ layer, head, value: num(v) })));
     const log = state.quantity === "logit";
@@ -48,7 +53,6 @@ export function heatMap(report: Report): HTMLElement | null {
           Plot.text(squares, { x: "head", y: "layer", text: (s: Square) => short(s.value, 2), fill: (s: Square) => (!shown.includes(s) ? "var(--ink)" : bright(s) ? "#111" : "#fff") }),
         ],
       });
-    const q = quantities[state.quantity];
     const data = table(
       `${q.name} per layer and head at step ${cell.heads_step}: ${name(cell)}`,
       [
