@@ -14,8 +14,8 @@ namespace {
 at::Tensor like(const at::Tensor& x) {
   return at::empty_like(x);
 }
-at::Tensor& kept(const at::Tensor&, at::Tensor& out) {
-  return out;
+at::Tensor negated(const at::Tensor& x) {
+  return at::empty_like(x, x.options().dtype(at::kBool));
 }
 at::Tensor selected(const at::Tensor& x, std::int64_t dim, const at::Tensor& index) {
   std::vector<std::int64_t> sizes = x.sizes().vec();
@@ -51,7 +51,7 @@ TORCH_LIBRARY_IMPL(aten, Meta, library) {
   library.impl("index_select", selected);
   library.impl("embedding_dense_backward", table_gradient);
   library.impl("where.self", broadcast);
-  library.impl("logical_not.out", kept);
+  library.impl("logical_not", negated);
   library.impl("native_layer_norm", normed);
   library.impl("native_layer_norm_backward", norm_gradients);
 }
