@@ -25,6 +25,10 @@ void seal(Json& document, const char* apart) {
   document[kChecksum] = checksum_of(document, apart);
 }
 
+void unseal(Json& document) {
+  document.erase(kChecksum);
+}
+
 bool seal_holds(const Json& document, const char* apart) {
   const auto checksum = document.find(kChecksum);
   return checksum == document.end() || *checksum == checksum_of(document, apart);

@@ -20,6 +20,8 @@ class NewerFormat : public InputError {
 /// Adds to an object the key "checksum": the content hash of all else in it but the key `apart`, in one line
 /// with keys sorted.
 void seal(Json& document, const char* apart = "");
+/// Takes the checksum out.
+void unseal(Json& document);
 /// False when an object with a checksum is not what seal() saw. Files of earlier versions have none: true.
 bool seal_holds(const Json& document, const char* apart = "");
 

@@ -109,7 +109,7 @@ void check_seal(const Json& document, const std::string& file, const char* apart
                   file));
 }
 
-// Of the manifest: what may differ between equal runs, so that the checksum does not.
+// Of the manifest: what may differ between equal runs, so that the checksum does not. It has one of its own.
 constexpr const char* kApart = "environment";
 
 }  // namespace
@@ -126,6 +126,7 @@ void write_manifest(const fs::path& run, const Manifest& manifest) {
     document["config"] = to_json(manifest.experiment);
     move_paths_out(document["config"]["data"], document["environment"]);
   }
+  seal(document[kApart]);
   seal(document, kApart);
   write_json(run / "manifest.json", document);
 }
@@ -145,7 +146,8 @@ Manifest read_manifest(const fs::path& run) {
   manifest.config_hash = fields.text("config_hash");
   manifest.arm = fields.text("arm");
   manifest.data = data_from_json(fields.object("data"), file.string());
-  manifest.environment = fields.object("environment");
+  manifest.environment = fields.object(kApart);
+  unseal(manifest.environment);
   if (fields.has("imported")) {
     manifest.imported = imported_from_json(fields.object("imported"), file.string());
   } else {
@@ -161,6 +163,17 @@ Manifest read_manifest(const fs::path& run) {
   }
   check_seal(document, file.string(), kApart);
   return manifest;
+}
+
+void check_environment(const fs::path& run) {
+  const fs::path file = run / "manifest.json";
+  const Json document = read_json(file);
+  if (seal_holds(JsonFields(document, file.string()).object(kApart))) return;
+  throw InputError(
+      fmt::format("the environment in {} was changed after it was written: its checksum does not match; it "
+                  "decides nothing of "
+                  "the run, but paths of the data may lead elsewhere",
+                  file.string()));
 }
 
 std::string label_of(std::optional<std::int64_t> nonfinite_step, double final_loss, double h1) {

@@ -52,6 +52,9 @@ void write_manifest(const fs::path& run, const Manifest& manifest);
 /// Throws InputError when the folder holds no run, a damaged manifest (its configuration does not match its
 /// hash, or the rest not its checksum), and as NewerFormat (runs/json_fields.h) one of a later version.
 Manifest read_manifest(const fs::path& run);
+/// Throws InputError when the environment of a manifest is not what was written. Reading allows that: a user
+/// may have moved the data.
+void check_environment(const std::filesystem::path& run);
 
 /// result.json: how a run ended; there only when it has ended. Losses in nats per token.
 struct Result {

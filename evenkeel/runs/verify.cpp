@@ -72,7 +72,10 @@ std::vector<std::string> line_file_damage(const fs::path& run, const std::option
 
 std::vector<CheckedFile> verify_run(const fs::path& run) {
   std::vector<CheckedFile> files;
-  files.push_back({run / "manifest.json", damage_of([&] { read_manifest(run); })});
+  files.push_back({run / "manifest.json", damage_of([&] {
+                     read_manifest(run);
+                     check_environment(run);
+                   })});
   std::optional<Result> result;
   const std::string damage = damage_of([&] { result = read_result(run); });
   if (fs::exists(run / "result.json")) files.push_back({run / "result.json", damage});

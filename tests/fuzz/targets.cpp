@@ -161,6 +161,7 @@ std::string resealed(std::string_view bytes, const char* apart = "") {
   Json document = Json::parse(bytes, nullptr, false);
   if (!document.is_object() || !document.contains("checksum")) return std::string(bytes);
   try {
+    if (document.contains(apart) && document.at(apart).is_object()) runs::seal(document.at(apart));
     runs::seal(document, apart);
     return document.dump();
   } catch (const std::exception&) {  // what JSON text cannot hold

@@ -167,12 +167,19 @@ TEST(Manifest, FactsBesideTheConfigurationAreCoveredToo) {
   m.environment["host"] = "b";
   write_manifest(run.path(), m);
   EXPECT_EQ(read_json(run / "manifest.json").at("checksum"), parse_json(whole, "").at("checksum"));
+  EXPECT_EQ(read_manifest(run.path()).environment, m.environment);
   for (const auto& [from, to] : {std::pair{"\"arm\": \"", "\"arm\": \"x"}, {"\"h1\": 4.9", "\"h1\": 4.8"}}) {
     std::string text = whole;
     ASSERT_NE(text.find(from), std::string::npos) << text;
     write_file(run / "manifest.json", text.replace(text.find(from), std::strlen(from), to));
     EXPECT_THROW(read_manifest(run.path()), InputError) << to;
   }
+  write_file(run / "manifest.json", whole);
+  check_environment(run.path());
+  std::string moved = whole;
+  write_file(run / "manifest.json", moved.replace(moved.find("\"host\": \"a"), 10, "\"host\": \"x"));
+  EXPECT_EQ(read_manifest(run.path()).environment.at("host"), "x");
+  EXPECT_THROW(check_environment(run.path()), InputError);
   // As earlier versions wrote it.
   Json document = parse_json(whole, "");
   document.erase("checksum");
