@@ -109,10 +109,13 @@ int exit_code_of(const std::function<int()>& work) {
   } catch (const std::bad_alloc&) {
     return out_of_memory();
   } catch (const std::exception& e) {
-    // A thread that could not be started, which LibTorch 2 tries before the first tensor.
+    // LibTorch 2 starts threads before the first tensor.
     const auto* system = dynamic_cast<const std::system_error*>(&e);
     if (system != nullptr && system->code() == std::errc::resource_unavailable_try_again)
-      return out_of_memory();
+      return complain(
+          "a thread could not be started, as memory or processes are limited (ulimit -v, ulimit -u); "
+          "raise the limit and run the same command again",
+          evenkeel::kExitEnvironment);
     // LibTorch's allocators have no exception type of their own.
     if (std::string_view(e.what()).find("allocate memory") != std::string_view::npos) return out_of_memory();
     return complain(std::string("internal error, this is a bug in evenkeel: ") + e.what(),
