@@ -26,8 +26,8 @@ MODEL_DUMP = ""
 
 # float64: both sides sum in different orders, some thousand roundings of 1e-16 each.
 # float32: the same with 6e-8, and an exp good to 3e-7 inside GELU and, fused, inside softmax. Relative to the root mean
-# square of each tensor; measured 2e-14 and, on either path, 1e-5; 2.1e-5 with LibTorch 2.6.
-TOLERANCE = {"float64": 1e-11, "float32": 4e-5}
+# square of each tensor; measured 2e-14 and, on either path, 1e-5. Torch 2 sums in another order: measured 2.1e-5.
+TOLERANCE = {"float64": 1e-11, "float32": 2e-5 if torch.__version__.startswith("1.") else 4e-5}
 
 
 class Dump:
