@@ -458,7 +458,7 @@ class Demo(SweepCase):
         self.assertIn("the last rounds of refinement", answer["notes"][1])
         self.assertEqual(self.read_json("d", "sweep.json")["notes"], answer["notes"])
         for cell in answer["cells"]:
-            self.assertEqual(self.read_json("d", "cells", cell["config_hash"], "manifest.json")["config"]["train"]["steps"], 300)
+            self.assertEqual(self.read_json("d", "cells", cell["config_hash"], "manifest.json")["config"]["train"]["steps"], 200)
         self.evenkeel("demo", "--out", "d")
         self.assertEqual(len(self.cells("d")), 36)
 
