@@ -2,8 +2,8 @@
 //
 // Cells of the grid run seed by seed; then rounds of refinement halve each seed's bracket of the boundary LR.
 // When the measured time of a cell says that all of it does not fit into the time given, the last seeds are
-// left out (never the first two), then the last rounds; steps never are. The study is sized so that a processor
-// with AVX2 alone has time for all of it.
+// left out (never the first two), then the last rounds; steps never are. The study is sized so that a
+// processor with AVX2 alone has time for all of it.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 

@@ -13,6 +13,7 @@
 #include "evenkeel/base/printable.h"
 #include "evenkeel/base/utf8.h"
 #include "evenkeel/data/source.h"
+#include "evenkeel/spec/family.h"
 #include "evenkeel/sweep/process.h"
 
 namespace evenkeel::cli {
@@ -58,7 +59,7 @@ void TranslatorOptions::add_to(CLI::App& command) {
 Translator::Translator(const TranslatorOptions& options)
     : manifest_(runs::read_manifest(options.run)), options_(options) {
   Experiment& e = manifest_.experiment;
-  if (e.arch.family != Family::kSeq2Seq)
+  if (family_row(e.arch.family).reads != DataForm::kPairs)
     throw InputError(fmt::format("{} holds a {}, which does not translate; give a run of seq2seq",
                                  options_.run, enum_name(e.arch.family)));
   if (!options.data.empty()) {

@@ -6,6 +6,7 @@
 
 #include "evenkeel/base/rng.h"
 #include "evenkeel/data/pairs/pair_batches.h"
+#include "evenkeel/spec/family.h"
 
 namespace evenkeel::bench {
 namespace {
@@ -73,7 +74,7 @@ data::HostBatch random_pairs(const Experiment& e, const std::vector<data::PairLe
 }  // namespace
 
 std::vector<data::HostBatch> batches_of(const Experiment& e) {
-  if (e.arch.family != Family::kSeq2Seq) return {random_text(e)};
+  if (family_row(e.arch.family).reads == DataForm::kText) return {random_text(e)};
   const std::vector<data::PairLength> lengths = random_lengths(e);
   std::vector<std::int64_t> all(kPairs);
   std::iota(all.begin(), all.end(), 0);

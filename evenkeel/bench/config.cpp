@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/spec/family.h"
 
 namespace evenkeel::bench {
 
@@ -54,7 +55,8 @@ Settings treatment_settings(const std::string& text) {
 }
 
 Experiment experiment_of(const Config& config, const Options& options, const Settings& treatment) {
-  const bool translates = config.family == Family::kSeq2Seq;
+  const FamilyRow& family = family_row(config.family);
+  const bool translates = family.reads == DataForm::kPairs;
   const std::string activation = !options.activation.empty() ? options.activation
                                  : translates                ? "relu"
                                                              : "gelu_erf";
@@ -91,8 +93,7 @@ Experiment experiment_of(const Config& config, const Options& options, const Set
   Settings settings = settings_from_json(document, "bench");
   for (const auto& [path, setting] : treatment) settings[path] = setting;
   Experiment experiment = experiment_from(settings);
-  const DataKind kind = translates ? DataKind::kSyntheticPairs : DataKind::kSynthetic;
-  resolve(experiment, {kind, config.vocab, "random tokens"}, machine_has_fast_bf16());
+  resolve(experiment, {family.built_in, config.vocab, "random tokens"}, machine_has_fast_bf16());
   return experiment;
 }
 

@@ -23,6 +23,7 @@
 #include "evenkeel/bench/contestant.h"
 #include "evenkeel/bench/peers.h"
 #include "evenkeel/bench/statistics.h"
+#include "evenkeel/spec/family.h"
 #include "evenkeel/sweep/process.h"
 
 namespace evenkeel::bench {
@@ -79,7 +80,7 @@ struct Limits {
 Limits limits_of(const Experiment& e) {
   const double fewer = std::max(1.0, std::sqrt(4096.0 / static_cast<double>(e.tokens_per_step())));
   if (e.train.precision != Precision::kBf16) return {1e-5 * fewer, 0.999999, 1e-4};
-  if (e.arch.family == Family::kSeq2Seq) return {1e-3 * fewer, 0.993, 0.025};
+  if (family_row(e.arch.family).reads == DataForm::kPairs) return {1e-3 * fewer, 0.993, 0.025};
   return {1e-3 * fewer, 0.999, 0.01};
 }
 

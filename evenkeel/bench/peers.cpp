@@ -6,6 +6,7 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/bench/batches.h"
+#include "evenkeel/spec/family.h"
 
 namespace evenkeel::bench {
 namespace {
@@ -42,7 +43,7 @@ std::string short_version(const std::string& version) {
 Peer start_torch(const std::string& word, const TorchPeer& torch, Experiment experiment,
                  const std::vector<std::string>& pythons) {
   if (torch.precision != Precision::kAuto) experiment.train.precision = torch.precision;
-  const bool translates = experiment.arch.family == Family::kSeq2Seq;
+  const bool translates = family_row(experiment.arch.family).reads == DataForm::kPairs;
   std::string reasons;
   for (const std::string& python : pythons) {
     try {

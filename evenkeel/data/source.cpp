@@ -30,7 +30,7 @@ OpenedText open_text(DataKind kind, const DataSpec& spec) {
 
 std::unique_ptr<Source> open_source(const DataSpec& spec, std::int64_t context) {
   const DataKind kind = kind_of(spec);
-  if (!is_pairs(kind)) return open_windows(spec, context);
+  if (form_of(kind) == DataForm::kText) return open_windows(spec, context);
   return std::make_unique<PairSource>(kind == DataKind::kPairs ? open_pairs(spec) : make_pair_task(spec),
                                       spec, context);
 }

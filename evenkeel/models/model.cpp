@@ -3,8 +3,28 @@
 #include <ATen/TensorOperators.h>
 
 #include "evenkeel/ops/storage.h"
+#include "evenkeel/spec/family.h"
 
 namespace evenkeel::models {
+
+Batch Batch::example(std::int64_t index) const {
+  const auto one = [&](const at::Tensor& values, const at::Tensor& all_lengths) {
+    if (!values.defined()) return values;
+    const at::Tensor row = values.narrow(0, index, 1);
+    return all_lengths.defined() ? row.narrow(1, 0, all_lengths[index].item<std::int64_t>()) : row;
+  };
+  Batch out;
+  out.inputs = one(inputs, lengths);
+  out.sources = one(sources, source_lengths);
+  return out;
+}
+
+ops::Loss Model::loss(const at::Tensor& output, const Batch& batch, const nn::Objective& goal,
+                      const nn::Context& context, const at::Tensor& occurring) const {
+  const ops::LossSpec spec{goal.z_coefficient, goal.label_smoothing, occurring};
+  return context.fused() ? ops::cross_entropy_(output, batch.targets, spec)
+                         : ops::cross_entropy_plain(output, batch.targets, spec);
+}
 
 at::Tensor Model::capped(const at::Tensor& given, const nn::Context& context) const {
   const double cap = objective.output_softcap;
@@ -18,7 +38,7 @@ at::Tensor Model::capped(const at::Tensor& given, const nn::Context& context) co
 
 std::unique_ptr<nn::Linear> make_head(nn::Embedding& embedding, const ArchSpec& arch, std::int64_t vocab) {
   if (arch.ties_head()) return std::make_unique<nn::Linear>(embedding.weight);
-  const bool bias = arch.bias && arch.family == Family::kDecoderLm;  // fairseq has none there
+  const bool bias = arch.bias && family_row(arch.family).head_bias;
   return std::make_unique<nn::Linear>(arch.D(), vocab, bias, nn::Role::kHead);
 }
 

@@ -14,6 +14,7 @@
 #include "evenkeel/nn/linear.h"
 #include "evenkeel/nn/module.h"
 #include "evenkeel/nn/objective.h"
+#include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/spec/arch.h"
 
 namespace evenkeel::models {
@@ -25,6 +26,9 @@ struct Batch {
   // Of sentence pairs alone.
   at::Tensor sources{};                    ///< [B, S], what the encoder reads
   at::Tensor source_lengths{}, lengths{};  ///< [B], of sources and inputs without padding; undefined: none
+
+  /// What the model reads of one example, without padding and targets.
+  Batch example(std::int64_t index) const;
 };
 
 class Model : public nn::Module {
@@ -36,6 +40,12 @@ class Model : public nn::Module {
   at::Tensor forward(const at::Tensor& inputs, const nn::Context& context) const {
     return forward(Batch{inputs}, context);
   }
+
+  /// What the family minimises, from what forward() gave for the batch; on the fused path `output` may become
+  /// its own gradient. Mean over the targets, nats per target. Here: cross-entropy of the logits with what
+  /// `objective` adds. `occurring` [V] bool: ids whose mean logit is asked for; undefined: none.
+  virtual ops::Loss loss(const at::Tensor& output, const Batch& batch, const nn::Objective& objective,
+                         const nn::Context& context, const at::Tensor& occurring = {}) const;
 
   /// Of every sub-layer that has an omega of its own.
   virtual std::vector<OmegaFold> omega_folds() const { return {}; }

@@ -63,10 +63,7 @@ Subject initial_subject(const Experiment& experiment, const Options& options) {
 
 at::Tensor training_loss(const models::Model& model, const train::DeviceBatch& batch,
                          const nn::Context& context) {
-  ops::LossSpec spec;
-  spec.z_coefficient = model.objective.z_coefficient;
-  spec.label_smoothing = model.objective.label_smoothing;
-  return ops::cross_entropy_plain(model.forward(batch, context), batch.targets, spec).total;
+  return model.loss(model.forward(batch, context), batch, model.objective, context).total;
 }
 
 }  // namespace evenkeel::probes

@@ -135,19 +135,16 @@ struct ArchSpec {
   std::int64_t H() const { return *heads; }
   std::int64_t K() const { return *width / *heads; }
   std::int64_t F() const { return *ffn_width; }
-  bool ties_head() const {
-    return head == HeadForm::kTied || (head == HeadForm::kByFamily && family == Family::kSeq2Seq);
-  }
+  /// Whether the output has the embedding's matrix.
+  bool ties_head() const;
   std::int64_t decoder_layers() const { return decoder_depth.value_or(*depth); }
   ResidualScheme decoder_scheme() const { return decoder_residual.value_or(residual); }
   bool has_scheme(ResidualScheme scheme) const { return residual == scheme || decoder_scheme() == scheme; }
   /// "post_ln", or of stacks that differ "post_ln/pre_ln".
   std::string scheme_text() const;
-  /// N = 12 L D^2 when F = 4 D: weights of the blocks' matrices, embedding and head excluded.
-  std::int64_t params() const {
-    const std::int64_t attention = 4 * D() * D(), mlp = 2 * D() * F(), layers = L() * (attention + mlp);
-    return family == Family::kSeq2Seq ? layers + decoder_layers() * (2 * attention + mlp) : layers;
-  }
+  /// N, the weights of the matrices of all layers, embedding and head excluded: 12 L D^2 of a decoder_lm with
+  /// F = 4 D.
+  std::int64_t params() const;
 };
 
 }  // namespace evenkeel

@@ -18,9 +18,19 @@ struct EnumNames<DataKind> {
       std::pair{DataKind::kNanogpt, "nanogpt"},     std::pair{DataKind::kJsonl, "jsonl"},
       std::pair{DataKind::kPairs, "pairs"},         std::pair{DataKind::kSyntheticPairs, "synthetic_pairs"}};
 };
-/// Sentences with their translation, rather than one text.
-inline bool is_pairs(DataKind kind) {
-  return kind == DataKind::kPairs || kind == DataKind::kSyntheticPairs;
+/// What the examples of a kind of data are; a family reads one form.
+enum class DataForm { kText, kPairs };
+template <>
+struct EnumNames<DataForm> {
+  static constexpr std::array names{std::pair{DataForm::kText, "one text"},
+                                    std::pair{DataForm::kPairs, "sentence pairs"}};
+};
+inline DataForm form_of(DataKind kind) {
+  return kind == DataKind::kPairs || kind == DataKind::kSyntheticPairs ? DataForm::kPairs : DataForm::kText;
+}
+/// Made up by evenkeel itself: it reads no file.
+inline bool is_built_in(DataKind kind) {
+  return kind == DataKind::kSynthetic || kind == DataKind::kSyntheticPairs;
 }
 
 /// The ids of sentence pairs that are no words, in fairseq's order.

@@ -28,9 +28,7 @@ struct Experiment {
   TelemetrySpec telemetry;
 
   /// Of sentence pairs the most that a batch may hold on either side, padding included.
-  std::int64_t tokens_per_step() const {
-    return arch.family == Family::kSeq2Seq ? data.batch_tokens : train.batch * arch.context;
-  }
+  std::int64_t tokens_per_step() const;
 
   static void fields(auto& self, auto&& visit) {
     visit("arch", self.arch);

@@ -46,6 +46,10 @@ struct EnumNames<OptimiserKind> {
                                     std::pair{OptimiserKind::kMuonH, "muon_h"}};
 };
 
+/// Weight decay of a coupled form where none is given (Wortsman et al. 2023, arXiv 2309.14322,
+/// section 3.2.2).
+inline constexpr double kCoupledDecay = 0.1;
+
 /// What there is to know of an algorithm without running it.
 struct OptimiserTraits {
   bool decays_apart = false;    ///< decay is no part of what the factor of a tensor's rate multiplies

@@ -111,7 +111,7 @@ class Session {
   double loss() const {
     const c10::AutoGradMode no_grad(false);
     const nn::Context context = pass_context(e_.train);
-    return loss_of(model_->forward(batches_[0], context), batches_[0], model_->objective, {}, context).ce;
+    return model_->loss(model_->forward(batches_[0], context), batches_[0], model_->objective, context).ce;
   }
   /// Multiplies the attention logits of heads 0, 1, 2, 3 by 32, 128, 512, 2048, and so on in turn: they reach
   /// thousands, and a row's weights are one near 1 and others of any size down to zero, denormals among them.

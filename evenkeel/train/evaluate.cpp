@@ -25,13 +25,6 @@ DeviceBatch to_device(const data::HostBatch& batch) {
   return out;
 }
 
-ops::Loss loss_of(const at::Tensor& logits, const DeviceBatch& batch, const nn::Objective& objective,
-                  const at::Tensor& occurring, const nn::Context& context) {
-  const ops::LossSpec spec{objective.z_coefficient, objective.label_smoothing, occurring};
-  return context.fused() ? ops::cross_entropy_(logits, batch.targets, spec)
-                         : ops::cross_entropy_plain(logits, batch.targets, spec);
-}
-
 nn::Context pass_context(const TrainSpec& train) {
   nn::Context context;
   context.precision = train.precision;
@@ -53,7 +46,7 @@ double validation_loss(const models::Model& model, const data::Loader& loader, s
   for (std::int64_t i = 0; i < loader.valid_batches(valid_tokens); ++i) {
     const data::HostBatch host = loader.valid_batch(i, valid_tokens);
     const DeviceBatch batch = to_device(host);
-    const ops::Loss loss = loss_of(model.forward(batch, context), batch, {}, {}, context);
+    const ops::Loss loss = model.loss(model.forward(batch, context), batch, {}, context);
     const auto n = std::count_if(host.targets.begin(), host.targets.end(), [](auto id) { return id >= 0; });
     sum += loss.ce * static_cast<double>(n);
     tokens += n;

@@ -5,7 +5,6 @@
 
 #include "evenkeel/data/source.h"
 #include "evenkeel/models/model.h"
-#include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/spec/experiment.h"
 
 namespace evenkeel::train {
@@ -13,11 +12,6 @@ namespace evenkeel::train {
 /// A host batch as tensors on the CPU.
 using DeviceBatch = models::Batch;
 DeviceBatch to_device(const data::HostBatch& batch);
-
-/// The loss of logits, which on the fused path become their gradient. `occurring` [V] bool: ids whose mean
-/// logit is asked for; undefined: none.
-ops::Loss loss_of(const at::Tensor& logits, const DeviceBatch& batch, const nn::Objective& objective,
-                  const at::Tensor& occurring, const nn::Context& context);
 
 /// How every pass of a run computes; what a training step needs on top is left at its default.
 nn::Context pass_context(const TrainSpec& train);

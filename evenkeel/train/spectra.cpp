@@ -27,13 +27,6 @@ class Checker : public nn::QueryKeySink {
   std::vector<EntropyChecks> checks;
 };
 
-/// One row of ids without its padding.
-at::Tensor tokens_of(const at::Tensor& ids, const at::Tensor& lengths, std::int64_t row) {
-  if (!ids.defined()) return {};
-  return ids.narrow(0, row, 1).narrow(1, 0,
-                                      lengths.defined() ? lengths[row].item<std::int64_t>() : ids.size(1));
-}
-
 template <class Head>
 void record_heads(const std::string& site, const char* quantity, const std::vector<Head>& heads,
                   double Head::*field, telemetry::Recorder& recorder) {
@@ -187,10 +180,7 @@ std::vector<EntropyChecks> check_entropy(const models::Model& model, const model
   const c10::AutoGradMode no_grad(false);
   Checker checker;
   context.query_key = &checker;
-  models::Batch one;
-  one.inputs = tokens_of(batch.inputs, batch.lengths, sequence);
-  one.sources = tokens_of(batch.sources, batch.source_lengths, sequence);
-  model.forward(one, context);
+  model.forward(batch.example(sequence), context);
   return std::move(checker.checks);
 }
 

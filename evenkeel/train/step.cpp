@@ -67,7 +67,7 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
   optimiser_.zero_grad();
   const at::Tensor logits = model_.forward(batch, context);
   const ops::Loss loss =
-      loss_of(logits, batch, model_.objective, detail == Detail::kNone ? at::Tensor() : occurs_, context);
+      model_.loss(logits, batch, model_.objective, context, detail == Detail::kNone ? at::Tensor() : occurs_);
   loss.total.backward();
   const optim::GradientGuard::Verdict clip = guard_.judge(optimiser_.params(), loss.ce);
   const double lr = schedule_.rate(step);

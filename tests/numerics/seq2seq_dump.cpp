@@ -42,7 +42,7 @@ void run(char** argv) {
   const nn::Context context{.training = true, .ops = e.train.ops};
   const at::Tensor logits = model->forward(batch, context);
   dump.add("logits", logits);  // before the loss, which may turn them into their gradient
-  const ops::Loss loss = train::loss_of(logits, batch, model->objective, {}, context);
+  const ops::Loss loss = model->loss(logits, batch, model->objective, context);
   loss.total.backward();
   for (const nn::Param* p : model->parameters()) dump.add("grad/" + p->name, p->value.grad());
   dump.write(argv[1], {{"residual", argv[2]},

@@ -44,10 +44,17 @@ class House(unittest.TestCase):
                 known = places(r"\binterventions\.%s\b" % name) - pair
                 known = {file for file in known if not file.startswith(REFERENCE)}
                 # A contradiction is refused where the others are; a metric of its own says when it is there.
-                known -= {"evenkeel/spec/experiment.cpp", "evenkeel/telemetry/metric_table.cpp"}
+                known -= {"evenkeel/spec/contradictions.cpp", "evenkeel/telemetry/metric_table.cpp"}
                 # Freezing refuses what another treatment would change.
                 known -= {"evenkeel/interventions/freeze.cpp"}
                 self.assertEqual(known, set())
+
+    def test_a_family_is_known_to_its_rows_alone(self):
+        known = places(r"\bFamily::k[A-Z]")
+        known = {file for file in known if not file.startswith("evenkeel/spec/families/")}
+        # The enum, the row that builds the model, the shapes that the benchmark times.
+        known -= {"evenkeel/spec/arch.h", "evenkeel/models/registry.cpp", "evenkeel/bench/config.h", "evenkeel/bench/config.cpp"}
+        self.assertEqual(known, set())
 
     def test_an_optimiser_is_a_rule_and_a_row(self):
         kinds = re.findall(r"OptimiserKind::(k\w+), \"", SOURCES["evenkeel/spec/optim.h"])
@@ -57,7 +64,7 @@ class House(unittest.TestCase):
                 known = {file for file in places(r"OptimiserKind::%s\b" % kind) if not file.startswith(REFERENCE)}
                 # The edge of stability, where one is known.
                 known -= {"evenkeel/spec/optim.h", "evenkeel/optim/optimiser.cpp", "evenkeel/probes/sharpness.cpp"}
-                known -= {"evenkeel/spec/experiment.cpp"}  # cautions
+                known -= {"evenkeel/spec/contradictions.cpp"}  # cautions
                 self.assertEqual(known, set())
 
     def test_a_rule_of_clipping_is_known_to_the_guard_alone(self):

@@ -131,7 +131,7 @@ PairPass pair_pass(const Experiment& e, OpPath ops, at::ScalarType type) {
   PairPass out;
   const nn::Context context{.training = true, .seed = 3, .step = 2, .ops = ops, .stats = &out.stats};
   const Batch batch = test::random_pairs(e, {4, 9, 1, 6}, {5, 3, 8, 1}, 4);
-  const ops::Loss loss = train::loss_of(model->forward(batch, context), batch, model->objective, {}, context);
+  const ops::Loss loss = model->loss(model->forward(batch, context), batch, model->objective, context);
   loss.total.backward();
   out.loss = loss.ce;
   for (const nn::Param* p : model->parameters()) out.gradients[p->name] = p->value.grad();
@@ -178,8 +178,7 @@ TEST(Seq2Seq, LearnsEightPairsByHeart) {
     double loss = 0;
     for (int step = 0; step < 150; ++step) {
       optimiser->zero_grad();
-      const ops::Loss now =
-          train::loss_of(model->forward(batch, context), batch, model->objective, {}, context);
+      const ops::Loss now = model->loss(model->forward(batch, context), batch, model->objective, context);
       now.total.backward();
       loss = now.ce;
       if (step == 0) {

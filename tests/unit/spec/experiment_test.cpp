@@ -163,7 +163,7 @@ TEST(Experiment, DecayIsAdamWsUnlessAsked) {
     const Experiment back = experiment_from_json(Json::parse(to_json(e).dump()), "manifest.json");
     EXPECT_EQ(config_hash(back), config_hash(e));
     expect_error(chosen + "decay_form = \"independent\"\n",
-                 {"[optim.decay_form] = \"independent\" (s.toml:3) belongs to adamw",
+                 {"[optim.decay_form] = \"independent\" (s.toml:3) contradicts [optim.algorithm]",
                   std::string("[optim.algorithm] = \"") + algorithm + "\" (s.toml:2)"});
   }
 }
@@ -236,7 +236,7 @@ TEST(Experiment, AChangeMustBeOneAndLieInTheRun) {
   expect_error("[change]\nlr_factor = 2.0\nat = \"40step\"\nuntil = \"40step\"\n",
                {"[change.until] = 40step (s.toml:4) must come after [change.at] = 40step (s.toml:3)"});
   expect_error("[change]\nat = 5\neps_factor = 2.0\n[optim]\nalgorithm = \"sgd\"\n",
-               {"[change.eps_factor] = 2 (s.toml:3)", "\"sgd\" (s.toml:5) has no epsilon"});
+               {"[change.eps_factor] = 2 (s.toml:3)", "\"sgd\" (s.toml:5), which has no epsilon"});
   const Changes changes = changes_of(resolved("[change]\nlr_factor = 2.0\nat = \"40step\"\n"));
   EXPECT_TRUE(changes.any());
   EXPECT_EQ(changes.first, 41);
