@@ -54,10 +54,11 @@ std::vector<std::string> values_of(const std::vector<Json>& configs, std::string
 }
 
 std::string origin_text(const SweepSpec& spec, const std::string& path) {
-  if (const auto it = spec.base.find(path); it != spec.base.end()) return it->second.origin;
   for (const Axis& axis : spec.axes) {
-    if (axis.path == path) return "axis, " + axis.origin;
+    if (std::find(axis.paths.begin(), axis.paths.end(), path) != axis.paths.end())
+      return "axis, " + axis.origin;
   }
+  if (const auto it = spec.base.find(path); it != spec.base.end()) return it->second.origin;
   return "default";
 }
 
@@ -129,7 +130,7 @@ Json check_json(const SweepSpec& spec, const sweep::Plan& plan) {
                      {"seed", cell.experiment.train.seed},
                      {"config", to_json(cell.experiment)}});
   }
-  for (const Axis& axis : spec.axes) axes[axis.path] = axis.values;
+  for (const Axis& axis : spec.axes) axes[axis.name] = to_json(axis);
   return {{"study", to_json(spec.study)}, {"axes", axes}, {"sizes", sizes}, {"cells", cells}};
 }
 

@@ -56,8 +56,8 @@ sweep::Cell SpecOptions::plan_one(const std::string& command) const {
     throw InputError(
         fmt::format("{} sweeps {} ({}); {} makes one run: fix it with --set {}=..., or use "
                     "`evenkeel sweep`",
-                    spec_file.empty() ? "--set" : spec_file, spec.axes[0].path, spec.axes[0].origin, command,
-                    spec.axes[0].path));
+                    spec_file.empty() ? "--set" : spec_file, spec.axes[0].name, spec.axes[0].origin, command,
+                    spec.axes[0].paths.empty() ? "FIELD" : spec.axes[0].paths[0]));
   }
   return sweep::make_plan(spec, open_data, machine_has_fast_bf16()).cells.at(0);
 }

@@ -78,7 +78,7 @@ struct Listed {
 
 /// The manifest's word where the two differ, with a note; the list's name of the arm where it fits the
 /// manifest's settings, because arms are named anew when a study gets another axis.
-void settle(LoadedCell& cell, const Listed& listed, const std::vector<std::string>& swept,
+void settle(LoadedCell& cell, const Listed& listed, const std::vector<Axis>& axes,
             std::vector<std::string>& notes) {
   CellPoint& p = cell.point;
   std::string differs;
@@ -89,7 +89,7 @@ void settle(LoadedCell& cell, const Listed& listed, const std::vector<std::strin
   if (listed.seed != p.seed) note("seed", listed.seed, p.seed);
   if (listed.size != p.size) note("size", shortened(listed.size), p.size);
   const Json& config = cell.cell.config;
-  if (listed.arm == p.arm || (!config.empty() && listed.arm == arm_name(config, swept))) p.arm = listed.arm;
+  if (listed.arm == p.arm || (!config.empty() && listed.arm == arm_name(config, axes))) p.arm = listed.arm;
   else note("arm", shortened(listed.arm), p.arm);
   if (!differs.empty())
     notes.push_back(fmt::format("sweep.json says of cell {}: {}; the run's own word is taken",
@@ -119,12 +119,16 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
         "the same sweep again");
   }
   LoadedSweep sweep;
+  std::vector<Axis> axes;
   std::vector<std::string> swept;
   try {
     bind(sweep.study, settings_from_json(document.value("study", Json::object()), file.string()));
     sweep.axes = document.value("axes", Json::object());
     sweep.notes = document.value("notes", std::vector<std::string>{});
-    for (const auto& [path, values] : sweep.axes.items()) swept.push_back(path);
+    for (const auto& [name, values] : sweep.axes.items()) {
+      axes.push_back(axis_from(name, {values, file.string()}));
+      swept.insert(swept.end(), axes.back().paths.begin(), axes.back().paths.end());
+    }
     for (const Json& entry : document.at("cells")) {
       const std::string hash = entry.at("hash");
       if (!is_config_hash(hash)) {
@@ -151,7 +155,7 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
                                          listed.seed, run.string()),
                              why));
       if (cell.begun) {
-        settle(cell, listed, swept, sweep.notes);
+        settle(cell, listed, axes, sweep.notes);
       } else {
         p.arm = listed.arm;
         p.size = listed.size;

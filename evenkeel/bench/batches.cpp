@@ -108,7 +108,10 @@ Json first_request(const Experiment& experiment) {
     }
     all.push_back(std::move(one));
   }
-  return {{"experiment", to_json(experiment)}, {"batches", std::move(all)}};
+  // Another version may be a peer: it is not told of fields that it need not know.
+  Json config = to_json(experiment);
+  remove_fields<Experiment>(config, is_new_and_default);
+  return {{"experiment", std::move(config)}, {"batches", std::move(all)}};
 }
 
 }  // namespace evenkeel::bench

@@ -191,19 +191,32 @@ std::vector<FieldDoc> describe() {
   return docs;
 }
 
-/// Leaves in a config's JSON what decides the result (FieldInfo::hashed and sparse). Keys that C does not
+/// Takes fields out of a config's JSON: those of which `goes(field, value)` is true. Keys that C does not
 /// know stay.
 template <class C>
-void keep_identity(Json& config) {
+void remove_fields(Json& config, auto&& goes) {
   for (const FieldDoc& field : describe<C>()) {
     Json::json_pointer at = json_pointer_of(field.path);
-    if (!config.contains(at) || (field.hashed && !(field.sparse && config[at] == field.value))) continue;
+    if (!config.contains(at) || !goes(field, config[at])) continue;
     do {  // a section that is left empty goes too
       const std::string key = at.back();
       at.pop_back();
       config[at].erase(key);
     } while (!at.empty() && config[at].empty());
   }
+}
+
+/// True of a field that older versions do not know and that says nothing to them (FieldInfo::sparse).
+inline bool is_new_and_default(const FieldDoc& field, const Json& value) {
+  return field.sparse && value == field.value;
+}
+
+/// Leaves in a config's JSON what decides the result.
+template <class C>
+void keep_identity(Json& config) {
+  remove_fields<C>(config, [](const FieldDoc& field, const Json& value) {
+    return !field.hashed || is_new_and_default(field, value);
+  });
 }
 
 }  // namespace evenkeel

@@ -8,9 +8,14 @@
 //   [sweep]                                    # each key is any field's dotted path
 //   "optim.lr" = "series(3e-2, 1)"             # 3e-2, 1e-1, 3e-1, 1
 //   "interventions.qk_norm" = ["off", "per_head"]
+//   "train.batch, train.steps" = [[8, 800], [16, 400]]    # fields that move together
 //   "train.seed" = [1, 2]
+//   [sweep.arms]                               # arms by name, each a bundle of settings
+//   plain = {}
+//   cautious = { "interventions.qk_norm" = "per_head", "optim.warmup" = "80step" }
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -48,17 +53,35 @@ struct StudySpec {
   }
 };
 
-/// One swept field and its values, in order.
+/// The name of the axis whose points are bundles of settings, "sweep.arms" in a study.
+inline constexpr const char* kArmsAxis = "arms";
+
+/// What varies: one field, several that move together, or arms by name.
 struct Axis {
-  std::string path;
-  std::vector<Json> values;
+  struct Point {
+    std::string label;  ///< name of the arm; "" where fields are swept
+    std::map<std::string, Json> settings;
+  };
+  std::string name;  ///< "optim.lr", "train.batch, train.steps" or kArmsAxis
+  std::vector<std::string> paths;
+  std::vector<Point> points;
   std::string origin;
 };
+
+/// Reads what a study or sweep.json says of one axis. Throws InputError for unknown fields and values they do
+/// not take, for empty axes, repeated values, bad series.
+Axis axis_from(const std::string& name, const Setting& setting);
+/// What axis_from() reads back.
+Json to_json(const Axis& axis);
+
+/// Names the arm of `config` (resolved, as JSON): the bundle whose settings it has, then what other axes set
+/// apart (spec/arm.h).
+std::string arm_name(const Json& config, const std::vector<Axis>& axes);
 
 struct SweepSpec {
   StudySpec study;
   Settings base;           ///< settings of the experiment, axes excluded
-  std::vector<Axis> axes;  ///< in order of path; empty: a single cell
+  std::vector<Axis> axes;  ///< in order of name; empty: a single cell
 };
 
 /// Splits a file's settings (read with keep_whole = {"sweep"}) and --set overrides into study, base and axes.

@@ -13,16 +13,25 @@ namespace {
 constexpr int kMostCells = 100000;
 
 // Seeds vary slowest, so that a sweep cut short holds whole curves of fewer seeds.
-int slowness(const std::string& path) {
-  if (path == "train.seed") return 0;
-  if (is_size(path)) return 1;
-  return path == "optim.lr" ? 3 : 2;
+int slowness(const Axis& axis) {
+  const auto of = [](const std::string& path) {
+    if (path == "train.seed") return 0;
+    if (is_size(path)) return 1;
+    return path == "optim.lr" ? 3 : 2;
+  };
+  int slowest = 3;
+  for (const std::string& path : axis.paths) slowest = std::min(slowest, of(path));
+  return axis.name == kArmsAxis ? 2 : slowest;
 }
 
 std::string point_text(const std::vector<Axis>& axes, const std::vector<std::size_t>& at) {
   std::string text;
   for (std::size_t i = 0; i < axes.size(); ++i) {
-    text += fmt::format("{}{}={}", i ? ", " : "", axes[i].path, value_text(axes[i].values[at[i]]));
+    const Axis::Point& point = axes[i].points[at[i]];
+    if (!point.label.empty()) text += (text.empty() ? "" : ", ") + point.label;
+    else
+      for (const auto& [path, value] : point.settings)
+        text += fmt::format("{}{}={}", text.empty() ? "" : ", ", path, value_text(value));
   }
   return text;
 }
@@ -30,16 +39,19 @@ std::string point_text(const std::vector<Axis>& axes, const std::vector<std::siz
 // Moves `at` to the next point, the last axis fastest; false after the last point.
 bool next_point(const std::vector<Axis>& axes, std::vector<std::size_t>& at) {
   for (std::size_t i = axes.size(); i-- > 0;) {
-    if (++at[i] < axes[i].values.size()) return true;
+    if (++at[i] < axes[i].points.size()) return true;
     at[i] = 0;
   }
   return false;
 }
 
 // What is swept names the arm; where nothing is, the interventions that are not at their default.
-std::string name_of(const Experiment& experiment, const std::vector<std::string>& swept) {
+std::string name_of(const Experiment& experiment, const std::vector<Axis>& axes) {
   const Json config = to_json(experiment);
-  if (std::any_of(swept.begin(), swept.end(), is_arm)) return arm_name(config, swept);
+  const auto names_arms = [](const Axis& axis) {
+    return axis.name == kArmsAxis || std::any_of(axis.paths.begin(), axis.paths.end(), is_arm);
+  };
+  if (std::any_of(axes.begin(), axes.end(), names_arms)) return arm_name(config, axes);
   const Json defaults = to_json(Experiment{});
   std::vector<std::string> chosen;
   for (const FieldDoc& field : describe<InterventionsSpec>()) {
@@ -72,12 +84,9 @@ Plan make_plan(const SweepSpec& spec, const OpenData& open, bool fast_bf16) {
   Plan plan{spec.study, spec.axes, {}};
   std::vector<Axis> axes = spec.axes;
   std::stable_sort(axes.begin(), axes.end(),
-                   [](const Axis& a, const Axis& b) { return slowness(a.path) < slowness(b.path); });
-  std::vector<std::string> swept;
-  for (const Axis& axis : axes) swept.push_back(axis.path);
-
+                   [](const Axis& a, const Axis& b) { return slowness(a) < slowness(b); });
   double cells = 1;
-  for (const Axis& axis : axes) cells *= static_cast<double>(axis.values.size());
+  for (const Axis& axis : axes) cells *= static_cast<double>(axis.points.size());
   if (cells > kMostCells) {
     throw InputError(
         fmt::format("[sweep] the axes cross to {:.3g} cells, more than {}; leave values out, or make "
@@ -90,7 +99,8 @@ Plan make_plan(const SweepSpec& spec, const OpenData& open, bool fast_bf16) {
   do {
     Settings settings = spec.base;
     for (std::size_t i = 0; i < axes.size(); ++i)
-      settings[axes[i].path] = {axes[i].values[at[i]], axes[i].origin};
+      for (const auto& [path, value] : axes[i].points[at[i]].settings)
+        settings[path] = {value, axes[i].origin};
     Cell cell;
     cell.experiment = experiment_from(settings);
     const std::string key =
@@ -102,7 +112,7 @@ Plan make_plan(const SweepSpec& spec, const OpenData& open, bool fast_bf16) {
     resolve(cell.experiment, it->second.facts, fast_bf16);
     cell.data = it->second.record;
     cell.hash = config_hash(cell.experiment);
-    cell.arm = name_of(cell.experiment, swept);
+    cell.arm = name_of(cell.experiment, axes);
     const std::string point = point_text(axes, at);
     if (const auto [other, fresh] = point_of.emplace(cell.hash, point); !fresh) {
       throw InputError(fmt::format(

@@ -132,7 +132,7 @@ fs::path cell_folder(const fs::path& sweep, const std::string& hash) {
 SweepFile start_sweep_file(const Plan& plan, const fs::path& sweep, const std::optional<SweepFile>& before) {
   SweepFile file;
   file.study = plan.study;
-  for (const Axis& axis : plan.axes) file.axes[axis.path] = axis.values;
+  for (const Axis& axis : plan.axes) file.axes[axis.name] = to_json(axis);
   std::map<std::string, std::int64_t> attempts;
   if (before) {
     for (const CellEntry& entry : before->cells) attempts[entry.hash] = entry.attempts;

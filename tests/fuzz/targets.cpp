@@ -66,7 +66,8 @@ void study(std::string_view bytes) {
   expect_clean([&] {
     const SweepSpec spec = sweep_from(settings_from_toml_text(bytes, "fuzz.toml", {"sweep"}), {});
     Settings settings = spec.base;
-    for (const Axis& axis : spec.axes) settings[axis.path] = {axis.values.front(), axis.origin};
+    for (const Axis& axis : spec.axes)
+      for (const auto& [path, value] : axis.points.front().settings) settings[path] = {value, axis.origin};
     to_json(experiment_from(settings)).dump(-1, ' ', false, Json::error_handler_t::replace);
   });
 }

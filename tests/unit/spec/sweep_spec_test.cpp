@@ -56,8 +56,52 @@ TEST(SweepSpec, SplitsWordsBaseAndAxes) {
   EXPECT_EQ(s.study.title, "t");
   EXPECT_EQ(s.base.size(), 1u);
   ASSERT_EQ(s.axes.size(), 2u);
-  EXPECT_EQ(s.axes[0].path, "interventions.qk_norm");
-  EXPECT_EQ(s.axes[1].values.size(), 3u);
+  EXPECT_EQ(s.axes[0].name, "interventions.qk_norm");
+  EXPECT_EQ(s.axes[1].points.size(), 3u);
+}
+
+TEST(SweepSpec, FieldsMoveTogether) {
+  const SweepSpec s = sweep("[sweep]\n\"train.batch, train.steps\" = [[8, 800], [16, 400]]\n");
+  ASSERT_EQ(s.axes.size(), 1u);
+  EXPECT_EQ(s.axes[0].paths, (std::vector<std::string>{"train.batch", "train.steps"}));
+  ASSERT_EQ(s.axes[0].points.size(), 2u);
+  EXPECT_EQ(s.axes[0].points[1].settings.at("train.steps"), 400);
+  const Axis again = axis_from(s.axes[0].name, {to_json(s.axes[0]), "sweep.json"});
+  EXPECT_EQ(to_json(again), to_json(s.axes[0]));
+  for (const char* bad : {"[[8, 800], [16]]", "[8, 16]", "[]", "[[8, 800], [8, 800]]", "[[8, -1]]"})
+    EXPECT_THROW(sweep(std::string("[sweep]\n\"train.batch, train.steps\" = ") + bad + "\n"), InputError)
+        << bad;
+  EXPECT_THROW(sweep("[sweep]\n\"train.batch, train.batch\" = [[8, 8]]\n"), InputError);
+  EXPECT_THROW(sweep("[sweep]\n\"train.batch, \" = [[8, 8]]\n"), InputError);
+  EXPECT_THROW(sweep("[sweep]\n\"train.batch, train.steps\" = [[8, 80]]\n\"train.steps\" = [80, 90]\n"),
+               InputError);
+}
+
+TEST(SweepSpec, ArmsHaveNames) {
+  const std::string toml =
+      "[optim]\nwarmup = \"40step\"\n[sweep]\n\"optim.lr\" = [0.1, 0.3]\n[sweep.arms]\nplain = {}\n"
+      "calm = { \"interventions.qk_norm\" = \"per_head\" }\n"
+      "calmer = { interventions.qk_norm = \"per_head\", optim.warmup = \"80step\" }\n";
+  const SweepSpec s = sweep(toml);
+  ASSERT_EQ(s.axes.size(), 2u);
+  const Axis& arms = s.axes[0];
+  EXPECT_EQ(arms.name, kArmsAxis);
+  EXPECT_EQ(arms.paths, (std::vector<std::string>{"interventions.qk_norm", "optim.warmup"}));
+  EXPECT_EQ(to_json(axis_from(kArmsAxis, {to_json(arms), "sweep.json"})), to_json(arms));
+  const auto name = [&](const std::string& qk_norm, const std::string& warmup) {
+    const Settings settings{{"interventions.qk_norm", {qk_norm, "t"}}, {"optim.warmup", {warmup, "t"}}};
+    return arm_name(to_json(experiment_from(settings)), s.axes);
+  };
+  EXPECT_EQ(name("off", "40step"), "plain");
+  EXPECT_EQ(name("per_head", "40step"), "calm");
+  // One bundle is part of another: the larger one that holds.
+  EXPECT_EQ(name("per_head", "80step"), "calmer");
+  EXPECT_THROW(sweep("[sweep.arms]\nplain = {}\nother = {}\n"), InputError);
+  EXPECT_THROW(sweep("[sweep.arms]\nplain = 3\n"), InputError);
+  EXPECT_THROW(sweep("[sweep.arms]\n\"a=b\" = {}\n"), InputError);
+  EXPECT_THROW(sweep("[sweep.arms]\nplain = { optim.lrr = 1 }\n"), InputError);
+  // A bundle changes what the study fixes for all, but not what the command line does.
+  EXPECT_THROW(sweep(toml, {parse_assignment("optim.warmup=20step")}), InputError);
 }
 
 TEST(SweepSpec, OverridesReplaceAxesAndSweptFields) {
@@ -66,7 +110,7 @@ TEST(SweepSpec, OverridesReplaceAxesAndSweptFields) {
   ASSERT_EQ(fixed.axes.size(), 1u);
   EXPECT_EQ(fixed.base.at("optim.lr").value, 1);
   const SweepSpec wider = sweep(toml, {parse_assignment("sweep.optim.lr=[1, 3, 10]")});
-  EXPECT_EQ(wider.axes.at(0).values.size(), 3u);
+  EXPECT_EQ(wider.axes.at(0).points.size(), 3u);
 }
 
 TEST(SweepSpec, MistakesAreFoundBeforeAnythingRuns) {
@@ -82,7 +126,7 @@ TEST(SweepSpec, AnAxisGivenOnTheCommandLineReplacesAFixedValueOfTheFile) {
   const SweepSpec s = sweep("[optim]\nlr = 0.03\n", axis);
   EXPECT_EQ(s.base.count("optim.lr"), 0u);
   ASSERT_EQ(s.axes.size(), 1u);
-  EXPECT_EQ(s.axes[0].values.size(), 2u);
+  EXPECT_EQ(s.axes[0].points.size(), 2u);
   Settings both = axis;
   both["optim.lr"] = {0.03, "--set"};
   EXPECT_THROW(sweep("", both), InputError);
