@@ -52,12 +52,17 @@ sweep::Cell SpecOptions::plan_one(const std::string& command) const {
   Settings file;
   if (!spec_file.empty()) file = settings_from_toml(spec_file, {"sweep"});
   const SweepSpec spec = sweep_from(std::move(file), overrides());
+  if (!spec.axes.empty() && spec.axes[0].paths.size() != 1) {
+    throw InputError(fmt::format(
+        "{} sweeps {} ({}); {} makes one run: give a study without it, or use `evenkeel sweep`",
+        spec_file.empty() ? "--set" : spec_file, spec.axes[0].name, spec.axes[0].origin, command));
+  }
   if (!spec.axes.empty()) {
     throw InputError(
         fmt::format("{} sweeps {} ({}); {} makes one run: fix it with --set {}=..., or use "
                     "`evenkeel sweep`",
                     spec_file.empty() ? "--set" : spec_file, spec.axes[0].name, spec.axes[0].origin, command,
-                    spec.axes[0].paths.empty() ? "FIELD" : spec.axes[0].paths[0]));
+                    spec.axes[0].name));
   }
   return sweep::make_plan(spec, open_data, machine_has_fast_bf16()).cells.at(0);
 }

@@ -118,6 +118,8 @@ void add_probe(CLI::App& command, ProbeArguments& arguments) {
   command.add_option("--change", arguments.change);
   command.add_option("--size", arguments.size);
   command.add_option("--seeds", arguments.seeds);
+  command.add_option("--steps", arguments.steps);
+  command.add_option("--widths", arguments.widths)->delimiter(',');
   command.add_option("--threads", arguments.threads);
   command.add_flag("--json", arguments.json);
 }
@@ -133,7 +135,9 @@ int probe(const ProbeArguments& arguments) {
                                 .change = arguments.change == "random" ? probes::MatrixChange::kRandom
                                                                        : probes::MatrixChange::kGradient,
                                 .size = arguments.size,
-                                .seeds = arguments.seeds};
+                                .seeds = arguments.seeds > 0 ? arguments.seeds : probe.seeds,
+                                .widths = arguments.widths,
+                                .steps = arguments.steps};
   std::vector<Json> answers;
   JsonList list;
   const auto keep = [&](const Json& run, const probes::Subject& subject) {

@@ -16,7 +16,9 @@ struct ProbeArguments {
   std::string step;                  ///< "" the newest checkpoint, "all", or a number
   std::string experiment;            ///< resolved, as JSON, in place of folders: the model at initialisation
   std::int64_t batch = 8, threads = 1;
-  int iterations = 40, seeds = 1;
+  int iterations = 40, seeds = 0;  ///< seeds 0: as many as the probe takes
+  std::int64_t steps = 30;
+  std::vector<std::int64_t> widths{32, 64, 128, 256};
   std::optional<double> size;
   std::string precision = "double", change = "random";
   bool json = false;

@@ -89,7 +89,7 @@ void settle(LoadedCell& cell, const Listed& listed, const std::vector<Axis>& axe
   if (listed.seed != p.seed) note("seed", listed.seed, p.seed);
   if (listed.size != p.size) note("size", shortened(listed.size), p.size);
   const Json& config = cell.cell.config;
-  if (listed.arm == p.arm || (!config.empty() && listed.arm == arm_name(config, axes))) p.arm = listed.arm;
+  if (listed.arm == p.arm || (!config.empty() && fits(listed.arm, config, axes))) p.arm = listed.arm;
   else note("arm", shortened(listed.arm), p.arm);
   if (!differs.empty())
     notes.push_back(fmt::format("sweep.json says of cell {}: {}; the run's own word is taken",
@@ -126,8 +126,12 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
     sweep.axes = document.value("axes", Json::object());
     sweep.notes = document.value("notes", std::vector<std::string>{});
     for (const auto& [name, values] : sweep.axes.items()) {
-      axes.push_back(axis_from(name, {values, file.string()}));
-      swept.insert(swept.end(), axes.back().paths.begin(), axes.back().paths.end());
+      try {
+        axes.push_back(axis_from(name, {values, file.string()}));
+        swept.insert(swept.end(), axes.back().paths.begin(), axes.back().paths.end());
+      } catch (const InputError& e) {
+        sweep.notes.push_back(fmt::format("the axis {} is passed over: {}", shortened(name), e.what()));
+      }
     }
     for (const Json& entry : document.at("cells")) {
       const std::string hash = entry.at("hash");

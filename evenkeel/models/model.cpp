@@ -2,6 +2,8 @@
 
 #include <ATen/TensorOperators.h>
 
+#include <algorithm>
+
 #include "evenkeel/ops/storage.h"
 #include "evenkeel/spec/family.h"
 
@@ -16,6 +18,20 @@ Batch Batch::example(std::int64_t index) const {
   Batch out;
   out.inputs = one(inputs, lengths);
   out.sources = one(sources, source_lengths);
+  return out;
+}
+
+Batch Batch::first(std::int64_t count) const {
+  const std::int64_t examples = inputs.size(0), kept = std::min(count, examples);
+  const auto cut = [&](const at::Tensor& values, std::int64_t rows) {
+    return values.defined() ? values.narrow(0, 0, rows) : values;
+  };
+  Batch out;
+  out.inputs = cut(inputs, kept);
+  if (targets.defined()) out.targets = cut(targets, kept * (targets.size(0) / examples));
+  out.sources = cut(sources, kept);
+  out.source_lengths = cut(source_lengths, kept);
+  out.lengths = cut(lengths, kept);
   return out;
 }
 

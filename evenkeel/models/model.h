@@ -29,6 +29,8 @@ struct Batch {
 
   /// What the model reads of one example, without padding and targets.
   Batch example(std::int64_t index) const;
+  /// The first `count` examples, or all there are.
+  Batch first(std::int64_t count) const;
 };
 
 class Model : public nn::Module {

@@ -1,7 +1,10 @@
 #include "evenkeel/nn/attention.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/nonzero.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
@@ -136,16 +139,22 @@ at::Tensor Attention::forward(const at::Tensor& x, const at::Tensor& memory, con
     }
     if (context.stats != nullptr) context.stats->heads("attn/" + site_ + "/qk_clip", std::move(factors));
   }
-  return out(gate_ != nullptr ? gated(heads, x, context) : heads, context);
+  return out(gate_ != nullptr ? gated(heads, x, sight.query_lengths, context) : heads, context);
 }
 
-at::Tensor Attention::gated(const at::Tensor& heads, const at::Tensor& x, const Context& context) const {
+at::Tensor Attention::gated(const at::Tensor& heads, const at::Tensor& x, const at::Tensor& lengths,
+                            const Context& context) const {
   const at::ScalarType wide = c10::promoteTypes(heads.scalar_type(), at::kFloat);
   const std::int64_t rows = heads.size(0);
   const at::Tensor factors = at::sigmoid(gate_->forward(x, context).to(wide)).view({rows, shape_.heads, -1});
   if (context.stats != nullptr) {
     constexpr double kClosed = 0.1;
-    const at::Tensor per_head = factors.detach().to(at::kDouble).transpose(0, 1).flatten(1);
+    at::Tensor counted = factors.detach();
+    if (lengths.defined()) {
+      const at::Tensor tokens = at::arange(rows / lengths.size(0), at::kLong) < lengths.unsqueeze(1);
+      counted = counted.index_select(0, tokens.flatten().nonzero().squeeze(1));
+    }
+    const at::Tensor per_head = counted.to(at::kDouble).transpose(0, 1).flatten(1);
     const auto report_mean = [&](const char* name, const at::Tensor& of) {
       context.stats->heads("attn/" + site_ + "/" + name, ops::numbers(of.to(at::kDouble).mean(1)));
     };

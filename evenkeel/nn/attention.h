@@ -111,7 +111,8 @@ class Attention : public Module {
   at::Tensor out(const at::Tensor& heads, const Context& context) const;
   at::Tensor sink() const;                         ///< [H] in the type of the parameters; undefined without
   double clip_factor(double largest_logit) const;  ///< of a head's logits
-  at::Tensor gated(const at::Tensor& heads, const at::Tensor& x, const Context& context) const;
+  at::Tensor gated(const at::Tensor& heads, const at::Tensor& x, const at::Tensor& lengths,
+                   const Context& context) const;
 
   AttentionShape shape_;
   std::string site_;

@@ -17,12 +17,23 @@ struct Shape {
   bool causal;
 };
 
+/// By nearest rank; NaN when a value is none.
+double quantile(std::vector<double>& values, double share) {
+  if (std::any_of(values.begin(), values.end(), [](double x) { return std::isnan(x); }))
+    return std::numeric_limits<double>::quiet_NaN();
+  const auto rank = static_cast<std::ptrdiff_t>(std::ceil(share * static_cast<double>(values.size()))) - 1;
+  std::nth_element(values.begin(), values.begin() + rank, values.end());
+  return values[static_cast<std::size_t>(rank)];
+}
+
 /// `sink`: null for none.
 EntropyCheck of_head(const double* q, const double* transposed_k, const Shape& shape,
                      const kernels::ScoreRule& rule, const double* sink) {
   const auto [queries, keys, width, causal] = shape;
   const std::int64_t first = causal ? 1 : 0;
-  EntropyCheck check{std::numeric_limits<double>::infinity(), 0, false};
+  EntropyCheck check;
+  check.slack = std::numeric_limits<double>::infinity();
+  std::vector<double> logits_seen;
   std::vector<double> z(static_cast<std::size_t>(keys + 1));
   for (std::int64_t i = first; i < queries; ++i) {
     const std::int64_t n = causal ? i + 1 : keys;
@@ -35,6 +46,7 @@ EntropyCheck of_head(const double* q, const double* transposed_k, const Shape& s
     if (rule.softcap > 0)
       for (double& one : std::span(z).first(static_cast<std::size_t>(n)))
         one = rule.softcap * std::tanh(one / rule.softcap);
+    logits_seen.insert(logits_seen.end(), z.begin(), z.begin() + n);
     const std::int64_t logits = n + (sink != nullptr ? 1 : 0);
     if (sink != nullptr) z[static_cast<std::size_t>(n)] = *sink;
     const auto [entropy, norm] = telemetry::row_entropy({z.data(), static_cast<std::size_t>(logits)});
@@ -45,6 +57,7 @@ EntropyCheck of_head(const double* q, const double* transposed_k, const Shape& s
     if (logits == 2 && keys > 2 && !violated) continue;
     if (slack < check.slack || std::isnan(slack)) check.slack = slack;  // nothing is below a NaN
   }
+  check.logit_q999 = quantile(logits_seen, 0.999);
   return check;
 }
 

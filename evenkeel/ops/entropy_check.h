@@ -17,6 +17,7 @@ struct EntropyCheck {
   double slack = 0;
   double bound = 0;       ///< mean bound of the rows with n >= 2, nats
   bool violated = false;  ///< a row lies below its bound by more than entropy_bound_slack(n), or is NaN
+  double logit_q999 = 0;  ///< 0.999 quantile, by nearest rank, of the logits of rows with n >= 2; no sink's
 };
 
 /// q [H, T, K], k [H, S, K] double: z_ij of `rule` for all j, or for j <= i when `causal` (then S =

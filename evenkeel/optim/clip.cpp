@@ -11,13 +11,25 @@ namespace evenkeel::optim {
 ClipResult measure_clip(const std::vector<nn::Param*>& params, double max_norm) {
   c10::AutoGradMode no_grad(false);
   std::vector<at::Tensor> gradients;
-  for (const nn::Param* param : params)
-    if (param->value.grad().defined()) gradients.push_back(param->value.grad());
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < params.size(); ++i) {
+    if (!params[i]->value.grad().defined()) continue;
+    gradients.push_back(params[i]->value.grad());
+    places.push_back(i);
+  }
+  ClipResult result;
+  result.norms.resize(params.size());
   double squares = 0;
-  for (const double part : ops::sum_squares(gradients)) squares += part;
-  const double norm = std::sqrt(squares);
-  if (max_norm == 0 || !std::isfinite(norm) || norm <= max_norm) return {norm, norm};
-  return {norm, max_norm, max_norm / norm};
+  const std::vector<double> parts = ops::sum_squares(gradients);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    squares += parts[i];
+    result.norms[places[i]] = std::sqrt(parts[i]);
+  }
+  result.norm = result.clipped = std::sqrt(squares);
+  if (max_norm == 0 || !std::isfinite(result.norm) || result.norm <= max_norm) return result;
+  result.clipped = max_norm;
+  result.factor = max_norm / result.norm;
+  return result;
 }
 
 }  // namespace evenkeel::optim

@@ -11,9 +11,10 @@
 namespace evenkeel::optim {
 
 struct ClipResult {
-  double norm = 0;     ///< before clipping; NaN or infinite when a gradient is
-  double clipped = 0;  ///< after it
-  double factor = 1;   ///< of the gradients; 1 when they stay
+  double norm = 0;              ///< before clipping; NaN or infinite when a gradient is
+  double clipped = 0;           ///< after it
+  double factor = 1;            ///< of the gradients; 1 when they stay
+  std::vector<double> norms{};  ///< before clipping, of each parameter; 0 without gradient
 };
 
 /// Only measures; max_norm 0 is off. Parameters without gradient count as zero. The factor is for

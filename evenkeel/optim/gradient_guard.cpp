@@ -7,23 +7,8 @@
 #include <cmath>
 
 #include "evenkeel/base/error.h"
-#include "evenkeel/ops/reduce.h"
 
 namespace evenkeel::optim {
-namespace {
-
-/// 0 where there is no gradient.
-std::vector<double> norms_of(const std::vector<nn::Param*>& params) {
-  std::vector<double> norms;
-  for (const nn::Param* param : params) {
-    const at::Tensor& gradient = param->value.grad();
-    norms.push_back(gradient.defined() ? std::sqrt(ops::sum_squares(gradient)) : 0);
-  }
-  return norms;
-}
-
-}  // namespace
-
 GradientGuard::Verdict GradientGuard::judge(const std::vector<nn::Param*>& params, double loss) {
   c10::AutoGradMode no_grad(false);
   Verdict verdict{measure_clip(params, clip_norm_)};
@@ -40,7 +25,7 @@ GradientGuard::Verdict GradientGuard::judge(const std::vector<nn::Param*>& param
     if (verdict.clipped < verdict.norm) verdict.factor = verdict.clipped / verdict.norm;
   }
   if (kind_ != AdaptiveClip::kAdaGc) return verdict;
-  std::vector<double> norms = norms_of(params);
+  std::vector<double> norms = verdict.norms;
   verdict.clipped_tensors = 0;
   std::size_t clipped = 0;
   if (adagc_.learns()) {

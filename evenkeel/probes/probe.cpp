@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "evenkeel/base/error.h"
+#include "evenkeel/probes/coordinates.h"
 #include "evenkeel/probes/dependency.h"
 #include "evenkeel/probes/gradients.h"
 #include "evenkeel/probes/output_change.h"
@@ -12,8 +13,8 @@
 namespace evenkeel::probes {
 
 const std::vector<Probe>& all() {
-  static const std::vector<Probe> probes{sharpness_probe(), spectra_probe(), dependency_probe(),
-                                         output_change_probe(), gradients_probe()};
+  static const std::vector<Probe> probes{sharpness_probe(),     spectra_probe(),   dependency_probe(),
+                                         output_change_probe(), gradients_probe(), coordinates_probe()};
   return probes;
 }
 

@@ -29,6 +29,7 @@ struct Probe {
   Json (*measure)(const Subject& subject, const Options& options);
   /// Of answers of measure() below, in order.
   Description (*describe)(const std::vector<Json>& answers);
+  int seeds = 1;  ///< Options::seeds where nobody says
 };
 
 const std::vector<Probe>& all();

@@ -1,9 +1,5 @@
 #include "evenkeel/probes/sharpness.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
-#include <c10/core/GradMode.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -11,39 +7,13 @@
 #include <string>
 #include <utility>
 
-#include "evenkeel/base/rng.h"
-#include "evenkeel/probes/hessian.h"
-#include "evenkeel/probes/lanczos.h"
+#include "evenkeel/curvature/sharpness.h"
 
 namespace evenkeel::probes {
 namespace {
 
-constexpr double kTolerance =
-    1e-3;  // of the residual: the eigenvalue is then good to about 1e-6 over the gap
-
-/// A direction that no eigenvector is orthogonal to, the same for all models of n parameters.
-at::Tensor random_direction(std::int64_t n, at::ScalarType type) {
-  Rng rng(0, "probe/sharpness");
-  at::Tensor v = at::empty({n}, at::kDouble);
-  for (std::int64_t i = 0; i < n; ++i) v.data_ptr<double>()[i] = rng.normal();
-  return v.to(type);
-}
-
-/// diag(P^-1/2) [n], P that of the optimiser over the factor of each parameter's rate; 0 where P is, as the
-/// update there is. Undefined where the optimiser has no P.
-at::Tensor inverse_root(const optim::Optimiser& optimiser, at::ScalarType type) {
-  std::vector<at::Tensor> parts;
-  for (std::size_t i = 0; i < optimiser.params().size(); ++i) {
-    const at::Tensor p = optimiser.preconditioner(i);
-    if (!p.defined()) return {};
-    const at::Tensor wide = p.to(at::kDouble).flatten();
-    parts.push_back(wide.rsqrt().masked_fill_(wide.eq(0), 0).mul_(std::sqrt(optimiser.rate_of(i))));
-  }
-  return at::cat(parts).to(type);
-}
-
 /// An eigenvalue beside the largest stable one.
-Json beside_edge(const TopEigenvalue& top, double factor, double lr) {
+Json beside_edge(const curvature::TopEigenvalue& top, double factor, double lr) {
   return {{"eigenvalue", top.value},
           {"residual", top.residual},
           {"iterations", top.iterations},
@@ -53,36 +23,28 @@ Json beside_edge(const TopEigenvalue& top, double factor, double lr) {
 
 std::string why_no_preconditioner(const Subject& subject) {
   const std::string name(enum_name(subject.experiment.optim.algorithm));
-  const auto edge = stability_edge(subject.experiment.optim);
+  const auto edge = curvature::stability_edge(subject.experiment.optim);
   if (edge && edge->preconditioned && subject.step == 0)
     return name + " has no preconditioner before its first update";
   return name + " has no preconditioner";
 }
 
 Json measure_sharpness(const Subject& subject, const Options& options) {
-  const c10::AutoGradMode no_grad(false);
-  const Hessian hessian(*subject.model, subject.batch, subject.context);
-  const auto edge = stability_edge(subject.experiment.optim);
-  const LanczosOptions lanczos{kTolerance, options.iterations};
-  const at::Tensor start = random_direction(hessian.size(), options.type);
-  const TopEigenvalue plain =
-      top_eigenvalue([&](const at::Tensor& v) { return hessian.times(v); }, start, lanczos);
-  const double own_factor = edge && !edge->preconditioned ? edge->factor : 2;
-  Json answer{{"loss", hessian.loss()},
-              {"eigenvalue", plain.value},
+  const OptimSpec& optim = subject.experiment.optim;
+  const auto edge = curvature::stability_edge(optim);
+  const curvature::Sharpness found = curvature::sharpness_of(*subject.model, subject.batch, subject.context,
+                                                             *subject.optimiser, optim, options.iterations);
+  const bool descends = edge && !edge->preconditioned;
+  Json answer{{"loss", found.loss},
+              {"eigenvalue", found.hessian.value},
               {"ratio", nullptr},
-              {"hessian", beside_edge(plain, own_factor, subject.lr)},
+              {"hessian", beside_edge(found.hessian, descends ? edge->factor : 2, subject.lr)},
               {"preconditioned", nullptr}};
-  const at::Tensor scale = inverse_root(*subject.optimiser, options.type);
-  if (edge && scale.defined()) {
-    const TopEigenvalue top =
-        top_eigenvalue([&](const at::Tensor& v) { return scale * hessian.times(scale * v); }, start, lanczos);
-    answer["preconditioned"] = beside_edge(top, edge->factor, subject.lr);
-  } else {
-    answer["why"] = why_no_preconditioner(subject);
-  }
-  if (edge && !edge->preconditioned) answer["ratio"] = answer["hessian"]["ratio"];
-  if (edge && scale.defined()) answer["ratio"] = answer["preconditioned"]["ratio"];
+  if (found.preconditioned)
+    answer["preconditioned"] = beside_edge(*found.preconditioned, edge->factor, subject.lr);
+  else answer["why"] = why_no_preconditioner(subject);
+  if (descends) answer["ratio"] = answer["hessian"]["ratio"];
+  if (found.preconditioned) answer["ratio"] = answer["preconditioned"]["ratio"];
   return answer;
 }
 
@@ -132,27 +94,12 @@ Description describe_sharpness(const std::vector<Json>& answers) {
       "A ratio is to the edge of stability, {}: beyond 1 the optimiser it belongs to climbs along "
       "that direction at this learning rate. Residual: how far the worse of the two is from an "
       "eigenvalue, relatively; above {:g} it is an underestimate, and more --iterations help.",
-      fmt::join(edges, "; "), kTolerance));
+      fmt::join(edges, "; "), curvature::kSharpnessTolerance));
   for (const std::string& why : whys) description.notes.push_back("Nothing preconditioned: " + why + ".");
   return description;
 }
 
 }  // namespace
-
-std::optional<StabilityEdge> stability_edge(const OptimSpec& optim) {
-  switch (optim.algorithm) {
-    case OptimiserKind::kAdamW:
-    case OptimiserKind::kAdam:
-    case OptimiserKind::kRAdam:
-      return StabilityEdge{true, (2 + 2 * optim.beta1) / (1 - optim.beta1)};
-    case OptimiserKind::kAdagrad:
-      return StabilityEdge{true, 2};
-    case OptimiserKind::kSgd:
-      return StabilityEdge{false, 2 + 2 * optim.momentum};
-    default:
-      return std::nullopt;
-  }
-}
 
 Probe sharpness_probe() {
   return {"sharpness",

@@ -28,7 +28,9 @@ struct Options {
   at::ScalarType type = at::kDouble;  ///< of the model and all that is computed: kDouble or kFloat
   MatrixChange change = MatrixChange::kRandom;
   std::optional<double> size;  ///< of that change per value; 1e-4 random, 1e-6 gradient
-  int seeds = 1;               ///< random changes to average over
+  int seeds = 1;               ///< random changes to average over; of coordinates, trainings
+  std::vector<std::int64_t> widths{32, 64, 128, 256};  ///< of coordinates
+  std::int64_t steps = 30;                             ///< of coordinates
 };
 
 struct Subject {

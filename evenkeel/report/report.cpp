@@ -17,6 +17,7 @@
 #include "evenkeel/report/page.h"
 #include "evenkeel/report/rounded.h"
 #include "evenkeel/report/signals.h"
+#include "evenkeel/spec/arm.h"
 #include "evenkeel/spec/experiment.h"
 
 namespace evenkeel::report {
@@ -59,6 +60,10 @@ double peak(const runs::Series& s, bool largest) {
     if (std::isfinite(v) && (std::isnan(best) || (largest ? v > best : v < best))) best = v;
   }
   return best;
+}
+
+Json last_or_null(const runs::Series& series) {
+  return series.values.empty() ? Json(nullptr) : number_or_null(series.values.back());
 }
 
 Json attention_json(const AttentionSignals& a) {
@@ -127,6 +132,13 @@ Json cell_json(const analysis::LoadedCell& cell, const analysis::Analysis& resul
   json["logit_peak"] = largest_of(json["attention"], "logit_peak", 1);
   json["entropy_low"] = largest_of(json["attention"], "entropy_low", -1);
   json["heads_step"] = s.end_step;
+  json["output"] = {{"mean", series_json(s.output_mean, kSmallPoints)},
+                    {"logz", series_json(s.output_logz, kSmallPoints)}};
+  if (!s.edge_ratio.values.empty()) json["edge_ratio"] = series_json(s.edge_ratio, kSmallPoints);
+  json["logit_mean_end"] = last_or_null(s.output_mean);
+  json["logz_end"] = last_or_null(s.output_logz);
+  json["grad_rms_low"] = number_or_null(s.grad_rms_low);
+  json["collapsed_share"] = number_or_null(s.collapsed_share);
   json["spikes"] = s.spikes;
   json["collapses"] = s.collapses;
   return json;
@@ -154,6 +166,17 @@ Json config_json(const analysis::LoadedSweep& sweep) {
         .push_back({{"path", field.path}, {"values", values}, {"doc", field.doc}});
   }
   return {{"same", same}, {"varied", varied}};
+}
+
+/// What sets a run apart, as far as it is a number and no part of what every cell says anyway.
+Json numbers_of(const Json& config, const Json& varied) {
+  Json numbers = Json::object();
+  for (const Json& field : varied) {
+    const std::string path = field.at("path");
+    const Json& value = field_value(config, path);
+    if (is_arm(path) && value.is_number()) numbers[path] = value;
+  }
+  return numbers;
 }
 
 /// Tokens of one step; null where runs differ in it or were made elsewhere.
@@ -259,7 +282,14 @@ Json report_document(const fs::path& folder, const analysis::Options& options, J
                 {"facts", facts_json(sweep)},
                 {"probes", std::move(probes)},
                 {"cells", Json::array()}};
-  for (const auto& cell : sweep.cells) document["cells"].push_back(cell_json(cell, result));
+  for (const auto& cell : sweep.cells) {
+    Json json = cell_json(cell, result);
+    if (!cell.cell.config.empty()) {
+      json["eps"] = field_value(cell.cell.config, "optim.eps");
+      json["settings"] = numbers_of(cell.cell.config, document["config"]["varied"]);
+    }
+    document["cells"].push_back(std::move(json));
+  }
   return document;
 }
 

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
+
+#include "evenkeel/telemetry/detectors.h"
 
 namespace evenkeel::report {
 namespace {
@@ -61,6 +64,28 @@ std::vector<std::vector<double>> last_of(const std::vector<runs::HeadSeries>& la
   return grid;
 }
 
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+
+double smallest_gradient(const Json& record) {
+  double least = kNone;
+  for (const auto& [key, value] : record.items()) {
+    if (!key.starts_with("tensor/") || !key.ends_with("/grad_rms") || !value.is_number()) continue;
+    least = std::fmin(least, value.get<double>());
+  }
+  return least;
+}
+
+double collapsed_share(const std::vector<AttentionSignals>& attention) {
+  double heads = 0, collapsed = 0;
+  for (const AttentionSignals& a : attention) {
+    for (const std::vector<double>& layer : a.end_entropy) {
+      heads += static_cast<double>(layer.size());
+      for (const double norm : layer) collapsed += norm < telemetry::CollapseDetector::kThreshold ? 1 : 0;
+    }
+  }
+  return heads > 0 ? collapsed / heads : kNone;
+}
+
 }  // namespace
 
 Signals read_signals(const fs::path& run) {
@@ -68,7 +93,12 @@ Signals read_signals(const fs::path& run) {
   const auto metrics = runs::read_records(run / "metrics.jsonl");
   s.train_loss = runs::scalar_series(metrics, "loss/train/ce");
   s.valid_loss = runs::scalar_series(metrics, "loss/valid/ce");
+  s.output_mean = runs::scalar_series(metrics, "logits/out/mean");
+  s.output_logz = runs::scalar_series(metrics, "logits/out/logz");
   const auto heads = runs::read_records(run / "heads.jsonl");
+  s.edge_ratio = runs::scalar_series(heads, "curvature/all/edge_ratio");
+  for (const Json& record : heads)
+    if (const double least = smallest_gradient(record); !std::isnan(least)) s.grad_rms_low = least;
   for (const char* kind : {"", "encoder", "decoder", "cross"}) {
     const auto logits = all_layers(heads, kind, "logit_max");
     if (logits.empty()) continue;
@@ -81,6 +111,7 @@ Signals read_signals(const fs::path& run) {
     s.end_step = std::max(s.end_step, a.logit_max.steps.back());
     s.attention.push_back(std::move(a));
   }
+  s.collapsed_share = collapsed_share(s.attention);
   for (const Json& event : runs::read_records(run / "events.jsonl")) {
     const std::string kind = event.value("kind", "");
     s.spikes += kind == "spike";

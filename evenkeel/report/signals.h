@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,13 @@ struct AttentionSignals {
 
 struct Signals {
   runs::Series train_loss, valid_loss;      ///< nats
+  runs::Series edge_ratio;                  ///< sharpness over the edge of stability
+  runs::Series output_mean, output_logz;    ///< of the output logits: mean over ids that occur; log Z, nats
   std::vector<AttentionSignals> attention;  ///< empty when the run recorded no heads
+  /// Of the last record: smallest RMS of a tensor's gradient; share of heads whose normalised entropy is
+  /// below the collapse detector's threshold. NaN when none was recorded.
+  double grad_rms_low = std::numeric_limits<double>::quiet_NaN();
+  double collapsed_share = std::numeric_limits<double>::quiet_NaN();
   std::int64_t end_step = 0;
   int spikes = 0, collapses = 0;  ///< events
 };

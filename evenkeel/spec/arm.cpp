@@ -45,6 +45,16 @@ std::string arm_name(const Json& config, const std::vector<std::string>& paths) 
   return name.empty() ? kBaselineArm : name;
 }
 
+std::vector<std::string> chosen_interventions(const Json& config) {
+  const Json defaults = to_json(Experiment{});
+  std::vector<std::string> chosen;
+  for (const FieldDoc& field : describe<InterventionsSpec>()) {
+    const std::string path = "interventions." + field.path;
+    if (field_value(config, path) != field_value(defaults, path)) chosen.push_back(path);
+  }
+  return chosen;
+}
+
 std::vector<std::string> differing_settings(const std::vector<Json>& configs) {
   std::vector<std::string> paths;
   for (const FieldDoc& field : describe<Experiment>()) {

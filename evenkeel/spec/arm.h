@@ -24,6 +24,9 @@ bool is_arm(const std::string& path);
 /// where it is 4 times the width. kBaselineArm when nothing is left.
 std::string arm_name(const Json& config, const std::vector<std::string>& paths);
 
+/// The interventions of `config` (resolved, as JSON) that are not at their default, in order of declaration.
+std::vector<std::string> chosen_interventions(const Json& config);
+
 /// Settings that decide the result and differ between `configs`, in order of declaration.
 std::vector<std::string> differing_settings(const std::vector<Json>& configs);
 

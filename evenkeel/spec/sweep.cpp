@@ -115,10 +115,10 @@ std::vector<Axis::Point> zipped_points(const Axis& axis, const Setting& setting)
 
 std::vector<Axis::Point> named_arms(const Setting& setting) {
   if (!setting.value.is_object() || setting.value.empty()) {
-    throw InputError(
-        fmt::format("[sweep.arms] must name arms, such as plain = {{}} and tall = {{ \"arch.depth\" = 4 }}, "
-                    "got {} ({})",
-                    excerpt(setting.value), setting.origin));
+    throw InputError(fmt::format(
+        "[sweep.arms] must name arms, such as plain = {{}} and calm = {{ \"optim.warmup\" = \"80step\" }}, "
+        "got {} ({})",
+        excerpt(setting.value), setting.origin));
   }
   std::vector<Axis::Point> points;
   for (const auto& [label, bundle] : setting.value.items()) {
@@ -194,37 +194,40 @@ Json to_json(const Axis& axis) {
   return all;
 }
 
-std::string arm_name(const Json& config, const std::vector<Axis>& axes) {
-  std::string label;
+std::string arm_name(const Json& config, const std::vector<Axis>& axes, const std::string& label) {
   std::vector<std::string> paths;
-  for (const Axis& axis : axes) {
-    if (axis.name != kArmsAxis) {
-      paths.insert(paths.end(), axis.paths.begin(), axis.paths.end());
-      continue;
-    }
-    // A bundle may be part of another: the one with the most settings that hold.
-    std::size_t most = 0;
-    for (const Axis::Point& point : axis.points) {
-      const Json values = field_values(point, axis.origin);
-      bool holds = true;
-      for (const auto& [path, value] : values.items())
-        holds = holds && (value.is_null() || field_value(config, path) == value);
-      if (!holds || (!label.empty() && point.settings.size() <= most)) continue;
-      label = point.label;
-      most = point.settings.size();
-    }
-  }
+  for (const Axis& axis : axes)
+    if (axis.name != kArmsAxis) paths.insert(paths.end(), axis.paths.begin(), axis.paths.end());
   if (label.empty()) return arm_name(config, paths);
   if (std::none_of(paths.begin(), paths.end(), is_arm)) return label;
   return label + "," + arm_name(config, paths);
 }
 
+bool fits(const std::string& arm, const Json& config, const std::vector<Axis>& axes) {
+  for (const Axis& axis : axes) {
+    if (axis.name != kArmsAxis) continue;
+    for (const Axis::Point& point : axis.points) {
+      if (arm != arm_name(config, axes, point.label)) continue;
+      const Json values = field_values(point, axis.origin);
+      bool holds = true;
+      for (const auto& [path, value] : values.items())
+        holds = holds && (value.is_null() || value == "auto" || field_value(config, path) == value);
+      return holds;
+    }
+    return false;
+  }
+  return arm == arm_name(config, axes, "");
+}
+
 SweepSpec sweep_from(Settings settings, const Settings& overrides) {
   for (const auto& [path, setting] : overrides) {
     settings[path] = setting;
+    // An axis takes the place of fixed values, a fixed value that of its field's own axis.
     const bool axis = path.rfind("sweep.", 0) == 0;
-    const std::string other = axis ? path.substr(6) : "sweep." + path;
-    if (!overrides.count(other)) settings.erase(other);
+    for (const std::string& field : split_at_commas(axis ? path.substr(6) : path)) {
+      const std::string other = axis ? field : "sweep." + field;
+      if (!overrides.count(other)) settings.erase(other);
+    }
   }
   SweepSpec spec;
   Settings words;

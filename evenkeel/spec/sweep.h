@@ -74,9 +74,12 @@ Axis axis_from(const std::string& name, const Setting& setting);
 /// What axis_from() reads back.
 Json to_json(const Axis& axis);
 
-/// Names the arm of `config` (resolved, as JSON): the bundle whose settings it has, then what other axes set
-/// apart (spec/arm.h).
-std::string arm_name(const Json& config, const std::vector<Axis>& axes);
+/// Names the arm of `config` (resolved, as JSON) that `label` of kArmsAxis made, "" for none: the label, then
+/// what other axes set apart (spec/arm.h).
+std::string arm_name(const Json& config, const std::vector<Axis>& axes, const std::string& label);
+/// Whether `arm` may be the name of `config`: its label is one of the axes' and the settings of that bundle
+/// hold.
+bool fits(const std::string& arm, const Json& config, const std::vector<Axis>& axes);
 
 struct SweepSpec {
   StudySpec study;

@@ -90,6 +90,8 @@ struct TelemetrySpec {
   std::int64_t metrics_every = 1;
   std::int64_t heads_every = 10;
   std::int64_t spectra_every = 50;
+  std::int64_t probe_every = 0;
+  std::int64_t sharpness_every = 0;
 
   static void fields(auto& self, auto&& visit) {
     visit(
@@ -104,6 +106,22 @@ struct TelemetrySpec {
                   "and the "
                   "slack of the entropy bound; 0 is off.",
            .min = 0});
+    visit(
+        "probe_every", self.probe_every,
+        {.doc =
+             "Steps between looks at the probe batch: 16 sequences of the validation text, the same tokens "
+             "for "
+             "every size, seed, batch and step, so that logits of different runs can be compared; 0 is off.",
+         .min = 0,
+         .sparse = true});
+    visit(
+        "sharpness_every", self.sharpness_every,
+        {.doc =
+             "Steps between measurements of sharpness, on 8 sequences of the probe batch: up to 80 products "
+             "with the Hessian each, so many times the cost of a step; 0 is off.",
+         .source = "arXiv 2103.00065, 2207.14484",
+         .min = 0,
+         .sparse = true});
   }
 };
 

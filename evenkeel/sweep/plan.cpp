@@ -46,19 +46,17 @@ bool next_point(const std::vector<Axis>& axes, std::vector<std::size_t>& at) {
 }
 
 // What is swept names the arm; where nothing is, the interventions that are not at their default.
-std::string name_of(const Experiment& experiment, const std::vector<Axis>& axes) {
+std::string name_of(const Experiment& experiment, const std::vector<Axis>& axes,
+                    const std::vector<std::size_t>& at) {
   const Json config = to_json(experiment);
-  const auto names_arms = [](const Axis& axis) {
-    return axis.name == kArmsAxis || std::any_of(axis.paths.begin(), axis.paths.end(), is_arm);
-  };
-  if (std::any_of(axes.begin(), axes.end(), names_arms)) return arm_name(config, axes);
-  const Json defaults = to_json(Experiment{});
-  std::vector<std::string> chosen;
-  for (const FieldDoc& field : describe<InterventionsSpec>()) {
-    const std::string path = "interventions." + field.path;
-    if (field_value(config, path) != field_value(defaults, path)) chosen.push_back(path);
+  std::string label;
+  bool named = false;
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    label += axes[i].points[at[i]].label;
+    named =
+        named || axes[i].name == kArmsAxis || std::any_of(axes[i].paths.begin(), axes[i].paths.end(), is_arm);
   }
-  return arm_name(config, chosen);
+  return named ? arm_name(config, axes, label) : arm_name(config, chosen_interventions(config));
 }
 
 }  // namespace
@@ -94,7 +92,7 @@ Plan make_plan(const SweepSpec& spec, const OpenData& open, bool fast_bf16) {
                     cells, kMostCells));
   }
   std::map<std::string, OpenedData> opened;
-  std::map<std::string, std::string> point_of;
+  std::map<std::string, std::string> point_of, place_of;
   std::vector<std::size_t> at(axes.size(), 0);
   do {
     Settings settings = spec.base;
@@ -112,12 +110,21 @@ Plan make_plan(const SweepSpec& spec, const OpenData& open, bool fast_bf16) {
     resolve(cell.experiment, it->second.facts, fast_bf16);
     cell.data = it->second.record;
     cell.hash = config_hash(cell.experiment);
-    cell.arm = name_of(cell.experiment, axes);
+    cell.arm = name_of(cell.experiment, axes, at);
     const std::string point = point_text(axes, at);
     if (const auto [other, fresh] = point_of.emplace(cell.hash, point); !fresh) {
       throw InputError(fmt::format(
           "[sweep] two points are the same configuration once resolved: ({}) and ({}); leave one of them out",
           other->second, point));
+    }
+    const std::string place = fmt::format("{} {} {} {}", cell.arm, *cell.experiment.arch.size,
+                                          cell.experiment.optim.lr, cell.experiment.train.seed);
+    if (const auto [other, fresh] = place_of.emplace(place, point); !fresh) {
+      throw InputError(
+          fmt::format("[sweep] two points have the same arm, size, learning rate and seed ({}): ({}) and "
+                      "({}); sweep what sets "
+                      "them apart, or give them names in [sweep.arms]",
+                      place, other->second, point));
     }
     plan.cells.push_back(std::move(cell));
   } while (next_point(axes, at));

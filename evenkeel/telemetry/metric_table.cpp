@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 namespace evenkeel::telemetry {
 namespace {
@@ -28,6 +29,9 @@ constexpr const char* kSpectra =
 constexpr const char* kEntropy =
     "a forward pass of one sequence and its attention in double, every telemetry.spectra_every steps";
 
+constexpr const char* kSharpness = "up to 80 products with the Hessian, on 8 sequences of the probe batch";
+constexpr const char* kCohen = "arXiv 2103.00065, 2207.14484";
+constexpr const char* kProbeBatch = "one forward pass over 16 sequences of validation text, after the step";
 constexpr std::array kTable{
     Metric{"step", "step", kScalar, kBoth, "none", "none", "Optimiser steps done.", ""},
     Metric{"tokens", "token", kScalar, kMetrics, "sum since the start", "none", "Training tokens seen.", ""},
@@ -76,6 +80,8 @@ constexpr std::array kTable{
         "H / ln n: 1 is uniform attention, 0 a single key; with a sink H / ln(n + 1). Recorded where entropy "
         "is.",
         kZhai},
+    Metric{"attn/all/collapsed", "", kScalar, kHeads, "share of all heads", "none",
+           "Share of the heads whose H / ln n is below the collapse detector's threshold.", kZhai},
     Metric{"attn/{layer}/sink_share", "", kPerHead, kHeads, "mean over rows with a visible key",
            "the attention pass",
            "Share of attention that the sink gets; only with interventions.attention_sink.", kSink},
@@ -99,6 +105,22 @@ constexpr std::array kTable{
            "Largest singular value of the head's W_Q W_K^T as in use, without 1 / sqrt(K).", kZhai},
     Metric{"attn/{layer}/qk_sigma_residual", "", kPerHead, kHeads, "none", kSpectra,
            "|A^T u - sigma v| / sigma of the vectors found for qk_sigma.", kZhai},
+    Metric{"attn/{layer}/logit_q999", "", kPerHead, kHeads,
+           "0.999 quantile (nearest rank) over rows with n >= 2 visible keys, first sequence of the batch",
+           kEntropy,
+           "What all but a thousandth of the attention logits stay below: logit_max without its one pair. "
+           "Recorded "
+           "where entropy is.",
+           kProxies},
+    Metric{"probe/{layer}/logit_max", "", kPerHead, kHeads, "maximum over rows and visible keys", kProbeBatch,
+           "Largest attention logit on the probe batch; only with telemetry.probe_every.", kProxies},
+    Metric{"probe/{layer}/logit_rms", "", kPerHead, kHeads, "root mean square over rows and visible keys",
+           kProbeBatch, "RMS of the attention logits on the probe batch; only with telemetry.probe_every.",
+           kProxies},
+    Metric{"probe/{layer}/entropy", "nat", kPerHead, kHeads, "mean over rows with at least 2 visible keys",
+           kProbeBatch, "Entropy of attention on the probe batch; only with telemetry.probe_every.", kZhai},
+    Metric{"probe/out/logit_max", "", kScalar, kHeads, "maximum over tokens and ids", kProbeBatch,
+           "Largest output logit on the probe batch; only with telemetry.probe_every.", kProxies},
     Metric{
         "attn/{layer}/entropy_bound", "nat", kPerHead, kHeads,
         "mean over rows with n >= 2 visible keys, first sequence of the batch", kEntropy,
@@ -111,6 +133,25 @@ constexpr std::array kTable{
         "H less that bound, in double; negative beyond rounding means that something computes wrong.", kZhai},
     Metric{"block/{layer}/out_rms", "", kScalar, kHeads, "root mean square over tokens and channels",
            "one pass over the block's output", "RMS of the residual stream after the block.", kProxies},
+    Metric{"curvature/all/sharpness", "", kScalar, kHeads, "none", kSharpness,
+           "Largest eigenvalue of the Hessian of the training loss, after the step; only with "
+           "telemetry.sharpness_every.",
+           kCohen},
+    Metric{"curvature/all/sharpness_preconditioned", "", kScalar, kHeads, "none", kSharpness,
+           "Largest eigenvalue of P^-1/2 H P^-1/2, P what the optimiser divides by; where it has one.",
+           kCohen},
+    Metric{"curvature/all/edge_ratio", "", kScalar, kHeads, "none", kSharpness,
+           "That eigenvalue over the largest one at which the optimiser is stable at this step's learning "
+           "rate: the "
+           "edge of stability is 1; where an edge is known.",
+           kCohen},
+    Metric{"curvature/all/residual", "", kScalar, kHeads, "the worse of the two", kSharpness,
+           "|A y - theta y| / |theta| of the eigenvalue found; above 0.001 it is an underestimate.", kCohen},
+    Metric{"block/{layer}/grad_rms", "", kScalar, kHeads, "root mean square over the block's parameters",
+           "the clipping pass", "RMS of the block's gradient before clipping.", kProxies},
+    Metric{"block/{layer}/grad_rms_clipped", "", kScalar, kHeads,
+           "root mean square over the block's parameters", "the optimiser pass",
+           "RMS of the block's gradient after clipping, which is what epsilon stands beside.", kProxies},
     Metric{"tensor/{parameter}/grad_rms", "", kScalar, kHeads, "root mean square over the tensor",
            "the optimiser pass", "RMS of the gradient after clipping.", kProxies},
     Metric{"sigma/{parameter}/sigma", "", kPerHead, kHeads, "one per group of rows that shares it",
@@ -184,6 +225,23 @@ const Metric* find_metric(std::string_view key) {
 
 std::string tensor_key(std::string_view parameter, std::string_view quantity) {
   return fmt::format("tensor/{}/{}", parameter, quantity);
+}
+
+std::string layer_of(std::string_view parameter) {
+  // "<stack>.<number>.", the stack "blocks" or "<name>.layers".
+  for (const std::string_view mark : {"blocks.", ".layers."}) {
+    const std::size_t at = parameter.find(mark);
+    if (at == std::string_view::npos || (mark == "blocks." && at != 0)) continue;
+    const std::size_t first = at + mark.size(), end = parameter.find('.', first);
+    const std::string_view digits = parameter.substr(first, end - first);
+    int layer = 0;
+    const auto [last, error] = std::from_chars(digits.data(), digits.data() + digits.size(), layer);
+    if (end == std::string_view::npos || error != std::errc() || last != digits.data() + digits.size())
+      continue;
+    const std::string stack = at == 0 ? "" : std::string(parameter.substr(0, at)) + "_";
+    return fmt::format("{}layer{:02}", stack, layer);
+  }
+  return "";
 }
 
 std::string spectrum_key(std::string_view parameter, std::string_view quantity) {

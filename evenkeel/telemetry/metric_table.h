@@ -37,6 +37,10 @@ const Metric* find_metric(std::string_view key);
 /// "tensor/blocks.0.attn.q.weight/grad_rms".
 std::string tensor_key(std::string_view parameter, std::string_view quantity);
 
+/// "layer00" of "blocks.0.attn.q.weight", "encoder_layer00" of "encoder.layers.0.mlp.fc1.weight"; "" outside
+/// of blocks.
+std::string layer_of(std::string_view parameter);
+
 /// "spectrum/head.weight/sigma".
 std::string spectrum_key(std::string_view parameter, std::string_view quantity);
 

@@ -1,10 +1,17 @@
 #include "evenkeel/train/evaluate.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/nonzero.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <span>
+#include <string>
+
+#include "evenkeel/telemetry/metric_table.h"
 
 namespace evenkeel::train {
 namespace {
@@ -14,7 +21,38 @@ at::Tensor ids(const std::vector<std::int32_t>& values, at::IntArrayRef shape) {
   return at::from_blob(const_cast<std::int32_t*>(values.data()), shape, at::kInt).to(at::kLong);
 }
 
+/// Of all that modules measure, what the probe batch is looked at for, under its own keys.
+class ProbeSink : public nn::StatSink {
+ public:
+  explicit ProbeSink(telemetry::Recorder& recorder) : recorder_(recorder) {}
+  void heads(std::string_view key, std::vector<double> values) override {
+    if (!key.starts_with("attn/")) return;
+    const std::string own = "probe" + std::string(key.substr(4));
+    if (telemetry::find_metric(own) != nullptr) recorder_.heads(own, std::span<const double>(values));
+  }
+  void scalar(std::string_view, double) override {}
+
+ private:
+  telemetry::Recorder& recorder_;
+};
+
 }  // namespace
+
+void record_probe(const models::Model& model, const DeviceBatch& batch, nn::Context context,
+                  telemetry::Recorder& recorder) {
+  const c10::AutoGradMode no_grad(false);
+  ProbeSink sink(recorder);
+  context.stats = &sink;
+  const at::Tensor logits = model.forward(batch, context);
+  const at::Tensor counted = batch.targets.ge(0).nonzero().squeeze(1);
+  recorder.scalar("probe/out/logit_max", logits.index_select(0, counted).max().item<double>());
+}
+
+DeviceBatch probe_batch(const data::Source& source, const Experiment& e) {
+  constexpr std::int64_t kSequences = 16, kTokens = 1024;
+  const auto loader = source.loader({e.arch.context, kSequences, std::max(kTokens, e.arch.context), 0});
+  return to_device(loader->valid_batch(0, e.data.valid_tokens));
+}
 
 DeviceBatch to_device(const data::HostBatch& batch) {
   DeviceBatch out{ids(batch.inputs, {batch.rows, batch.cols}), ids(batch.targets, {batch.rows * batch.cols})};

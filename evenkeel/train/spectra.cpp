@@ -162,6 +162,7 @@ std::vector<Json> record(const std::vector<EntropyChecks>& checks, std::int64_t 
     const EntropyChecks& check = checks[layer];
     if (check.heads.empty()) continue;
     record_heads(check.site, "entropy_slack", check.heads, &ops::EntropyCheck::slack, recorder);
+    record_heads(check.site, "logit_q999", check.heads, &ops::EntropyCheck::logit_q999, recorder);
     record_heads(check.site, "entropy_bound", check.heads, &ops::EntropyCheck::bound, recorder);
     for (std::size_t head = 0; head < check.heads.size(); ++head) {
       if (!check.heads[head].violated) continue;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -35,6 +36,40 @@ class RecorderSink : public nn::StatSink {
   telemetry::Recorder& recorder_;
   std::vector<std::vector<double>> entropy_norm_;
 };
+
+/// RMS of every block's gradient, before and after clipping.
+void record_blocks(const std::vector<nn::Param*>& params, const std::vector<optim::UpdateStats>& stats,
+                   const std::vector<double>& norms, telemetry::Recorder& recorder) {
+  struct Sums {
+    double values = 0, before = 0, after = 0;
+  };
+  std::map<std::string, Sums> blocks;
+  for (std::size_t i = 0; i < params.size(); ++i) {
+    const std::string layer = telemetry::layer_of(params[i]->name);
+    if (layer.empty()) continue;
+    const auto n = static_cast<double>(params[i]->value.numel());
+    Sums& sums = blocks[layer];
+    sums.values += n;
+    sums.before += norms[i] * norms[i];
+    sums.after += n * stats[i].grad_rms * stats[i].grad_rms;
+  }
+  for (const auto& [layer, sums] : blocks) {
+    recorder.scalar("block/" + layer + "/grad_rms", std::sqrt(sums.before / sums.values));
+    recorder.scalar("block/" + layer + "/grad_rms_clipped", std::sqrt(sums.after / sums.values));
+  }
+}
+
+/// Share of heads below the collapse detector's threshold; nullopt without any.
+std::optional<double> collapsed_share(const std::vector<std::vector<double>>& entropy_norm) {
+  double heads = 0, collapsed = 0;
+  for (const std::vector<double>& layer : entropy_norm)
+    for (const double norm : layer) {
+      ++heads;
+      collapsed += norm < telemetry::CollapseDetector::kThreshold ? 1 : 0;
+    }
+  if (heads == 0) return std::nullopt;
+  return collapsed / heads;
+}
 
 }  // namespace
 
@@ -86,6 +121,7 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
   StepResult result;
   result.loss = loss.ce;
   result.entropy_norm = sink.take_entropy_norm();
+  if (const auto share = collapsed_share(result.entropy_norm)) recorder_.scalar("attn/all/collapsed", *share);
   // The square of such a gradient overflows the second moment, which would freeze its parameter in silence.
   const bool overflows = !clip.skip && clip.clipped > kLargestGradient;
   const double gradient = overflows ? std::numeric_limits<double>::infinity() : clip.norm;
@@ -94,17 +130,18 @@ StepResult Step::make(std::int64_t step, const DeviceBatch& batch, Detail detail
   if (result.nonfinite) return result;
   if (clip.skip)
     result.skipped = Json{{"step", step}, {"kind", "step_skipped"}, {"loss", loss.ce}, {"norm", clip.norm}};
-  else update(lr, clip.factor, detail == Detail::kFull);
+  else update(lr, clip, detail == Detail::kFull);
   return result;
 }
 
-void Step::update(double lr, double gradient_factor, bool record) {
+void Step::update(double lr, const optim::ClipResult& clip, bool record) {
   std::vector<optim::UpdateStats> stats;
-  optimiser_.step(lr, record ? &stats : nullptr, gradient_factor);
+  optimiser_.step(lr, record ? &stats : nullptr, clip.factor);
   for (nn::Module* module : modules_) module->constrain_parameters();
   // They do not know each other, and there are dozens of small ones.
   kernels::parallel_for(std::ssize(modules_),
                         [&](std::int64_t i) { modules_[static_cast<std::size_t>(i)]->after_update(); });
+  if (record) record_blocks(optimiser_.params(), stats, clip.norms, recorder_);
   for (std::size_t i = 0; i < stats.size(); ++i) {
     const std::string& name = optimiser_.params()[i]->name;
     recorder_.scalar(telemetry::tensor_key(name, "grad_rms"), stats[i].grad_rms);

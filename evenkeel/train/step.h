@@ -51,7 +51,7 @@ class Step {
   optim::GradientGuard& guard() { return guard_; }
 
  private:
-  void update(double lr, double gradient_factor, bool record);
+  void update(double lr, const optim::ClipResult& clip, bool record);
 
   const Experiment& e_;
   models::Model& model_;

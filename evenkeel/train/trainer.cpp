@@ -3,6 +3,7 @@
 #include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <fstream>
@@ -11,6 +12,7 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/hash.h"
+#include "evenkeel/curvature/sharpness.h"
 #include "evenkeel/data/source.h"
 #include "evenkeel/kernels/isa.h"
 #include "evenkeel/ops/memory.h"
@@ -38,6 +40,8 @@ namespace evenkeel::train {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr std::int64_t kSharpnessSequences = 8;
+constexpr int kSharpnessIterations = 40;
 
 at::Tensor occurring_ids(const data::Facts& facts) {
   std::vector<std::int64_t> ids;
@@ -202,11 +206,15 @@ class Trainer {
     timer_.step_ends(step, last);
     keep_tail(result.loss);
     if (last || is_due(e_.train.eval_every, step)) recorder_.scalar("loss/valid/ce", validate());
+    const bool look = t.on && t.probe_every > 0 && is_recorded(t.probe_every);
+    const bool measure = t.on && t.sharpness_every > 0 && is_recorded(t.sharpness_every);
+    if (measure) record_sharpness(step);
+    if (look) record_probe(*model_, probe(), pass_context(e_, step), recorder_);
     if (last || step % t.metrics_every == 0 || recorder_.metrics_record().contains("loss/valid/ce") ||
         step == 1) {
       writer_.metrics(recorder_.metrics_record());
     }
-    if (record_heads || record_spectra) {
+    if (record_heads || record_spectra || look || measure) {
       if (const auto heads = recorder_.heads_record()) writer_.heads(*heads);
     }
     record_change(step);
@@ -234,6 +242,32 @@ class Trainer {
     nn::Context context = pass_context(e_, step_ + 1);
     context.step = step_;
     return {spectra_.measure(context), check_entropy(*model_, batch, 0, context)};
+  }
+
+  const models::Batch& probe() {
+    if (!probe_) probe_ = probe_batch(*source_, e_);
+    return *probe_;
+  }
+
+  void record_sharpness(std::int64_t step) {
+    const models::Batch batch = probe().first(kSharpnessSequences);
+    nn::Context context = pass_context(e_, step);
+    context.precision = Precision::kFp32;
+    context.ops = OpPath::kPlain;
+    const curvature::Sharpness found =
+        curvature::sharpness_of(*model_, batch, context, *optimiser_, e_.optim, kSharpnessIterations);
+    recorder_.scalar("curvature/all/sharpness", found.hessian.value);
+    double residual = found.hessian.residual;
+    if (found.preconditioned) {
+      recorder_.scalar("curvature/all/sharpness_preconditioned", found.preconditioned->value);
+      residual = std::max(residual, found.preconditioned->residual);
+    }
+    recorder_.scalar("curvature/all/residual", residual);
+    if (const auto edge = curvature::stability_edge(e_.optim)) {
+      const curvature::TopEigenvalue& own = found.preconditioned ? *found.preconditioned : found.hessian;
+      if (found.preconditioned || !edge->preconditioned)
+        recorder_.scalar("curvature/all/edge_ratio", own.value * schedule_.rate(step) / edge->factor);
+    }
   }
 
   /// The events of [change], with the first update it holds for and the first it no longer does.
@@ -339,6 +373,7 @@ class Trainer {
   Spectra spectra_;
   Step make_step_;
   std::int64_t tokens_per_step_;
+  std::optional<models::Batch> probe_;
   telemetry::SpikeDetector spikes_;
   telemetry::RelapseDetector relapse_;
   telemetry::CollapseDetector collapse_;

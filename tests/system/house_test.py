@@ -63,7 +63,7 @@ class House(unittest.TestCase):
             with self.subTest(optimiser=kind):
                 known = {file for file in places(r"OptimiserKind::%s\b" % kind) if not file.startswith(REFERENCE)}
                 # The edge of stability, where one is known.
-                known -= {"evenkeel/spec/optim.h", "evenkeel/optim/optimiser.cpp", "evenkeel/probes/sharpness.cpp"}
+                known -= {"evenkeel/spec/optim.h", "evenkeel/optim/optimiser.cpp", "evenkeel/curvature/sharpness.cpp"}
                 known -= {"evenkeel/spec/contradictions.cpp"}  # cautions
                 self.assertEqual(known, set())
 

@@ -200,7 +200,7 @@ class Browser(unittest.TestCase):
     def test_says_what_it_found_and_what_not(self):
         self.open("one")
         sections = self.js("[...document.querySelectorAll('main > section')].map(s => s.id)")
-        self.assertEqual(sections, ["verdict", "numbers", "boundary", "loss", "sensitivity", "attention", "training", "heads",
+        self.assertEqual(sections, ["verdict", "numbers", "boundary", "loss", "sensitivity", "attention", "explore", "training", "heads",
                                     "cells", "config", "definitions", "limits"])
         text = self.js("document.getElementById('report').innerText")
         for words in ("Does qk-norm move the boundary?", "boundary LR", "seeds surely later", "shift of the boundary", "best of the grid, same seeds", "arXiv 2309.14322",

@@ -1,6 +1,8 @@
 // The report: reads the document inside the page, a sweep's with or without probes or probes alone, and builds it from top
 // to bottom.
+import { againstSize } from "./charts/against_size";
 import { brackets } from "./charts/brackets";
+import { explore } from "./charts/explore";
 import { heatMap } from "./charts/heatmap";
 import { lossOverSteps } from "./charts/loss_steps";
 import { lossVsLr } from "./charts/loss_vs_lr";
@@ -51,6 +53,41 @@ function quantities(kind: string): Quantity[] {
   ];
 }
 
+const sharpness: Quantity = {
+  name: "Sharpness over the edge of stability",
+  axis: "↑ ratio (log axis)",
+  pick: (c) => c.edge_ratio,
+  log: true,
+  reference: { y: 1, text: "edge" },
+  summary: { name: "largest", of: (c) => Math.max(...(c.edge_ratio?.values.map(num).filter(Number.isFinite) ?? [NaN])) },
+};
+
+/** What is drawn of the output logits. */
+const outputs: Quantity[] = [
+  {
+    name: "Mean log Z of the output",
+    axis: "↑ log Z (nat)",
+    pick: (c) => c.output?.logz,
+    log: false,
+    summary: { name: "at the end (nat)", of: (c) => num(c.logz_end) },
+  },
+  {
+    name: "Mean output logit",
+    axis: "↑ logit",
+    pick: (c) => c.output?.mean,
+    log: false,
+    summary: { name: "at the end", of: (c) => num(c.logit_mean_end) },
+  },
+];
+
+function output(report: Report, palette: Palette): HTMLElement | null {
+  const panels = report.analysis.sizes.flatMap((size) => outputs.map((q) => smallMultiples(report, palette, size, q)).filter((p) => p !== null));
+  if (panels.length === 0) return null;
+  return section("output", "Output: log Z and mean logit",
+    "The other known way: nothing ties the output logits down, so they drift together until bfloat16 is too coarse for them; z-loss and weight decay hold them (Wortsman et al. 2023, section 3.1.2).",
+    palette.legend(), ...panels);
+}
+
 function header(report: Report | Probes): HTMLElement {
   const study = "study" in report ? report.study : {};
   return h("header", {}, h("p", { class: "eyebrow" }, "evenkeel stability report"), h("h1", {}, report.title),
@@ -67,10 +104,13 @@ function attention(report: Report, palette: Palette): HTMLElement | null {
     }),
   );
   if (panels.length === 0) return null;
+  panels.push(...report.analysis.sizes.map((size) => smallMultiples(report, palette, size, sharpness)).filter((p) => p !== null));
   return section("attention", "Inside: attention logits and entropy",
     "One known way in which training breaks: attention logits grow until each query looks at a single key, entropy collapses and gradients vanish (Wortsman et al. 2023, Zhai et al. 2023). Here is whether it happened.",
     palette.legend(), ...panels);
 }
+
+const optional = (id: string, title: string, lead: string | null, content: HTMLElement | null): HTMLElement[] => (content ? [section(id, title, lead, content)] : []);
 
 const absent = (what: string): HTMLElement => h("p", { class: "note" }, `These runs recorded no ${what}.`);
 
@@ -83,8 +123,11 @@ function sweep(report: Report): HTMLElement[] {
       "A sweep shows the learning rate at which a seed's training becomes unstable only up to a bracket. The mean over seeds lies somewhere in the band, however many seeds there are; the whiskers add the spread over seeds.",
       brackets(report, palette) ?? h("p", { class: "note" }, "No arm has a boundary LR: the reasons stand under the key numbers.")),
     section("loss", "Final loss against learning rate", null, lossVsLr(report, palette), lossChanges(report)),
+    ...optional("size", "Against model size", "Whether what was found at one size holds at the next: the question that small models are trained for.", againstSize(report, palette)),
     section("sensitivity", "LR sensitivity", "How much loss is left on the table, on average, when the learning rate is not the best one.", sensitivity(report, palette)),
     attention(report, palette) ?? section("attention", "Inside: attention logits and entropy", null, absent("attention statistics")),
+    ...[output(report, palette)].filter((s) => s !== null),
+    ...optional("explore", "Any outcome against any axis", null, explore(report, palette)),
     section("training", "Loss over steps", null, lossOverSteps(report, palette) ?? absent("loss curves")),
     section("heads", "Heads at the end of a run", null, heatMap(report) ?? absent("heads")),
     ...probes(report.probes),

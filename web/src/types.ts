@@ -157,6 +157,19 @@ export interface Cell {
   heads_step?: number;
   spikes?: number;
   collapses?: number;
+  /** Sharpness over the edge of stability, over steps. */
+  edge_ratio?: Series;
+  /** Output logits over steps: their mean over ids that occur, and log Z. */
+  output?: { mean: Series; logz: Series };
+  logit_mean_end?: number | null;
+  logz_end?: number | null;
+  /** Of the last record: the smallest RMS of a tensor's gradient; the share of heads whose attention is collapsed. */
+  grad_rms_low?: number | null;
+  collapsed_share?: number | null;
+  /** The optimiser's epsilon. */
+  eps?: number | null;
+  /** Numbers among the settings in which runs differ. */
+  settings?: Record<string, number>;
 }
 
 export interface Setting {

@@ -16,6 +16,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/parameters.h"
 #include "tests/support/small_model.h"
+#include "tests/support/small_pairs.h"
 #include "tests/support/stat_recorder.h"
 
 namespace evenkeel::interventions {
@@ -262,6 +263,36 @@ TEST(OutputGate, HalvesAtZeroAndIsReported) {
         EXPECT_EQ(reports,
                   family == Family::kSeq2Seq ? 12 : 4);  // 2 layers of one attention, or of one and two
       }
+}
+
+TEST(OutputGate, StatisticsLeavePaddingOut) {
+  const c10::AutoGradMode no_grad(false);
+  Experiment e = test::small_pair_experiment();
+  e.interventions.output_gate = OutputGate::kHeadwise;
+  const auto model = train::build_model(e);
+  nn::Context context = train::pass_context(e.train);
+  const std::vector<std::int64_t> sources{3, 9}, targets{7, 2};
+  const models::Batch batch = test::random_pairs(e, sources, targets, 1);
+  const auto heard_of = [&](const models::Batch& read) {
+    Heard heard;
+    context.stats = &heard;
+    model->forward(read, context);
+    return heard.values;
+  };
+  const auto together = heard_of(batch), first = heard_of(batch.example(0)),
+             second = heard_of(batch.example(1));
+  int reports = 0;
+  for (const auto& [key, values] : together) {
+    if (!key.ends_with("/gate_mean") && !key.ends_with("/gate_closed")) continue;
+    ++reports;
+    // Gates are of queries: of the encoder's tokens there, else of the decoder's.
+    const auto& lengths = key.find("encoder") != std::string::npos ? sources : targets;
+    const auto a = static_cast<double>(lengths[0]), b = static_cast<double>(lengths[1]);
+    for (std::size_t head = 0; head < values.size(); ++head)
+      EXPECT_NEAR(values[head], (a * first.at(key)[head] + b * second.at(key)[head]) / (a + b), 1e-5)
+          << key;  // fp32 over other shapes
+  }
+  EXPECT_EQ(reports, 12);
 }
 
 // One logit for each head of every attention, from 0 and spared weight decay; at 0 it is softmax off by one.

@@ -5,7 +5,9 @@
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "evenkeel/ops/top_singular.h"
 #include "evenkeel/telemetry/entropy_bound.h"
@@ -37,6 +39,24 @@ TEST(EntropyCheck, EqualsTheRowsOfTheSoftmax) {
       EXPECT_NEAR(check.slack, slack, 1e-12);
       EXPECT_NEAR(check.bound, bound, 1e-12);
       EXPECT_FALSE(check.violated);
+    }
+  }
+}
+
+TEST(EntropyCheck, QuantileIsTheNearestRank) {
+  // 39 rows of 2 to 40 keys hold 819 logits: rank ceil(0.999 * 819) = 819, the largest; 60 rows more, 4 below
+  // it.
+  for (const std::int64_t time : {40, 100}) {
+    const at::Tensor q = test::random_normal({2, time, 4}, 1), k = test::random_normal({2, time, 4}, 2);
+    const at::Tensor z = q.matmul(k.transpose(1, 2)) * 0.5;
+    const auto checks = entropy_check(q, k, {0.5});
+    for (std::int64_t h = 0; h < 2; ++h) {
+      std::vector<double> seen;
+      for (std::int64_t i = 1; i < time; ++i)
+        for (std::int64_t j = 0; j <= i; ++j) seen.push_back(z[h][i][j].item<double>());
+      std::sort(seen.begin(), seen.end());
+      const auto rank = static_cast<std::size_t>(std::ceil(0.999 * static_cast<double>(seen.size())));
+      EXPECT_NEAR(checks[static_cast<std::size_t>(h)].logit_q999, seen[rank - 1], 1e-12);
     }
   }
 }

@@ -29,6 +29,7 @@ TEST(Clip, ScalesToTheLimit) {
   EXPECT_DOUBLE_EQ(result.clipped, 1);
   EXPECT_DOUBLE_EQ(result.factor, 0.2);
   EXPECT_EQ(g.a(), 3) << "the optimiser applies it";
+  EXPECT_EQ(result.norms, (std::vector<double>{3, 4}));
 }
 
 TEST(Clip, LeavesSmallGradientsToTheBit) {

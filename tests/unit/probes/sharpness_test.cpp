@@ -12,14 +12,18 @@
 #include <cmath>
 #include <tuple>
 
+#include "evenkeel/curvature/hessian.h"
+#include "evenkeel/curvature/sharpness.h"
 #include "evenkeel/ops/cross_entropy.h"
 #include "evenkeel/optim/schedule.h"
-#include "evenkeel/probes/hessian.h"
 #include "evenkeel/train/build_model.h"
 #include "tests/support/small_model.h"
 
 namespace evenkeel::probes {
 namespace {
+
+using curvature::Hessian;
+using curvature::stability_edge;
 
 /// A model in double with some updates behind it, so that no parameter is at a special value.
 Subject subject_of(const Experiment& e, int updates = 3) {
@@ -242,6 +246,19 @@ TEST(Sharpness, SaysWhyNothingIsPreconditioned) {
   EXPECT_NEAR(sgd["hessian"]["threshold"].get<double>(), 380, 1e-9) << "3.8 / 0.01";
   e.optim.algorithm = OptimiserKind::kLars;
   EXPECT_TRUE(sharpness_probe().measure(subject_of(e), {})["ratio"].is_null());
+}
+
+// Gradient descent at a quarter of the rate is as far from its edge as at a quarter of the curvature.
+TEST(Sharpness, DescentKnowsRatesOfTensors) {
+  Experiment e = test::small_experiment(8, 1, 2, 8, 11);
+  e.optim.algorithm = OptimiserKind::kSgd;
+  const Subject subject = subject_of(e);
+  for (nn::Param* p : subject.model->parameters()) p->rate = 0.25;
+  const Json answer = sharpness_probe().measure(subject, {});
+  ASSERT_FALSE(answer["preconditioned"].is_null());
+  EXPECT_EQ(answer["ratio"], answer["preconditioned"]["ratio"]);
+  // Both stop at a residual of 1e-3.
+  EXPECT_NEAR(answer["ratio"].get<double>() / answer["hessian"]["ratio"].get<double>(), 0.25, 1e-4);
 }
 
 TEST(Sharpness, ABrokenModelGivesNoNumber) {

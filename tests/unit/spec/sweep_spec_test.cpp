@@ -88,14 +88,18 @@ TEST(SweepSpec, ArmsHaveNames) {
   EXPECT_EQ(arms.name, kArmsAxis);
   EXPECT_EQ(arms.paths, (std::vector<std::string>{"interventions.qk_norm", "optim.warmup"}));
   EXPECT_EQ(to_json(axis_from(kArmsAxis, {to_json(arms), "sweep.json"})), to_json(arms));
-  const auto name = [&](const std::string& qk_norm, const std::string& warmup) {
+  const auto config = [&](const std::string& qk_norm, const std::string& warmup) {
     const Settings settings{{"interventions.qk_norm", {qk_norm, "t"}}, {"optim.warmup", {warmup, "t"}}};
-    return arm_name(to_json(experiment_from(settings)), s.axes);
+    return to_json(experiment_from(settings));
   };
-  EXPECT_EQ(name("off", "40step"), "plain");
-  EXPECT_EQ(name("per_head", "40step"), "calm");
-  // One bundle is part of another: the larger one that holds.
-  EXPECT_EQ(name("per_head", "80step"), "calmer");
+  EXPECT_EQ(arm_name(config("off", "40step"), s.axes, "plain"), "plain");
+  // A name in sweep.json is believed where its settings hold.
+  EXPECT_TRUE(fits("plain", config("off", "40step"), s.axes));
+  EXPECT_TRUE(fits("calm", config("per_head", "40step"), s.axes));
+  EXPECT_FALSE(fits("calm", config("off", "40step"), s.axes));
+  EXPECT_TRUE(fits("calmer", config("per_head", "80step"), s.axes));
+  EXPECT_FALSE(fits("calmer", config("per_head", "40step"), s.axes));
+  EXPECT_FALSE(fits("other", config("off", "40step"), s.axes));
   EXPECT_THROW(sweep("[sweep.arms]\nplain = {}\nother = {}\n"), InputError);
   EXPECT_THROW(sweep("[sweep.arms]\nplain = 3\n"), InputError);
   EXPECT_THROW(sweep("[sweep.arms]\n\"a=b\" = {}\n"), InputError);

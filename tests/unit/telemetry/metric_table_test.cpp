@@ -86,6 +86,15 @@ TEST(MetricTable, KeysFindTheirRow) {
   }
 }
 
+TEST(MetricTable, ParametersKnowTheirLayer) {
+  EXPECT_EQ(layer_of("blocks.0.attn.q.weight"), "layer00");
+  EXPECT_EQ(layer_of("blocks.112.mlp.fc1.bias"), "layer112");
+  EXPECT_EQ(layer_of("encoder.layers.3.attn.norm.gain"), "encoder_layer03");
+  EXPECT_EQ(layer_of("decoder.layers.0.cross.q.weight"), "decoder_layer00");
+  for (const char* none : {"", "embed.weight", "head.weight", "final_norm.gain", "blocks.x.attn", "blocks.3"})
+    EXPECT_EQ(layer_of(none), "") << none;
+}
+
 TEST(Recorder, SortsKeysIntoTheirRecords) {
   Recorder recorder;
   recorder.begin(20, 40960);

@@ -29,7 +29,7 @@ export function smallMultiples(report: Report, palette: Palette, size: string, q
   const values = cells.flatMap((c) => quantity.pick(c)!.values.map(num).filter(usable));
   if (quantity.reference && Math.max(...values) > quantity.reference.y / 30) values.push(quantity.reference.y);
   const low = Math.min(...values), high = Math.max(...values);
-  const domain: [number, number] = quantity.log ? [low / 1.3, high * 1.6] : [Math.min(0, low), high * 1.05];
+  const domain: [number, number] = quantity.log ? [low / 1.3, high * 1.6] : [Math.min(0, low), Math.max(0, high) + 0.05 * (Math.max(0, high) - Math.min(0, low))];
   const lastStep = Math.max(...cells.map((c) => c.steps));
   const lrs = [...new Set(cells.map((c) => c.lr))].sort((a, b) => a - b);
 

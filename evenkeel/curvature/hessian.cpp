@@ -1,22 +1,20 @@
-#include "evenkeel/probes/hessian.h"
+#include "evenkeel/curvature/hessian.h"
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "evenkeel/probes/subject.h"
+namespace evenkeel::curvature {
 
-namespace evenkeel::probes {
-
-Hessian::Hessian(models::Model& model, const train::DeviceBatch& batch, const nn::Context& context) {
+Hessian::Hessian(models::Model& model, const models::Batch& batch, const nn::Context& context) {
   const c10::AutoGradMode with_grad(true);
   for (const nn::Param* param : model.parameters()) {
     if (!param->trainable) continue;
     parameters_.push_back(param->value);
     size_ += param->value.numel();
   }
-  const at::Tensor loss = training_loss(model, batch, context);
+  const at::Tensor loss = model.loss(model.forward(batch, context), batch, model.objective, context).total;
   loss_ = loss.item<double>();
   gradient_ = torch::autograd::grad({loss}, parameters_, {}, true, true, true);
 }
@@ -39,4 +37,4 @@ at::Tensor Hessian::times(const at::Tensor& v) const {
   return at::cat(product);
 }
 
-}  // namespace evenkeel::probes
+}  // namespace evenkeel::curvature

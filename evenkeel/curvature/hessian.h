@@ -15,15 +15,14 @@
 
 #include "evenkeel/models/model.h"
 #include "evenkeel/nn/context.h"
-#include "evenkeel/train/evaluate.h"
 
-namespace evenkeel::probes {
+namespace evenkeel::curvature {
 
 class Hessian {
  public:
   /// Over all parameters of `model` that are trained, one after the other; `context` with plain ops and not
   /// training.
-  Hessian(models::Model& model, const train::DeviceBatch& batch, const nn::Context& context);
+  Hessian(models::Model& model, const models::Batch& batch, const nn::Context& context);
 
   /// H v for v [n], of the parameters' type.
   at::Tensor times(const at::Tensor& v) const;
@@ -38,4 +37,4 @@ class Hessian {
   double loss_ = 0;
 };
 
-}  // namespace evenkeel::probes
+}  // namespace evenkeel::curvature

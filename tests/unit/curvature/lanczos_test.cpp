@@ -1,4 +1,4 @@
-#include "evenkeel/probes/lanczos.h"
+#include "evenkeel/curvature/lanczos.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/diag.h>
@@ -14,7 +14,7 @@
 
 #include "tests/support/small_model.h"
 
-namespace evenkeel::probes {
+namespace evenkeel::curvature {
 namespace {
 
 TopEigenvalue of(const at::Tensor& a, const LanczosOptions& options, std::uint64_t seed = 1) {
@@ -81,4 +81,4 @@ TEST(Lanczos, SinglePrecision) {
 }
 
 }  // namespace
-}  // namespace evenkeel::probes
+}  // namespace evenkeel::curvature

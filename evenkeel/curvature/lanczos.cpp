@@ -1,4 +1,4 @@
-#include "evenkeel/probes/lanczos.h"
+#include "evenkeel/curvature/lanczos.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/dot.h>
@@ -10,7 +10,7 @@
 #include <limits>
 #include <vector>
 
-namespace evenkeel::probes {
+namespace evenkeel::curvature {
 namespace {
 
 double inner(const at::Tensor& a, const at::Tensor& b) {
@@ -58,4 +58,4 @@ TopEigenvalue top_eigenvalue(const std::function<at::Tensor(const at::Tensor&)>&
   }
 }
 
-}  // namespace evenkeel::probes
+}  // namespace evenkeel::curvature

@@ -13,7 +13,7 @@
 
 #include <functional>
 
-namespace evenkeel::probes {
+namespace evenkeel::curvature {
 
 struct TopEigenvalue {
   double value = 0;     ///< NaN when a product is not finite
@@ -31,4 +31,4 @@ struct LanczosOptions {
 TopEigenvalue top_eigenvalue(const std::function<at::Tensor(const at::Tensor&)>& product,
                              const at::Tensor& start, const LanczosOptions& options = {});
 
-}  // namespace evenkeel::probes
+}  // namespace evenkeel::curvature
