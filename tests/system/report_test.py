@@ -125,12 +125,15 @@ class Browser(unittest.TestCase):
         self.open("one")
         marks = lambda section, what: self.js(f"document.querySelectorAll('#{section} svg {what}').length")
         # 14 finite cells, each a symbol, in both views; two lost ones at the edge of each.
-        self.assertEqual(marks("loss", "g[aria-label=dot] path, g[aria-label=dot] circle"), 2 * 16)
+        self.assertEqual(marks("loss", "g[aria-label=dot] > *"), 2 * 16)
         self.assertGreaterEqual(marks("loss", "g[aria-label=line] path"), 4)
         self.assertEqual(marks("sensitivity", "g[aria-label=bar] rect"), 4)
         self.assertEqual(self.js("document.querySelectorAll('#attention .panel svg').length"), 12)
         self.assertGreaterEqual(marks("attention", "g[aria-label=line] path"), 32)
         self.assertEqual(marks("heads", "g[aria-label=cell] rect"), 16)
+        # Every finite run with a largest logit is a mark; means of the seeds are joined.
+        self.assertEqual(marks("explore", "g[aria-label=dot] > *"), 16)
+        self.assertEqual(marks("explore", "g[aria-label=line] path"), 2)
         inked = self.js("(() => { const c = document.querySelector('#training canvas');"
                         " const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
                         " let n = 0; for (let i = 3; i < p.length; i += 4) n += p[i] > 0; return n; })()")
@@ -315,6 +318,19 @@ class Browser(unittest.TestCase):
         self.assertIn("degraded, relapsed at step 100000", text)
         self.assertIn("nonfinite at step 100000", text)
         self.assertIn("0.679", text)
+        self.assert_silent()
+
+    def test_sizes_stand_beside_each_other(self):
+        self.open("two_sizes")
+        marks = lambda what: self.js(f"document.querySelectorAll('#size svg {what}').length")
+        # One line per arm in each panel, a point per size.
+        self.assertEqual(self.js("document.querySelectorAll('#size .panel svg').length"), 2)
+        self.assertGreaterEqual(marks("g[aria-label=line] path"), 3)
+        rows = self.js("[...document.querySelectorAll('#size tbody tr')].map(r => [...r.children].map(t => t.textContent))")
+        self.assertEqual(len(rows), 4)
+        self.assertEqual({row[1] for row in rows}, {"d64", "d128"})
+        choices = self.js("[...document.querySelectorAll('#explore select')].map(s => s.value)")
+        self.assertEqual(choices, ["largest attention logit", "parameters N"])
         self.assert_silent()
 
     def test_missing_cells_are_said(self):

@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 EVENKEEL = pathlib.Path(os.environ.get("EVENKEEL_BIN", ROOT / "build" / "release")) / "evenkeel"
 sys.path.insert(0, str(ROOT / "studies" / "tools"))
 
+import paired  # noqa: E402
 import runs  # noqa: E402
 import stats  # noqa: E402
 
@@ -181,6 +182,21 @@ class Sweeps(unittest.TestCase):
 
     def test_a_folder_that_is_no_sweep_is_refused(self):
         self.assertIn("no sweep", self.refusal())
+
+    def test_pairs_are_of_one_seed(self):
+        cells = []
+        # Differences of 0.5, 0.7 and 0.9; seed 4 lacks one side.
+        for arm, own in (("a", {1: 1.5, 2: 1.9, 3: 2.0, 4: 3.0}), ("b", {1: 1.0, 2: 1.2, 3: 1.1, 4: None})):
+            for seed, loss in own.items():
+                self.write([f"{arm}{seed}"], [f"{arm}{seed}"], final_loss=loss)
+                cells.append({"hash": f"{arm}{seed}", "arm": arm, "lr": 0.1, "size": "d64", "seed": seed})
+        (self.sweep / "sweep.json").write_text(json.dumps({"cells": cells}))
+        mean, half, seeds, left = paired.difference(self.sweep, "a", "b")
+        self.assertAlmostEqual(mean, 0.7)
+        self.assertAlmostEqual(half, 4.302653 * 0.2 / math.sqrt(3), places=6)
+        self.assertEqual((seeds, left), (3, [4]))
+        with self.assertRaises(SystemExit):
+            paired.difference(self.sweep, "a", "c")
 
 
 class CommittedRows(unittest.TestCase):

@@ -88,3 +88,11 @@ export function settingText(value: unknown): string {
   if (typeof value === "number") return short(value, 6);
   return typeof value === "string" ? value : JSON.stringify(value);
 }
+
+/** Values to put ticks at, as many as the width has room for; undefined where there are too many to be an axis of single values. */
+export function sparse(values: number[], width: number): number[] | undefined {
+  if (values.length > 24) return undefined;
+  const sorted = [...values].sort((a, b) => a - b);
+  const every = Math.ceil((56 * sorted.length) / width);
+  return sorted.filter((_, i) => i % every === 0);
+}

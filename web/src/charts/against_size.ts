@@ -1,7 +1,7 @@
 // What changes with model size, one line per arm: LR sensitivity, and where training breaks, against the parameters N.
 import * as Plot from "@observablehq/plot";
 import { figure, h, responsive, table } from "../dom";
-import { intervalText, lrText, num, short } from "../format";
+import { intervalText, lrText, num, short, sparse } from "../format";
 import type { Palette } from "../palette";
 import type { Curve, Report, Window } from "../types";
 
@@ -56,7 +56,8 @@ export function againstSize(report: Report, palette: Palette): HTMLElement | nul
     true,
   );
   const label = panels.childElementCount > 0 ? "LR sensitivity and boundary learning rate against the number of parameters, one line per arm." : "";
-  return figure(label, "N counts the matrices of the blocks. Thin lines are intervals; an arm that breaks at no swept rate, or below all of them, has no boundary point.", panels, data);
+  const drawing = h("div", {}, palette.legend(), panels);
+  return figure(label, "N counts the matrices of the blocks. Thin lines are intervals; an arm that breaks at no swept rate, or below all of them, has no boundary point.", drawing, data);
 }
 
 function panel(points: Point[], title: string, axis: string, log: boolean, palette: Palette): HTMLElement {
@@ -70,7 +71,7 @@ function panel(points: Point[], title: string, axis: string, log: boolean, palet
       marginTop: 26,
       marginBottom: 40,
       style: { background: "none", fontSize: "12px" },
-      x: { type: "log", label: "parameters N (log axis) →", labelOffset: 34, ticks: 4, tickFormat: (v: number) => short(v, 2) },
+      x: { type: "log", label: "parameters N (log axis) →", labelOffset: 34, ticks: sparse([...new Set(points.map((p) => p.n))], width), tickFormat: (v: number) => short(v, 2) },
       y: { type: log ? "log" : "linear", ...(log ? {} : { domain: [0, Math.max(0.01, ...points.map((p) => Math.min(p.high, 2.2 * Math.max(...points.map((q) => q.value)))))] }), label: axis, grid: true, ticks: 5, tickFormat: (v: number) => short(v, 2) },
       marks: [
         ...arms.flatMap((arm) => {

@@ -1,7 +1,7 @@
 // Any axis against any outcome: one mark per run, means over seeds joined by lines.
 import * as Plot from "@observablehq/plot";
 import { choose, figure, h, responsive, table } from "../dom";
-import { lrText, num, short } from "../format";
+import { lrText, num, short, sparse } from "../format";
 import type { Palette } from "../palette";
 import type { Cell, Report } from "../types";
 
@@ -99,7 +99,7 @@ function drawn(cells: Cell[], x: Axis, y: Axis, report: Report, palette: Palette
       marginTop: 26,
       marginBottom: 42,
       style: { background: "none", fontSize: "12px" },
-      x: { type: x.log ? "log" : "linear", label: `${x.name}${x.log ? " (log axis)" : ""} →`, labelOffset: 36, ticks: width > 500 ? 6 : 3, tickFormat: format },
+      x: { type: x.log ? "log" : "linear", label: `${x.name}${x.log ? " (log axis)" : ""} →`, labelOffset: 36, ticks: sparse([...new Set(marks.map((m) => m.x))], width) ?? (width > 500 ? 6 : 3), tickFormat: format },
       y: { type: y.log ? "log" : "linear", label: `↑ ${y.name}${y.log ? " (log axis)" : ""}`, grid: true, ticks: 6, tickFormat: (v: number) => short(v, 2) },
       marks: [
         ...(near ? [Plot.ruleY([reference.y], { stroke: "var(--muted)", strokeDasharray: "4 4" }), Plot.text([reference], { y: "y", frameAnchor: "left", text: "text", dx: 4, dy: -7, textAnchor: "start", fill: "var(--muted)" })] : []),
