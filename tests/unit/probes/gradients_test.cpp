@@ -206,6 +206,8 @@ TEST(Probes, GoThroughFrozenParameters) {
   e.interventions.freeze = "embed.* *.fc1.weight";
   Options options;
   options.batch = 2;
+  options.widths = {8, 16};
+  options.steps = 2;
   const Subject subject = initial_subject(e, options);
   for (const Probe& probe : all()) EXPECT_TRUE(probe.measure(subject, options).is_object()) << probe.name;
   for (const Json& matrix : find("gradients").measure(subject, options).at("matrices")) {
