@@ -52,7 +52,7 @@ sweep::Cell SpecOptions::plan_one(const std::string& command) const {
   Settings file;
   if (!spec_file.empty()) file = settings_from_toml(spec_file, {"sweep"});
   const SweepSpec spec = sweep_from(std::move(file), overrides());
-  if (!spec.axes.empty() && spec.axes[0].paths.size() != 1) {
+  if (!spec.axes.empty() && (spec.axes[0].name == kArmsAxis || spec.axes[0].paths.size() != 1)) {
     throw InputError(fmt::format(
         "{} sweeps {} ({}); {} makes one run: give a study without it, or use `evenkeel sweep`",
         spec_file.empty() ? "--set" : spec_file, spec.axes[0].name, spec.axes[0].origin, command));

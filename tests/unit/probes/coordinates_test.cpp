@@ -42,6 +42,8 @@ struct RuleCase {
 // of the features. muParam in full takes that away (Wortsman et al. 2023, section 3.2.4). Under Muon, whose
 // own steps shrink with the width, one growth is left to be seen: the embedding starts at 1 / sqrt(D) and
 // keeps its rate, so that what the first block reads changes like sqrt(D).
+// Rates are small, so that steps change the model little: at larger ones logits of wide models are through
+// growing.
 TEST(Coordinates, StandardGrowsAndMuParamDoesNot) {
   const Probe probe = coordinates_probe();
   Options options;
