@@ -45,6 +45,18 @@ class Run:
             value = value.get(key) if value is not None else None
         return value
 
+    def series(self, metric):
+        """Steps and values of a metric, in order; of what has a value per head, the largest."""
+        found = []
+        for name in ("metrics.jsonl", "heads.jsonl"):
+            with open(self.folder / name, encoding="utf-8") as source:
+                for line in source:
+                    line = json.loads(line, object_hook=restored)
+                    if metric in line:
+                        value = line[metric]
+                        found.append((line["step"], max(map(number, value)) if isinstance(value, list) else number(value)))
+        return found
+
     def smooth(self):
         """Means over the last WINDOW steps, from step WINDOW on."""
         return [statistics.fmean(self.curve[i - WINDOW:i]) for i in range(WINDOW, len(self.curve) + 1)]

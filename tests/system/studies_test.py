@@ -191,12 +191,25 @@ class Sweeps(unittest.TestCase):
                 self.write([f"{arm}{seed}"], [f"{arm}{seed}"], final_loss=loss)
                 cells.append({"hash": f"{arm}{seed}", "arm": arm, "lr": 0.1, "size": "d64", "seed": seed})
         (self.sweep / "sweep.json").write_text(json.dumps({"cells": cells}))
-        mean, half, seeds, left = paired.difference(self.sweep, "a", "b")
+        mean, half, seeds, left = paired.difference(paired.outcomes(self.sweep, "a"), paired.outcomes(self.sweep, "b"))
         self.assertAlmostEqual(mean, 0.7)
         self.assertAlmostEqual(half, 4.302653 * 0.2 / math.sqrt(3), places=6)
         self.assertEqual((seeds, left), (3, [4]))
         with self.assertRaises(SystemExit):
-            paired.difference(self.sweep, "a", "c")
+            paired.outcomes(self.sweep, "c")
+
+    def test_an_outcome_is_a_mean_over_the_last_tenth(self):
+        self.write(["aa"], ["aa"])
+        run = self.sweep / "cells" / "aa"
+        lines = [{"step": step, "logits/out/mean": -float(step)} for step in range(10, 101, 5)]
+        (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        # Per head, the largest: 90 is not within the last tenth of 100 steps.
+        heads = [{"step": step, "attn/layer00/logit_max": [1.0, float(step)]} for step in (90, 95, 100)]
+        (run / "heads.jsonl").write_text("".join(json.dumps(line) + "\n" for line in heads))
+        self.assertAlmostEqual(paired.outcome(runs.Run(run), "logits/out/mean"), -97.5)
+        self.assertAlmostEqual(paired.outcome(runs.Run(run), "attn/layer00/logit_max", True), math.log10(97.5))
+        with self.assertRaises(SystemExit):
+            paired.outcome(runs.Run(run), "unknown")
 
 
 class CommittedRows(unittest.TestCase):
