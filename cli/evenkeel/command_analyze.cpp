@@ -76,7 +76,8 @@ void print_summary(const analysis::Analysis& a) {
 }
 
 struct AnalyzeArguments {
-  std::string folder, baseline;
+  std::vector<std::string> folders;
+  std::string baseline;
   bool json = false;
 };
 
@@ -85,16 +86,19 @@ struct AnalyzeArguments {
 void add_analyze(CLI::App& app, int& exit_code) {
   auto args = std::make_shared<AnalyzeArguments>();
   CLI::App* command = app.add_subcommand("analyze", "LR sensitivity, boundary LR and comparison of arms");
-  command->add_option("DIR", args->folder, "Folder of a sweep, or of runs")->required();
+  command->add_option("DIR", args->folders, "Folder of a sweep, or of runs; several count as one")
+      ->required();
   command->add_option(
       "--baseline", args->baseline,
       "Arm that the others are compared with. Without it: the study's, else the one whose settings "
       "are the defaults");
   add_json_flag(*command, args->json);
   command->footer(
-      "Examples:\n  evenkeel analyze runs/demo\n  evenkeel analyze runs/demo --json > analysis.json");
+      "Examples:\n  evenkeel analyze runs/demo\n  evenkeel analyze runs/demo --json > analysis.json\n  "
+      "evenkeel analyze runs/a runs/b        two sweeps as one");
   command->callback([args, &exit_code] {
-    const auto sweep = analysis::load_sweep(args->folder);
+    const auto sweep =
+        analysis::load_sweep(std::vector<std::filesystem::path>(args->folders.begin(), args->folders.end()));
     tell_damage(sweep.damage);
     analysis::Options options;
     options.baseline = args->baseline;

@@ -14,8 +14,8 @@ namespace evenkeel::cli {
 namespace {
 
 struct ReportArguments {
-  std::string folder, out, baseline;
-  std::vector<std::string> probes;
+  std::string out, baseline;
+  std::vector<std::string> folders, probes;
 };
 
 }  // namespace
@@ -24,7 +24,8 @@ void add_report(CLI::App& app, int& exit_code) {
   auto args = std::make_shared<ReportArguments>();
   CLI::App* command =
       app.add_subcommand("report", "Write the report of a sweep: one HTML file, readable offline");
-  command->add_option("DIR", args->folder, "Folder of a sweep, or of runs; not needed with --probe");
+  command->add_option("DIR", args->folders,
+                      "Folder of a sweep, or of runs; several count as one. Not needed with --probe");
   command->add_option("-o,--out", args->out, "File to write (default: DIR/report.html)");
   command->add_option(
       "--baseline", args->baseline,
@@ -42,18 +43,22 @@ void add_report(CLI::App& app, int& exit_code) {
       "  evenkeel report --probe gradients.json --out gradients.html");
   command->callback([args, &exit_code] {
     namespace fs = std::filesystem;
-    if (args->folder.empty() && args->probes.empty())
+    if (args->folders.empty() && args->probes.empty())
       throw InputError("report needs DIR, a folder of a sweep or of runs, or --probe FILE");
-    if (args->folder.empty() && args->out.empty())
+    if (args->folders.empty() && args->out.empty())
       throw InputError("report of --probe alone has no folder to write to; add --out FILE");
-    const fs::path html = args->out.empty() ? fs::path(args->folder) / "report.html" : fs::path(args->out);
+    if (args->folders.size() > 1 && args->out.empty())
+      throw InputError("report of several folders has no one folder to write to; add --out FILE");
+    const fs::path html =
+        args->out.empty() ? fs::path(args->folders.front()) / "report.html" : fs::path(args->out);
     analysis::Options options;
     options.baseline = args->baseline;
     Json probes = report::read_probe_answers({args->probes.begin(), args->probes.end()});
     report::refuse_foreign(html);
-    const Json document = args->folder.empty()
+    const Json document = args->folders.empty()
                               ? report::probes_document(std::move(probes))
-                              : report::report_document(args->folder, options, std::move(probes));
+                              : report::report_document({args->folders.begin(), args->folders.end()}, options,
+                                                        std::move(probes));
     tell_damage(document.value("damage", std::vector<std::string>()));
     report::write_report(document, html);
     print_out("{}\n", html.string());

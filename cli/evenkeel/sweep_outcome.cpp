@@ -163,7 +163,7 @@ int tell_outcome(const SweepRequest& request, const SweepFile& file, const std::
   const bool ended = outcome.analysis && (exit_code == kExitFinished || exit_code == kExitCellsCrashed);
   if (ended) {
     const fs::path html = request.out / "report.html";
-    report::write_report(report::report_document(request.out), html);
+    report::write_report(report::report_document({request.out}), html);
     outcome.report = html.string();
   }
   if (request.json) {

@@ -6,31 +6,20 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <set>
+#include <utility>
 
-#include "evenkeel/analysis/effective_lr.h"
 #include "evenkeel/analysis/stats.h"
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/printable.h"
 #include "evenkeel/runs/json_fields.h"
-#include "evenkeel/runs/records.h"
+#include "evenkeel/runs/summary.h"
 #include "evenkeel/spec/arm.h"
 #include "evenkeel/spec/sweep.h"
 
 namespace evenkeel::analysis {
 namespace {
-
-/// Median time of a step from the run's clock; NaN when it recorded none.
-double step_ms(const runs::Cell& cell) {
-  const auto records = runs::read_records(cell.run / "timing.jsonl");
-  const double step_s = median_of_finite(runs::scalar_series(records, "step_s").values);
-  if (step_s > 0) return 1e3 * step_s;
-  const double rate = median_of_finite(runs::scalar_series(records, "tokens_per_s").values);
-  if (!(rate > 0) || cell.config.empty()) return kUnknown;
-  const double tokens =
-      cell.config["train"]["batch"].get<double>() * cell.config["arch"]["context"].get<double>();
-  return 1e3 * tokens / rate;
-}
 
 /// LoadedSweep::baseline of cells whose arms are named; `paths` are the settings in which they differ.
 std::string baseline_of(const std::vector<LoadedCell>& cells, const std::vector<std::string>& paths) {
@@ -59,8 +48,8 @@ LoadedCell loaded(runs::Cell cell, std::vector<std::string>& damage) {
   p.seed = cell.seed;
   p.l0 = cell.l0;
   p.steps = cell.steps;
-  p.step_ms = step_ms(cell);
-  p.effective_lr = effective_lr(cell.run);
+  p.step_ms = runs::step_ms(cell);
+  p.effective_lr = runs::effective_lr_of(cell);
   p.label = cell.result ? cell.result->label : "missing";
   if (cell.result && p.label != "nonfinite") p.loss = cell.result->final_loss;
   p.relapsed = cell.result && cell.result->relapsed;
@@ -133,6 +122,7 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
         sweep.notes.push_back(fmt::format("the axis {} is passed over: {}", shortened(name), e.what()));
       }
     }
+    std::vector<fs::path> begun;
     for (const Json& entry : document.at("cells")) {
       const std::string hash = entry.at("hash");
       if (!is_config_hash(hash)) {
@@ -141,13 +131,20 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
                         "whole: remove this file and run the same sweep again",
                         file.string(), excerpt(hash)));
       }
+      if (const fs::path run = folder / "cells" / hash; fs::exists(run / "manifest.json"))
+        begun.push_back(run);
+    }
+    std::vector<runs::Loaded> found = runs::load_all(begun);
+    std::size_t next = 0;
+    for (const Json& entry : document.at("cells")) {
+      const std::string hash = entry.at("hash");
       const fs::path run = folder / "cells" / hash;
       LoadedCell cell;
       std::string why;
-      try {
-        if (fs::exists(run / "manifest.json")) cell = loaded(runs::load_cell(run), sweep.damage);
-      } catch (const InputError& e) {
-        why = e.what();
+      if (next < begun.size() && begun[next] == run) {
+        runs::Loaded& there = found[next++];
+        if (there.cell) cell = loaded(std::move(*there.cell), sweep.damage);
+        why = std::move(there.why);
       }
       CellPoint& p = cell.point;
       const Listed listed{entry.at("arm"), entry.at("size"), number_from_json(entry.at("lr"), "lr"),
@@ -187,6 +184,20 @@ LoadedSweep from_sweep_file(const fs::path& folder) {
   return sweep;
 }
 
+/// The settings in which configs of these cells differ, each with its values, as axes.
+Json axes_between(const std::vector<LoadedCell>& cells) {
+  std::vector<const Json*> configs;
+  for (const LoadedCell& c : cells)
+    if (!c.cell.config.empty()) configs.push_back(&c.cell.config);
+  Json axes = Json::object();
+  for (const auto& path : differing_settings(configs)) {
+    std::set<Json> values;
+    for (const Json* config : configs) values.insert(field_value(*config, path));
+    axes[path] = values;
+  }
+  return axes;
+}
+
 LoadedSweep from_runs(const runs::Listing& listing) {
   LoadedSweep sweep;
   const std::vector<runs::Cell>& cells = listing.cells;
@@ -195,7 +206,6 @@ LoadedSweep from_runs(const runs::Listing& listing) {
   const auto has_lr = [](const runs::Cell& cell) { return cell.lr > 0 && std::isfinite(cell.lr); };
   const bool any_lr = std::any_of(cells.begin(), cells.end(), has_lr);
   std::vector<std::string> without_lr;
-  std::vector<Json> configs;
   for (std::size_t i = 0; i < cells.size(); ++i) {
     if (any_lr && !has_lr(cells[i])) {
       without_lr.push_back(cells[i].run.filename().string());
@@ -203,21 +213,61 @@ LoadedSweep from_runs(const runs::Listing& listing) {
     }
     sweep.cells.push_back(loaded(cells[i], sweep.damage));
     sweep.cells.back().point.arm = arms[i];
-    if (!cells[i].config.empty()) configs.push_back(cells[i].config);
   }
   if (!without_lr.empty()) {
     sweep.notes.push_back(fmt::format("{} runs have no learning rate and are left out: {}", without_lr.size(),
                                       shortened(fmt::format("{}", fmt::join(without_lr, ", ")), 300)));
   }
-  const std::vector<std::string> differing = differing_settings(configs);
-  const bool all_known = configs.size() == sweep.cells.size();
+  sweep.axes = axes_between(sweep.cells);
+  const bool all_known = std::none_of(sweep.cells.begin(), sweep.cells.end(),
+                                      [](const auto& c) { return c.cell.config.empty(); });
+  std::vector<std::string> differing;
+  for (const auto& [path, values] : sweep.axes.items()) differing.push_back(path);
   if (all_known) sweep.baseline = baseline_of(sweep.cells, differing);
-  for (const auto& path : differing) {
-    std::set<Json> values;
-    for (const Json& config : configs) values.insert(field_value(config, path));
-    sweep.axes[path] = values;
-  }
   return sweep;
+}
+
+LoadedSweep joined(const std::vector<fs::path>& folders) {
+  LoadedSweep all;
+  std::set<std::string> hashes;
+  std::map<std::pair<std::size_t, std::string>, std::string> names;  // of the arm of a folder: its new name
+  std::vector<std::size_t> folder_of;
+  std::size_t twice = 0;
+  for (std::size_t f = 0; f < folders.size(); ++f) {
+    LoadedSweep one = load_sweep(folders[f]);
+    if (f == 0) all.study.margin_decades = one.study.margin_decades;
+    all.study.title +=
+        (f > 0 ? "; " : "") + (one.study.title.empty() ? folders[f].string() : one.study.title);
+    for (const std::string& note : one.notes) all.notes.push_back(folders[f].string() + ": " + note);
+    all.damage.insert(all.damage.end(), one.damage.begin(), one.damage.end());
+    for (LoadedCell& cell : one.cells) {
+      if (!cell.cell.config_hash.empty() && !hashes.insert(cell.cell.config_hash).second) {
+        ++twice;
+        continue;
+      }
+      all.cells.push_back(std::move(cell));
+      folder_of.push_back(f);
+    }
+  }
+  if (twice > 0)
+    all.notes.push_back(fmt::format("{} cells are in more than one of the folders and count once", twice));
+  all.axes = axes_between(all.cells);
+  std::vector<std::string> paths;
+  for (const auto& [path, values] : all.axes.items()) paths.push_back(path);
+  for (std::size_t i = 0; i < all.cells.size(); ++i) {
+    CellPoint& p = all.cells[i].point;
+    if (all.cells[i].cell.config.empty()) continue;
+    names.insert({{folder_of[i], p.arm}, arm_name(all.cells[i].cell.config, paths)});
+    p.arm = arm_name(all.cells[i].cell.config, paths);
+  }
+  // What has not begun has no configuration here; its siblings' name is known.
+  for (std::size_t i = 0; i < all.cells.size(); ++i) {
+    if (all.cells[i].begun) continue;
+    const auto name = names.find({folder_of[i], all.cells[i].point.arm});
+    if (name != names.end()) all.cells[i].point.arm = name->second;
+  }
+  all.baseline = baseline_of(all.cells, paths);
+  return all;
 }
 
 }  // namespace
@@ -227,6 +277,12 @@ LoadedSweep load_sweep(const fs::path& folder) {
                                                                    : from_runs(runs::list_cells(folder))};
   require_any(sweep);
   return std::move(sweep.front());
+}
+
+LoadedSweep load_sweep(const std::vector<fs::path>& folders) {
+  if (folders.empty()) throw InputError("no folder was given; name the folder of a sweep, or of runs");
+  if (folders.size() == 1) return load_sweep(folders.front());
+  return joined(folders);
 }
 
 std::vector<LoadedSweep> load_sweeps(const fs::path& folder) {

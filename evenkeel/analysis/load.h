@@ -38,6 +38,10 @@ struct LoadedSweep {
 /// Reads the folder. Throws InputError when it holds no run that can be read, or a damaged sweep.json.
 LoadedSweep load_sweep(const fs::path& folder);
 
+/// Several folders as one sweep: arms are named anew, by the settings in which cells of all of them differ; a
+/// run that is in two of them counts once. Throws as load_sweep, and when `folders` is empty.
+LoadedSweep load_sweep(const std::vector<fs::path>& folders);
+
 /// Every sweep at or below the folder, each apart: cells of different studies are no siblings. Runs that
 /// belong to none of them are one more. Throws as load_sweep.
 std::vector<LoadedSweep> load_sweeps(const fs::path& folder);

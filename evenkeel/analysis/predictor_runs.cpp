@@ -10,9 +10,9 @@
 #include <tuple>
 
 #include "evenkeel/analysis/analysis.h"
-#include "evenkeel/analysis/effective_lr.h"
 #include "evenkeel/analysis/load.h"
 #include "evenkeel/base/error.h"
+#include "evenkeel/runs/effective_lr.h"
 
 namespace evenkeel::analysis {
 namespace {
@@ -57,7 +57,7 @@ struct HeadRecord {
       if (slash == std::string::npos || !key.starts_with("attn/")) continue;
       attention(record, key, key.substr(0, slash + 1), std::string_view(key).substr(slash + 1), value);
     }
-    update_ratio = analysis::update_ratio(record);
+    update_ratio = runs::update_ratio(record);
   }
 
  private:

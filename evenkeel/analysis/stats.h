@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "evenkeel/base/median.h"
+
 namespace evenkeel::analysis {
 
 struct Interval {
@@ -35,7 +37,5 @@ double t_half_width(const std::vector<double>& values, double level);
 double mean(const std::vector<double>& values);
 /// Sample standard deviation (n - 1); 0 for fewer than two values.
 double standard_deviation(const std::vector<double>& values);
-/// NaN when empty; values that are not finite are left out.
-double median_of_finite(std::vector<double> values);
 
 }  // namespace evenkeel::analysis

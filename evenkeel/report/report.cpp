@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
 #include <set>
 #include <string_view>
+#include <tuple>
 
 #include "evenkeel/analysis/analysis.h"
 #include "evenkeel/analysis/json.h"
@@ -16,7 +18,7 @@
 #include "evenkeel/base/version.h"
 #include "evenkeel/report/page.h"
 #include "evenkeel/report/rounded.h"
-#include "evenkeel/report/signals.h"
+#include "evenkeel/runs/summary.h"
 #include "evenkeel/spec/arm.h"
 #include "evenkeel/spec/experiment.h"
 
@@ -31,16 +33,21 @@ constexpr std::string_view kTitleEnd = " - evenkeel</title>";
 
 // Points per curve: loss curves can be zoomed, the small multiples cannot.
 constexpr std::size_t kLossPoints = 1200, kSmallPoints = 160;
+// Cells with curves, and up to how many of them have all the points of a loss curve: beyond, a page would be
+// slow to open and its lines not to be told apart.
+constexpr std::size_t kDrawnCells = 400, kZoomedCells = 200;
 
 Json number_or_null(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
 }
 
 Json series_json(const runs::Series& series, std::size_t max_points) {
-  const runs::Series thinned = thin(series, max_points);
+  const runs::Series thinned = runs::thin(series, max_points);
   Json values = Json::array();
   for (const double v : thinned.values) values.push_back(rounded(v));
-  return {{"steps", thinned.steps}, {"values", values}, {"recorded", series.steps.size()}};
+  return {{"steps", thinned.steps},
+          {"values", values},
+          {"recorded", std::max(series.recorded, series.steps.size())}};
 }
 
 Json grid_json(const std::vector<std::vector<double>>& grid) {
@@ -53,43 +60,35 @@ Json grid_json(const std::vector<std::vector<double>>& grid) {
   return rows;
 }
 
-/// Largest (or smallest) of a series; NaN only when it is empty or holds nothing finite.
-double peak(const runs::Series& s, bool largest) {
-  double best = analysis::kUnknown;
-  for (const double v : s.values) {
-    if (std::isfinite(v) && (std::isnan(best) || (largest ? v > best : v < best))) best = v;
-  }
-  return best;
-}
-
-Json last_or_null(const runs::Series& series) {
-  return series.values.empty() ? Json(nullptr) : number_or_null(series.values.back());
-}
-
-Json attention_json(const AttentionSignals& a) {
+Json attention_json(const runs::AttentionSignals& a) {
   return {{"kind", a.kind},
           {"logit", series_json(a.logit_max, kSmallPoints)},
           {"entropy", series_json(a.entropy_min, kSmallPoints)},
           {"qk_sigma", series_json(a.qk_sigma_max, kSmallPoints)},
-          {"logit_peak", number_or_null(peak(a.logit_max, true))},
-          {"entropy_low", number_or_null(peak(a.entropy_min, false))},
-          {"qk_sigma_peak", number_or_null(peak(a.qk_sigma_max, true))},
+          {"logit_peak", number_or_null(runs::peak(a.logit_max, true))},
+          {"entropy_low", number_or_null(runs::peak(a.entropy_min, false))},
+          {"qk_sigma_peak", number_or_null(runs::peak(a.qk_sigma_max, true))},
           {"end_entropy", grid_json(a.end_entropy)},
           {"end_logit", grid_json(a.end_logit_max)}};
 }
 
-/// Largest of one number over the kinds of attention; smallest with sign -1; null when none is known.
-Json largest_of(const Json& attention, const char* name, double sign) {
-  Json best = nullptr;
-  for (const Json& kind : attention) {
-    const Json& value = kind.at(name);
-    if (value.is_null()) continue;
-    if (best.is_null() || sign * value.get<double>() > sign * best.get<double>()) best = value;
-  }
-  return best;
+/// Signals whose loss curves have `points` points or all that were recorded: a summary may have kept fewer.
+runs::Signals signals_at(const runs::Cell& cell, std::size_t points) {
+  runs::Signals s = runs::signals_of(cell);
+  const auto short_of = [&](const runs::Series& series) {
+    return series.recorded > series.steps.size() && points > runs::kSummaryPoints;
+  };
+  if (!short_of(s.train_loss) && !short_of(s.valid_loss)) return s;
+  s.train_loss = s.valid_loss = {};
+  runs::for_each_record(cell.run / "metrics.jsonl", [&](Json&& record) {
+    runs::add_scalar(s.train_loss, record, "loss/train/ce");
+    runs::add_scalar(s.valid_loss, record, "loss/valid/ce");
+  });
+  return s;
 }
 
-Json cell_json(const analysis::LoadedCell& cell, const analysis::Analysis& result) {
+/// Of a cell; with curves of at most `points` points, or none.
+Json cell_json(const analysis::LoadedCell& cell, const analysis::Analysis& result, std::size_t points) {
   const analysis::CellPoint& p = cell.point;
   Json json{{"arm", p.arm},
             {"size", p.size},
@@ -124,41 +123,68 @@ Json cell_json(const analysis::LoadedCell& cell, const analysis::Analysis& resul
     json["gap"] = number_or_null(cell.cell.result->final_loss - cell.cell.result->train_loss);
   if (!cell.begun) return json;
 
-  const Signals s = read_signals(cell.cell.run);
-  json["train"] = series_json(s.train_loss, kLossPoints);
-  json["valid"] = series_json(s.valid_loss, kLossPoints);
+  const runs::Signals s = points > 0 ? signals_at(cell.cell, points) : runs::Signals{};
+  const runs::Outcomes o = points > 0 ? s.outcomes : runs::outcomes_of(cell.cell);
+  json["logit_peak"] = number_or_null(o.logit_peak);
+  json["entropy_low"] = number_or_null(o.entropy_low);
+  json["edge_peak"] = number_or_null(o.edge_peak);
+  json["logit_mean_end"] = number_or_null(o.logit_mean_end);
+  json["logz_end"] = number_or_null(o.logz_end);
+  json["grad_rms_low"] = number_or_null(o.grad_rms_low);
+  json["collapsed_share"] = number_or_null(o.collapsed_share);
+  json["heads_step"] = o.heads_step;
+  json["spikes"] = o.spikes;
+  json["collapses"] = o.collapses;
+  if (points == 0) return json;
+  json["train"] = series_json(s.train_loss, points);
+  json["valid"] = series_json(s.valid_loss, points);
   json["attention"] = Json::array();
-  for (const AttentionSignals& a : s.attention) json["attention"].push_back(attention_json(a));
-  json["logit_peak"] = largest_of(json["attention"], "logit_peak", 1);
-  json["entropy_low"] = largest_of(json["attention"], "entropy_low", -1);
-  json["heads_step"] = s.end_step;
+  for (const runs::AttentionSignals& a : s.attention) json["attention"].push_back(attention_json(a));
   json["output"] = {{"mean", series_json(s.output_mean, kSmallPoints)},
                     {"logz", series_json(s.output_logz, kSmallPoints)}};
   if (!s.edge_ratio.values.empty()) json["edge_ratio"] = series_json(s.edge_ratio, kSmallPoints);
-  json["logit_mean_end"] = last_or_null(s.output_mean);
-  json["logz_end"] = last_or_null(s.output_logz);
-  json["grad_rms_low"] = number_or_null(s.grad_rms_low);
-  json["collapsed_share"] = number_or_null(s.collapsed_share);
-  json["spikes"] = s.spikes;
-  json["collapses"] = s.collapses;
   return json;
+}
+
+/// Which cells have curves on the page: all, or the first seeds of every arm, size and learning rate, as many
+/// as there is room for.
+std::vector<bool> drawn(const analysis::LoadedSweep& sweep) {
+  std::vector<bool> chosen(sweep.cells.size(), false);
+  std::map<std::tuple<std::string, std::string, double>, std::vector<std::size_t>> groups;
+  for (std::size_t i = 0; i < sweep.cells.size(); ++i) {
+    const analysis::CellPoint& p = sweep.cells[i].point;
+    if (sweep.cells[i].begun) groups[{p.arm, p.size, p.lr}].push_back(i);
+  }
+  std::size_t left = kDrawnCells;
+  for (std::size_t turn = 0, taken = 1; left > 0 && taken > 0; ++turn) {
+    taken = 0;
+    for (const auto& [group, cells] : groups) {
+      if (turn >= cells.size() || left == 0) continue;
+      chosen[cells[turn]] = true;
+      ++taken;
+      --left;
+    }
+  }
+  return chosen;
 }
 
 /// Settings that all begun cells share, and the values of those that differ.
 Json config_json(const analysis::LoadedSweep& sweep) {
-  std::vector<Settings> flat;
+  std::vector<const Json*> configs;
   for (const auto& c : sweep.cells) {
-    if (c.begun && !c.cell.config.empty()) flat.push_back(settings_from_json(c.cell.config, "manifest"));
+    if (c.begun && !c.cell.config.empty()) configs.push_back(&c.cell.config);
   }
   Json same = Json::array(), varied = Json::array();
-  if (flat.empty()) return {{"same", same}, {"varied", varied}};
+  if (configs.empty()) return {{"same", same}, {"varied", varied}};
   for (const FieldDoc& field : describe<Experiment>()) {
     Json values = Json::array();
-    for (const auto& config : flat) {
-      const auto it = config.find(field.path);
-      if (it == config.end()) continue;
-      if (std::find(values.begin(), values.end(), it->second.value) == values.end())
-        values.push_back(it->second.value);
+    const Json::json_pointer place = setting_pointer(field.path);
+    const Json* last = nullptr;
+    for (const Json* config : configs) {
+      const Json& value = config->at(place);
+      if (last && *last == value) continue;
+      last = &value;
+      if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
     }
     if (values.empty() || field.path == "data.path" || field.path == "data.valid_path") continue;
     std::sort(values.begin(), values.end());
@@ -182,8 +208,12 @@ Json numbers_of(const Json& config, const Json& varied) {
 /// Tokens of one step; null where runs differ in it or were made elsewhere.
 Json tokens_per_step(const analysis::LoadedSweep& sweep) {
   Json tokens = nullptr;
+  std::set<std::string> seen;
   for (const auto& c : sweep.cells) {
     if (!c.begun || c.cell.config.empty()) continue;
+    const Json& config = c.cell.config;
+    if (!seen.insert(config["arch"].dump() + config["data"].dump() + config["train"]["batch"].dump()).second)
+      continue;
     const Json own = experiment_from_json(c.cell.config, c.cell.run.string()).tokens_per_step();
     if (!tokens.is_null() && tokens != own) return nullptr;
     tokens = own;
@@ -268,8 +298,8 @@ Json rounded(double value) {
   return back;
 }
 
-Json report_document(const fs::path& folder, const analysis::Options& options, Json probes) {
-  const analysis::LoadedSweep sweep = analysis::load_sweep(folder);
+Json report_document(const std::vector<fs::path>& folders, const analysis::Options& options, Json probes) {
+  const analysis::LoadedSweep sweep = analysis::load_sweep(folders);
   const analysis::Analysis result = analysis::analyze(sweep, options);
   Json document{{"format", 1},
                 {"evenkeel", kVersion},
@@ -282,8 +312,19 @@ Json report_document(const fs::path& folder, const analysis::Options& options, J
                 {"facts", facts_json(sweep)},
                 {"probes", std::move(probes)},
                 {"cells", Json::array()}};
-  for (const auto& cell : sweep.cells) {
-    Json json = cell_json(cell, result);
+  const std::vector<bool> has_curves = drawn(sweep);
+  const auto curves = static_cast<std::size_t>(std::count(has_curves.begin(), has_curves.end(), true));
+  const auto begun =
+      std::count_if(sweep.cells.begin(), sweep.cells.end(), [](const auto& c) { return c.begun; });
+  if (curves < static_cast<std::size_t>(begun))
+    document["notes"].push_back(fmt::format(
+        "curves and heads of {} of the {} cells are on this page, the first seeds of every arm and "
+        "learning rate; every cell counts in the tables, boundaries and intervals",
+        curves, begun));
+  const std::size_t points = curves <= kZoomedCells ? kLossPoints : runs::kSummaryPoints;
+  for (std::size_t i = 0; i < sweep.cells.size(); ++i) {
+    const analysis::LoadedCell& cell = sweep.cells[i];
+    Json json = cell_json(cell, result, has_curves[i] ? points : 0);
     if (!cell.cell.config.empty()) {
       json["eps"] = field_value(cell.cell.config, "optim.eps");
       json["settings"] = numbers_of(cell.cell.config, document["config"]["varied"]);

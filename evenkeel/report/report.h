@@ -14,8 +14,9 @@ namespace fs = std::filesystem;
 
 /// Everything the page shows: analysis, cells with their series (thinned, see signals.h), configuration,
 /// constants, and what probes said (probe_answers.h). Equal runs give equal documents but for step times.
-/// Throws InputError when there is no run at or below `folder`.
-Json report_document(const fs::path& folder, const analysis::Options& options = {},
+/// Of many cells some have series, and a note says which. Several folders count as one sweep
+/// (analysis/load.h). Throws InputError when there is no run at or below a folder.
+Json report_document(const std::vector<fs::path>& folders, const analysis::Options& options = {},
                      Json probes = Json::array());
 
 /// Of probes alone.

@@ -1,9 +1,15 @@
 #include "evenkeel/runs/cell.h"
 
+#include <algorithm>
+#include <atomic>
+#include <exception>
 #include <map>
+#include <mutex>
+#include <thread>
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/runs/records.h"
+#include "evenkeel/runs/summary.h"
 #include "evenkeel/runs/verify.h"
 #include "evenkeel/spec/arm.h"
 
@@ -19,23 +25,20 @@ double first_valid_loss(const fs::path& run) {
 
 }  // namespace
 
-Cell load_cell(const fs::path& run) {
+Cell cell_from_manifest(const fs::path& run) {
   const Manifest manifest = read_manifest(run);
   Cell cell;
   cell.run = run;
   cell.config_hash = manifest.config_hash;
   cell.arm_hint = manifest.arm;
-  cell.result = read_result(run);
   cell.h1 = manifest.data.h1;
   cell.floor = manifest.data.floor;
-  cell.l0 = cell.result ? cell.result->l0 : first_valid_loss(run);
   if (const auto& imported = manifest.imported) {
     cell.arm_hint = imported->arm;
     cell.size = imported->size;
     cell.params = imported->params;
     cell.lr = imported->lr;
     cell.seed = imported->seed;
-    cell.steps = cell.result ? cell.result->steps : 0;
   } else {
     const Experiment& e = manifest.experiment;
     cell.size = e.arch.size.value_or("");
@@ -44,7 +47,20 @@ Cell load_cell(const fs::path& run) {
     cell.seed = e.train.seed;
     cell.steps = e.train.steps;
     cell.config = to_json(e);
+    for (const char* path : {"path", "valid_path"}) cell.config["data"][path] = "auto";
   }
+  return cell;
+}
+
+Cell load_cell(const fs::path& run) {
+  std::optional<Result> result = read_result(run);
+  if (result) {
+    if (std::optional<Cell> cell = cell_from_summary(run, *result)) return std::move(*cell);
+  }
+  Cell cell = cell_from_manifest(run);
+  cell.result = std::move(result);
+  cell.l0 = cell.result ? cell.result->l0 : first_valid_loss(run);
+  if (cell.config.empty() && cell.result) cell.steps = cell.result->steps;
   cell.damage = line_file_damage(run, cell.result);
   return cell;
 }
@@ -61,21 +77,49 @@ Listing list_cells(const fs::path& folder) {
 
 Listing list_cells(const std::vector<fs::path>& runs) {
   Listing listing;
-  for (const fs::path& run : runs) {
-    try {
-      listing.cells.push_back(load_cell(run));
-    } catch (const InputError& e) {
-      listing.damaged.emplace_back(run, e.what());
-    }
+  std::vector<Loaded> all = load_all(runs);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all[i].cell) listing.cells.push_back(std::move(*all[i].cell));
+    else listing.damaged.emplace_back(runs[i], std::move(all[i].why));
   }
   return listing;
 }
 
+std::vector<Loaded> load_all(const std::vector<fs::path>& runs) {
+  constexpr std::size_t kMostThreads = 8, kRunsPerThread = 50;
+  std::vector<Loaded> all(runs.size());
+  std::atomic<std::size_t> next = 0;
+  std::exception_ptr failure;
+  std::mutex guard;
+  const auto load = [&] {
+    for (std::size_t i = 0; (i = next++) < runs.size();) {
+      try {
+        all[i].cell = load_cell(runs[i]);
+      } catch (const InputError& e) {
+        all[i].why = e.what();
+      } catch (...) {
+        const std::lock_guard lock(guard);
+        if (!failure) failure = std::current_exception();
+        return;
+      }
+    }
+  };
+  const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
+  const std::size_t threads = std::min({cores, kMostThreads, runs.size() / kRunsPerThread + 1});
+  {
+    std::vector<std::jthread> others;
+    for (std::size_t i = 1; i < threads; ++i) others.emplace_back(load);
+    load();
+  }
+  if (failure) std::rethrow_exception(failure);
+  return all;
+}
+
 std::vector<std::string> arms_of(const std::vector<Cell>& cells) {
   // A name given by a run alone may hide settings that others do not share.
-  std::map<std::string, std::vector<Json>> configs;
+  std::map<std::string, std::vector<const Json*>> configs;
   for (const Cell& cell : cells) {
-    if (!cell.config.empty()) configs[cell.arm_hint].push_back(cell.config);
+    if (!cell.config.empty()) configs[cell.arm_hint].push_back(&cell.config);
   }
   std::map<std::string, std::vector<std::string>> differing;
   for (const auto& [hint, same] : configs) differing[hint] = differing_settings(same);

@@ -23,19 +23,37 @@ struct Cell {
   std::int64_t seed = -1;
   std::int64_t steps = 0;  ///< planned optimiser steps
   std::string config_hash;
-  Json config = Json::object();                             ///< resolved configuration; empty for imports
+  /// Resolved configuration, without the paths of the data ("auto"); empty for imports.
+  Json config = Json::object();
   std::optional<Result> result;                             ///< nullopt: not ended
   double h1 = std::numeric_limits<double>::quiet_NaN();     ///< unigram entropy of the validation stream, nat
   double floor = std::numeric_limits<double>::quiet_NaN();  ///< known entropy rate, nat
   double l0 = std::numeric_limits<double>::quiet_NaN();     ///< validation loss at initialisation, nat
+  /// What the line files come to, where a summary told (runs/summary.h); those were then not opened.
+  struct Summed {
+    std::optional<double> train_loss;  ///< the last one
+    double effective_lr;
+  };
+  std::optional<Summed> summed;
   std::vector<std::string> damage;  ///< what is wrong with its line files, a sentence each (runs/verify.h)
 };
 
 /// Throws InputError when `run` holds no run or a damaged one.
 Cell load_cell(const fs::path& run);
 
+/// What the manifest alone says.
+Cell cell_from_manifest(const fs::path& run);
+
 /// Every run at or below `folder`, in order of path (runs/records.h, find_runs).
 std::vector<Cell> load_cells(const fs::path& folder);
+
+/// A run that was to be loaded: its cell, or in one sentence why there is none.
+struct Loaded {
+  std::optional<Cell> cell;
+  std::string why;
+};
+/// load_cell of each, in order, on a few threads.
+std::vector<Loaded> load_all(const std::vector<fs::path>& runs);
 
 /// The same, with a sentence for each run that is damaged instead of an error.
 struct Listing {

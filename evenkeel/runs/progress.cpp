@@ -4,15 +4,14 @@
 
 #include "evenkeel/runs/records.h"
 #include "evenkeel/runs/run_writer.h"
+#include "evenkeel/runs/summary.h"
 
 namespace evenkeel::runs {
+
 Progress progress_of(const Cell& cell) {
   Progress p;
   p.steps = cell.steps;
-  const auto records = read_records(cell.run / "metrics.jsonl");
-  if (const Series train = scalar_series(records, "loss/train/ce"); !train.values.empty()) {
-    p.train_loss = train.values.back();
-  }
+  p.train_loss = last_train_loss(cell);
   if (cell.result) {
     p.state = cell.result->label;
     p.step = cell.result->steps;
@@ -20,10 +19,12 @@ Progress progress_of(const Cell& cell) {
     return p;
   }
   p.state = is_being_written(cell.run) ? "running" : "interrupted";
-  if (!records.empty() && records.back().contains("step"))
-    p.step = records.back().at("step").get<std::int64_t>();
-  if (const Series valid = scalar_series(records, "loss/valid/ce"); !valid.values.empty())
-    p.loss = valid.values.back();
+  Series valid;
+  for_each_record(cell.run / "metrics.jsonl", [&](Json&& record) {
+    if (record.contains("step")) p.step = integer_from_json(record.at("step"), "step");
+    add_scalar(valid, record, "loss/valid/ce");
+  });
+  if (!valid.values.empty()) p.loss = valid.values.back();
   return p;
 }
 

@@ -26,9 +26,16 @@ void walk(const fs::path& folder, std::vector<fs::path>& out) {
 
 std::vector<Json> read_records(const fs::path& file, std::uint64_t* valid_bytes) {
   std::vector<Json> records;
+  for_each_record(
+      file, [&](Json&& record) { records.push_back(std::move(record)); }, valid_bytes);
+  return records;
+}
+
+void for_each_record(const fs::path& file, const std::function<void(Json&&)>& use,
+                     std::uint64_t* valid_bytes) {
   if (valid_bytes) *valid_bytes = 0;
   std::error_code error;
-  if (!fs::exists(file, error)) return records;
+  if (!fs::exists(file, error)) return;
   const std::string content = read_file(file);
   bool whole = true;
   for (std::size_t at = 0; at < content.size();) {
@@ -37,20 +44,21 @@ std::vector<Json> read_records(const fs::path& file, std::uint64_t* valid_bytes)
     auto record = decode_record(std::string_view(content).substr(at, end - at));
     at = end + 1;
     whole = whole && record.has_value();
-    if (record) records.push_back(std::move(*record));
+    if (record) use(std::move(*record));
     if (whole && valid_bytes) *valid_bytes = at;
   }
-  return records;
+}
+
+void add_scalar(Series& series, const Json& record, const std::string& key) {
+  const auto value = record.find(key);
+  if (value == record.end() || value->is_array() || !record.contains("step")) return;
+  series.values.push_back(number_from_json(*value, key));
+  series.steps.push_back(integer_from_json(record.at("step"), "step"));
 }
 
 Series scalar_series(const std::vector<Json>& records, const std::string& key) {
   Series series;
-  for (const Json& record : records) {
-    const auto value = record.find(key);
-    if (value == record.end() || value->is_array() || !record.contains("step")) continue;
-    series.values.push_back(number_from_json(*value, key));
-    series.steps.push_back(integer_from_json(record.at("step"), "step"));
-  }
+  for (const Json& record : records) add_scalar(series, record, key);
   return series;
 }
 

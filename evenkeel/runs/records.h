@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,11 +22,19 @@ using telemetry::encode_record;
 /// empty. `valid_bytes` gets the length of what stands before the first invalid line.
 std::vector<Json> read_records(const fs::path& file, std::uint64_t* valid_bytes = nullptr);
 
+/// The same, one record at a time, so that a long file takes no memory.
+void for_each_record(const fs::path& file, const std::function<void(Json&&)>& use,
+                     std::uint64_t* valid_bytes = nullptr);
+
 /// One quantity over steps. Values may be NaN or infinite.
 struct Series {
   std::vector<std::int64_t> steps;
   std::vector<double> values;
+  /// Points that were recorded, where thin() left some out; 0: these are all.
+  std::size_t recorded = 0;
 };
+/// Adds `record`'s scalar `key`, where it has one and a step.
+void add_scalar(Series& series, const Json& record, const std::string& key);
 /// The scalar `key` from records (those that lack it are passed over).
 Series scalar_series(const std::vector<Json>& records, const std::string& key);
 

@@ -12,6 +12,7 @@
 #include "evenkeel/base/hash.h"
 #include "evenkeel/runs/json_fields.h"
 #include "evenkeel/runs/records.h"
+#include "evenkeel/runs/summary.h"
 
 namespace evenkeel::runs {
 namespace {
@@ -139,9 +140,14 @@ void RunWriter::sync() {
 }
 
 void RunWriter::finish(Result result) {
+  if (Json median = median_step(run_); !median.is_null()) {
+    median["step"] = result.steps;
+    timing(median);
+  }
   sync();
   result.digest = Json::object();
   for (const char* name : {kMetrics, kHeads, kEvents}) result.digest[name] = file_hash(run_ / name);
+  write_summary(run_, result);
   write_result(run_, result);
 }
 

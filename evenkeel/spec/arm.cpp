@@ -21,6 +21,11 @@ bool follows_from_size(const Json& config, const std::string& path) {
 
 }  // namespace
 
+Json::json_pointer setting_pointer(std::string path) {
+  std::replace(path.begin(), path.end(), '.', '/');
+  return Json::json_pointer("/" + path);
+}
+
 bool is_size(const std::string& path) {
   static const std::set<std::string> paths{"arch.size", "arch.ladder", "arch.width", "arch.depth",
                                            "arch.heads"};
@@ -55,13 +60,16 @@ std::vector<std::string> chosen_interventions(const Json& config) {
   return chosen;
 }
 
-std::vector<std::string> differing_settings(const std::vector<Json>& configs) {
+std::vector<std::string> differing_settings(const std::vector<const Json*>& configs) {
   std::vector<std::string> paths;
+  if (configs.empty()) return paths;
   for (const FieldDoc& field : describe<Experiment>()) {
-    const bool differs = std::any_of(configs.begin(), configs.end(), [&](const Json& config) {
-      return field_value(config, field.path) != field_value(configs.front(), field.path);
-    });
-    if (field.hashed && differs) paths.push_back(field.path);
+    if (!field.hashed) continue;
+    const Json::json_pointer place = setting_pointer(field.path);
+    const Json& first = configs.front()->at(place);
+    const bool differs = std::any_of(configs.begin(), configs.end(),
+                                     [&](const Json* config) { return config->at(place) != first; });
+    if (differs) paths.push_back(field.path);
   }
   return paths;
 }
@@ -69,16 +77,21 @@ std::vector<std::string> differing_settings(const std::vector<Json>& configs) {
 int changed_settings(const Json& config, const std::vector<std::string>& paths) {
   // A family fills in what it has where nothing is said, so its own defaults are those of an experiment of
   // it.
-  const Settings family{{"arch.family", {config.at("arch").at("family"), "defaults"}}};
-  const Json defaults = to_json(experiment_from(family));
+  static std::map<std::string, Json> defaults_of;
+  const auto& family = config.at("arch").at("family").get_ref<const std::string&>();
+  auto found = defaults_of.find(family);
+  if (found == defaults_of.end()) {
+    const Settings only{{"arch.family", {family, "defaults"}}};
+    found = defaults_of.emplace(family, to_json(experiment_from(only))).first;
+  }
+  const Json& defaults = found->second;
   return static_cast<int>(std::count_if(paths.begin(), paths.end(), [&](const std::string& path) {
     return is_arm(path) && field_value(config, path) != field_value(defaults, path);
   }));
 }
 
-const Json& field_value(const Json& config, std::string path) {
-  std::replace(path.begin(), path.end(), '.', '/');
-  return config.at(Json::json_pointer("/" + path));
+const Json& field_value(const Json& config, const std::string& path) {
+  return config.at(setting_pointer(path));
 }
 
 std::string value_text(const Json& value) {

@@ -28,14 +28,17 @@ std::string arm_name(const Json& config, const std::vector<std::string>& paths);
 std::vector<std::string> chosen_interventions(const Json& config);
 
 /// Settings that decide the result and differ between `configs`, in order of declaration.
-std::vector<std::string> differing_settings(const std::vector<Json>& configs);
+std::vector<std::string> differing_settings(const std::vector<const Json*>& configs);
 
 /// How many of `paths` that belong to the arm have a value in `config` (resolved, as JSON) other than the one
 /// its family declares as the default. The arm with the fewest is the natural baseline of a study.
 int changed_settings(const Json& config, const std::vector<std::string>& paths);
 
+/// Where the field at a dotted path stands in a resolved configuration: for reading many of them.
+Json::json_pointer setting_pointer(std::string path);
+
 /// Value of the field at a dotted path of a resolved configuration.
-const Json& field_value(const Json& config, std::string path);
+const Json& field_value(const Json& config, const std::string& path);
 
 /// A value as people write it: strings without quotes.
 std::string value_text(const Json& value);

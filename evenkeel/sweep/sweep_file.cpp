@@ -107,8 +107,8 @@ std::string set_aside(const fs::path& sweep, const std::string& hash, const std:
 }
 
 void refuse_foreign(const fs::path& run) {
-  for (const char* name : {"metrics.jsonl", "heads.jsonl", "events.jsonl", "timing.jsonl", "result.json",
-                           "log.txt", "checkpoints"}) {
+  for (const char* name : {"metrics.jsonl", "heads.jsonl", "events.jsonl", "timing.jsonl", "summary.jsonl",
+                           "result.json", "log.txt", "checkpoints"}) {
     if (!fs::exists(fs::symlink_status(run / name))) continue;
     throw InputError(
         fmt::format("{} is there, and no run wrote it (there is no manifest.json beside it); it would be "

@@ -32,7 +32,7 @@ class Foreign(FileCase):
         self.evenkeel("sweep", "study.toml", "--out", "known")
         hashes = [cell["hash"] for cell in self.cells("known")]
         for name in ("metrics.jsonl", "heads.jsonl", "events.jsonl", "timing.jsonl", "log.txt", "result.json",
-                     "checkpoints/step20200101/mine"):
+                     "summary.jsonl", "checkpoints/step20200101/mine"):
             out = "o-" + name.split("/")[0]
             self.write(os.path.join(out, name), "mine")
             self.write(os.path.join(out, "notes.txt"), "mine too")
@@ -200,9 +200,9 @@ class Verify(FileCase):
         self.assertEqual([entry["file"] for entry in answer["files"]],
                          [os.path.join("s", "sweep.json")] +
                          [os.path.join(run, name) for name in ("manifest.json", "result.json", "metrics.jsonl", "heads.jsonl",
-                                                               "events.jsonl", "timing.jsonl", "checkpoints/step00000010",
-                                                               "checkpoints/step00000020")])
-        names = ["metrics.jsonl", "heads.jsonl", "timing.jsonl"]
+                                                               "events.jsonl", "timing.jsonl", "summary.jsonl",
+                                                               "checkpoints/step00000010", "checkpoints/step00000020")])
+        names = ["metrics.jsonl", "heads.jsonl", "timing.jsonl", "summary.jsonl"]
         names += [os.path.join("checkpoints", "step00000020", name)
                   for name in ("model.safetensors", "optim.safetensors", "telemetry.safetensors", "state.json")]
         for name in names:
@@ -211,7 +211,7 @@ class Verify(FileCase):
             out, error = self.evenkeel("verify", "s", code=2)
             self.assertEqual(out.count("damaged  "), 1, out)
             self.assertIn(name, out)
-            self.assertIn("1 of 9 files are damaged", error)
+            self.assertIn("1 of 10 files are damaged", error)
             self.restore(whole, run, name)
         for path, old, new in ((("s", "sweep.json"), b'"lr": 0.03', b'"lr": 0.04'), ((run, "manifest.json"), b'"arm": "', b'"arm": "x'),
                                ((run, "manifest.json"), b'"h1": ', b'"h1": 1'), ((run, "result.json"), b'"l0": ', b'"l0": 1')):

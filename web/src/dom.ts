@@ -33,12 +33,20 @@ export interface Column<T> {
   mark?: (row: T) => string;
 }
 
-/** A table that scrolls inside its own box. */
+/** Rows of a table that stand in the page at once: more make it slow to open and nobody reads them. */
+const pageRows = 200;
+
+/** A table that scrolls inside its own box; a long one in pages. */
 export function table<T>(caption: string, columns: Column<T>[], rows: T[], sortable = false): HTMLElement {
   const body = h("tbody");
-  const fill = (sorted: T[]): void => {
+  const pages = Math.ceil(rows.length / pageRows);
+  const state = { sorted: rows, page: 0 };
+  const place = h("span", { "aria-live": "polite" });
+  const fill = (): void => {
+    const from = state.page * pageRows, shown = state.sorted.slice(from, from + pageRows);
+    place.textContent = `rows ${from + 1} to ${from + shown.length} of ${rows.length}`;
     body.replaceChildren(
-      ...sorted.map((row) =>
+      ...shown.map((row) =>
         h("tr", {}, ...columns.map((c) => h("td", { class: `${c.value ? "number" : ""} ${c.mark?.(row) ?? ""}`.trim() }, c.text(row)))),
       ),
     );
@@ -54,17 +62,29 @@ export function table<T>(caption: string, columns: Column<T>[], rows: T[], sorta
       const up = head.getAttribute("aria-sort") !== "ascending";
       for (const other of heads) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      fill([...rows].sort((a, b) => (up ? 1 : -1) * compareBy(column, a, b)));
+      state.sorted = [...rows].sort((a, b) => (up ? 1 : -1) * compareBy(column, a, b));
+      state.page = 0;
+      fill();
     });
     head.append(button);
     return head;
   });
-  fill(rows);
-  return h(
+  fill();
+  const scroll = h(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, ...heads)), body),
   );
+  if (pages <= 1) return scroll;
+  const turn = (text: string, by: number): HTMLElement => {
+    const button = h("button", { type: "button", class: "plain" }, text);
+    button.addEventListener("click", () => {
+      state.page = (state.page + by + pages) % pages;
+      fill();
+    });
+    return button;
+  };
+  return h("div", {}, scroll, h("div", { class: "controls" }, turn("Earlier rows", -1), turn("Later rows", 1), place));
 }
 
 function compareBy<T>(column: Column<T>, a: T, b: T): number {

@@ -96,3 +96,10 @@ export function sparse(values: number[], width: number): number[] | undefined {
   const every = Math.ceil((56 * sorted.length) / width);
   return sorted.filter((_, i) => i % every === 0);
 }
+
+/** Smallest and largest of any number of values; Math.min(...values) takes about a hundred thousand. */
+export const least = (values: number[]): number => values.reduce((a, b) => (b < a || Number.isNaN(b) ? b : a), Infinity);
+export const most = (values: number[]): number => values.reduce((a, b) => (b > a || Number.isNaN(b) ? b : a), -Infinity);
+
+/** Marks that a chart draws one by one. Beyond, those of cells with curves stand for all. */
+export const mostMarks = 2000;

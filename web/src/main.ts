@@ -59,7 +59,7 @@ const sharpness: Quantity = {
   pick: (c) => c.edge_ratio,
   log: true,
   reference: { y: 1, text: "edge" },
-  summary: { name: "largest", of: (c) => Math.max(...(c.edge_ratio?.values.map(num).filter(Number.isFinite) ?? [NaN])) },
+  summary: { name: "largest", of: (c) => num(c.edge_peak) },
 };
 
 /** What is drawn of the output logits. */

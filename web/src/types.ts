@@ -159,6 +159,7 @@ export interface Cell {
   collapses?: number;
   /** Sharpness over the edge of stability, over steps. */
   edge_ratio?: Series;
+  edge_peak?: number | null;
   /** Output logits over steps: their mean over ids that occur, and log Z. */
   output?: { mean: Series; logz: Series };
   logit_mean_end?: number | null;

@@ -19,7 +19,7 @@ namespace {
 Json document_of(const test::FixtureOptions& options) {
   const test::TempFolder folder;
   test::FixtureSweep(folder.path(), options).write();
-  return report_document(folder.path());
+  return report_document({folder.path()});
 }
 
 TEST(Report, GathersCellsSeriesAndAnalysis) {
@@ -73,8 +73,51 @@ TEST(Report, ListingsNameArmsAsTheAnalysisDoes) {
   std::set<std::string> listed;
   for (const auto& arm : runs::arms_of(runs::load_cells(folder.path()))) listed.insert(arm);
   EXPECT_EQ(listed, (std::set<std::string>{"qk_norm=off", "qk_norm=per_head"}));
-  EXPECT_EQ(Json(listed), report_document(folder.path())["analysis"]["arms"]);
+  EXPECT_EQ(Json(listed), report_document({folder.path()})["analysis"]["arms"]);
   EXPECT_EQ(runs::arms_of({runs::load_cells(folder.path()).front()}), std::vector<std::string>{"baseline"});
+}
+
+TEST(Report, SeveralFoldersAreOneSweep) {
+  const test::TempFolder whole, first, second;
+  const auto write = [](const fs::path& folder, std::vector<std::int64_t> seeds, bool leave_out = false) {
+    test::FixtureOptions options;
+    options.seeds = std::move(seeds);
+    options.leave_one_out = leave_out;
+    test::FixtureSweep(folder, options).write();
+  };
+  write(whole.path(), {1, 2, 3}, true);
+  write(first.path(), {1, 2});
+  write(second.path(), {2, 3}, true);
+  const Json one = report_document({whole.path()}), joined = report_document({first.path(), second.path()});
+  EXPECT_EQ(joined["analysis"]["arms"], one["analysis"]["arms"]);
+  EXPECT_EQ(joined["analysis"]["baseline"], one["analysis"]["baseline"]);
+  EXPECT_EQ(json_text(joined["analysis"]["curves"]), json_text(one["analysis"]["curves"]))
+      << "with the cell that has not begun, which has its siblings' arm";
+  EXPECT_EQ(joined["cells"].size(), 24u);
+  EXPECT_EQ(joined["notes"].at(0), "8 cells are in more than one of the folders and count once");
+  EXPECT_EQ(joined["title"], one["title"].get<std::string>() + "; " + one["title"].get<std::string>());
+}
+
+TEST(Report, OfManyCellsSomeHaveCurvesAndAllCount) {
+  const test::TempFolder folder;
+  test::FixtureOptions many;
+  many.seeds.clear();
+  for (int seed = 0; seed < 60; ++seed) many.seeds.push_back(seed);  // 480 cells
+  test::FixtureSweep(folder.path(), many).write();
+  const Json d = report_document({folder.path()});
+  int curves = 0;
+  std::map<std::string, int> per_group;
+  for (const Json& cell : d["cells"]) {
+    EXPECT_TRUE(cell.contains("logit_peak"));
+    if (!cell.contains("train")) continue;
+    ++curves;
+    ++per_group[cell["arm"].get<std::string>() + cell["lr"].dump()];
+  }
+  EXPECT_EQ(d["cells"].size(), 480u);
+  EXPECT_EQ(curves, 400);
+  for (const auto& [group, cells] : per_group) EXPECT_EQ(cells, 50) << group;
+  EXPECT_EQ(d["analysis"]["curves"][0]["means"][0]["cells"], 60);
+  EXPECT_NE(d["notes"].dump().find("400 of the 480 cells"), std::string::npos);
 }
 
 TEST(Report, RunsThatShareANameAndNothingElseAreTwoArms) {
@@ -99,7 +142,7 @@ TEST(Report, ADamagedSweepFileIsAnInputErrorThatSaysWhatToDo) {
     damaged[key] = value;
     write_json(file, damaged);
     try {
-      report_document(folder.path());
+      report_document({folder.path()});
     } catch (const InputError& e) {
       return e.what();
     }
@@ -179,14 +222,14 @@ TEST(Report, IsTheSameForTheSameRuns) {
   const test::TempFolder folder;
   test::FixtureSweep(folder.path(), {}).write();
   const fs::path a = folder.path() / "a.html", b = folder.path() / "deep" / "b.html";
-  write_report(report_document(folder.path()), a);
-  write_report(report_document(folder.path()), b);
+  write_report(report_document({folder.path()}), a);
+  write_report(report_document({folder.path()}), b);
   EXPECT_EQ(read_file(a), read_file(b));
 }
 
 TEST(Report, AFolderWithoutRunsIsSaidToBe) {
   const test::TempFolder folder;
-  EXPECT_THROW(report_document(folder.path()), InputError);
+  EXPECT_THROW(report_document({folder.path()}), InputError);
 }
 
 TEST(Report, TakesWhatProbesSaidAndNothingElse) {

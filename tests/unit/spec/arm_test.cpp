@@ -41,7 +41,7 @@ TEST(Arm, TheFeedForwardWidthIsSizeOnlyWhereItIsFourTimesTheWidth) {
 TEST(Arm, SettingsThatDecideNothingDoNotTellConfigsApart) {
   const std::vector<Json> configs{config("data.path = \"a\"\noptim.lr = 0.1"),
                                   config("data.path = \"b\"\noptim.lr = 0.3")};
-  EXPECT_EQ(differing_settings(configs), std::vector<std::string>{"optim.lr"});
+  EXPECT_EQ(differing_settings({&configs[0], &configs[1]}), std::vector<std::string>{"optim.lr"});
   EXPECT_TRUE(differing_settings({}).empty());
 }
 

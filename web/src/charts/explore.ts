@@ -1,7 +1,7 @@
 // Any axis against any outcome: one mark per run, means over seeds joined by lines.
 import * as Plot from "@observablehq/plot";
 import { choose, figure, h, responsive, table } from "../dom";
-import { lrText, num, short, sparse } from "../format";
+import { least, lrText, most, mostMarks, num, short, sparse } from "../format";
 import type { Palette } from "../palette";
 import type { Cell, Report } from "../types";
 
@@ -53,7 +53,7 @@ export function explore(report: Report, palette: Palette): HTMLElement | null {
     { name: "effective LR", log: true, of: (c: Cell) => num(c.effective_lr) },
     ...settings.map((path): Axis => {
       const values = cells.map((c) => num(c.settings?.[path] ?? null)).filter(Number.isFinite);
-      return { name: path, log: Math.min(...values) > 0 && Math.max(...values) >= 8 * Math.min(...values), of: (c) => num(c.settings?.[path] ?? null) };
+      return { name: path, log: least(values) > 0 && most(values) >= 8 * least(values), of: (c) => num(c.settings?.[path] ?? null) };
     }),
   ].filter((axis) => varied(axis, cells));
   const shown = outcomes.filter((o) => cells.some((c) => Number.isFinite(o.of(c))));
@@ -80,11 +80,14 @@ function drawn(cells: Cell[], x: Axis, y: Axis, report: Report, palette: Palette
   const marks: Mark[] = cells.filter((c) => !c.refined).map((c) => ({ x: x.of(c), y: y.of(c), arm: c.arm, line: lineOf(c) })).filter((m) => usable(m.x, x.log) && usable(m.y, y.log));
   const groups = new Map<string, Mark[]>();
   for (const m of marks) {
-    const key = JSON.stringify([m.arm, m.line, m.x]);
-    groups.set(key, [...(groups.get(key) ?? []), m]);
+    const key = JSON.stringify([m.arm, m.line, m.x]), group = groups.get(key);
+    if (group) group.push(m);
+    else groups.set(key, [m]);
   }
   const mean = (values: number[]): number =>
     y.log ? Math.exp(values.reduce((s, v) => s + Math.log(v), 0) / values.length) : values.reduce((s, v) => s + v, 0) / values.length;
+  const few = marks.length <= mostMarks;
+  const shown = few ? marks : cells.filter((c) => c.train && !c.refined).map((c) => ({ x: x.of(c), y: y.of(c), arm: c.arm, line: lineOf(c) })).filter((m) => usable(m.x, x.log) && usable(m.y, y.log));
   const means: Mark[] = [...groups.values()].map((g) => ({ ...g[0]!, y: mean(g.map((m) => m.y)) })).sort((a, b) => a.x - b.x);
   const ends = [...new Set(means.map((m) => JSON.stringify([m.arm, m.line])))].map((key) => means.filter((m) => JSON.stringify([m.arm, m.line]) === key).at(-1)!);
   const reference = y.reference?.(cells) ?? null;
@@ -105,7 +108,7 @@ function drawn(cells: Cell[], x: Axis, y: Axis, report: Report, palette: Palette
         ...(near ? [Plot.ruleY([reference.y], { stroke: "var(--muted)", strokeDasharray: "4 4" }), Plot.text([reference], { y: "y", frameAnchor: "left", text: "text", dx: 4, dy: -7, textAnchor: "start", fill: "var(--muted)" })] : []),
         ...report.analysis.arms.flatMap((arm) => [
           Plot.line(means.filter((m) => m.arm === arm), { x: "x", y: "y", z: "line", stroke: palette.color(arm), strokeWidth: 1.6, strokeDasharray: palette.dash(arm) }),
-          Plot.dot(marks.filter((m) => m.arm === arm), { x: "x", y: "y", stroke: palette.color(arm), strokeOpacity: 0.75, symbol: palette.symbol(arm), r: 3, title: (m: Mark) => `${m.arm}${m.line ? `, ${m.line}` : ""}: ${short(m.y)}`, tip: true }),
+          Plot.dot(shown.filter((m) => m.arm === arm), { x: "x", y: "y", stroke: palette.color(arm), strokeOpacity: 0.75, symbol: palette.symbol(arm), r: 3, title: (m: Mark) => `${m.arm}${m.line ? `, ${m.line}` : ""}: ${short(m.y)}`, tip: true }),
         ]),
         Plot.text(ends.filter((m) => m.line !== ""), { x: "x", y: "y", text: "line", textAnchor: "start", dx: 7, fill: (m: Mark) => palette.color(m.arm), stroke: "var(--page)", strokeWidth: 3 }),
       ],
@@ -121,5 +124,5 @@ function drawn(cells: Cell[], x: Axis, y: Axis, report: Report, palette: Palette
     means,
     true,
   );
-  return figure(`${y.name} against ${x.name}, one mark per run.`, `One mark per run of the grid; lines join ${y.log ? "geometric " : ""}means over seeds${ends.some((m) => m.line) ? ", one per arm and what stands at its end" : ""}.`, h("div", {}, palette.legend(), responsive(draw)), data);
+  return figure(`${y.name} against ${x.name}, one mark per run.`, `${few ? "One mark per run of the grid" : `${shown.length} of ${marks.length} runs of the grid have a mark`}; lines join ${y.log ? "geometric " : ""}means over seeds${ends.some((m) => m.line) ? ", one per arm and what stands at its end" : ""}.`, h("div", {}, palette.legend(), responsive(draw)), data);
 }

@@ -3,7 +3,8 @@
 // the runs close up.
 import * as Plot from "@observablehq/plot";
 import { figure, h, responsive, table } from "../dom";
-import { boundaryText, count, finite, intervalText, loss, lrText, num, roundTicks } from "../format";
+import { boundaryText, count, finite, intervalText, least, loss, lrText, most, mostMarks, num, roundTicks } from "../format";
+import { armByLr } from "./arm_lr";
 import type { Palette } from "../palette";
 import type { Curve, Report } from "../types";
 
@@ -27,15 +28,18 @@ interface View {
 }
 
 export function lossVsLr(report: Report, palette: Palette): HTMLElement {
-  const sizes = report.analysis.sizes.map((size) => oneSize(report, palette, size));
+  const sizes = report.analysis.sizes.flatMap((size) => [oneSize(report, palette, size), armByLr(report, size)]);
   return h("div", {}, palette.legend(["×", "not finite"], ...(report.cells.some((c) => c.refined) ? [["○", "run to narrow a bracket"] as [string, string]] : []), ["━", "boundary LR with interval"]), ...sizes);
 }
 
 function oneSize(report: Report, palette: Palette, size: string): HTMLElement {
   const curves = report.analysis.curves.filter((c) => c.size === size);
-  const dots: Dot[] = report.cells
-    .filter((c) => c.size === size && c.label !== "missing")
+  const all = report.cells.filter((c) => c.size === size && c.label !== "missing");
+  const few = all.length <= mostMarks;
+  const dots: Dot[] = all
+    .filter((c) => few || c.train)
     .map((c) => ({ arm: c.arm, lr: c.lr, loss: num(c.loss), seed: c.seed, label: c.label, refined: c.refined }));
+  const losses = all.map((c) => num(c.loss));
   const l0 = curves.find((c) => c.l0 !== null)?.l0 ?? null;
   const lines = [
     { y: l0, text: "l₀, at initialisation" },
@@ -46,8 +50,8 @@ function oneSize(report: Report, palette: Palette, size: string): HTMLElement {
 
   // A finite loss far above l0 would flatten everything else: the top edge stands for it.
   const cap = l0 === null ? Infinity : l0;
-  const seen = dots.map((d) => d.loss).filter((y) => Number.isFinite(y) && y <= cap);
-  const [low, high] = seen.length ? [Math.min(...seen), Math.max(...seen)] : [0, 1];
+  const seen = losses.filter((y) => Number.isFinite(y) && y <= cap);
+  const [low, high] = seen.length ? [least(seen), most(seen)] : [0, 1];
   const whole: View = { low: Math.min(low, ...lines.map((l) => l.y)), high: Math.max(high, ...lines.map((l) => l.y)), lines, boundaries: true };
   const near: View = { low, high, lines: lines.filter((l) => l.y >= low && l.y <= high), boundaries: false };
   const views = lines.length > 0 && seen.length > 0 && high - low < 0.6 * (whole.high - whole.low) ? [whole, near] : [whole];
@@ -68,7 +72,7 @@ function oneSize(report: Report, palette: Palette, size: string): HTMLElement {
     curves.flatMap((c) => c.means.map((m) => ({ ...m, arm: c.arm }))),
   );
   const params = curves.find((c) => c.params !== null)?.params;
-  const caption = `Size ${size}${params ? ` (N = ${count(params)})` : ""}. Each mark is one seed; lines join means over seeds, of the grid alone, and a thin line leads to a learning rate where runs were lost. ` +
+  const caption = `Size ${size}${params ? ` (N = ${count(params)})` : ""}. ${few ? "Each mark is one seed" : `${count(dots.length)} of ${count(all.length)} runs have a mark`}; lines join means over seeds, of the grid alone, and a thin line leads to a learning rate where runs were lost. ` +
     "Bars along the bottom: the boundary LR of each arm lies in the band; whiskers are its interval, an arrow leads beyond the tried learning rates.";
   const told = curves.map((c) => `${c.arm}: boundary LR ${boundaryText(c.boundary_lr)}, best loss ${finite(c.best_loss) ? loss(num(c.best_loss)) : "unknown"}`);
   return figure(`Final loss against learning rate at size ${size}. ${told.join("; ")}.`, caption, drawings, data);
@@ -112,7 +116,7 @@ function draw(report: Report, palette: Palette, curves: Curve[], dots: Dot[], vi
   const title = (d: Dot): string => `${d.arm}\nLR ${lrText(d.lr)}, seed ${d.seed}\nloss ${Number.isFinite(d.loss) ? loss(d.loss) : "not finite"} (${d.label.replace("_", " ")})${d.refined ? "\nrun to narrow a bracket" : ""}`;
   const bars = rows > 0 ? boundaryBars(curves, domain, view.low - pad + 0.3 * row * perPixel, row * perPixel) : [];
   const color = (b: { arm: string }): string => palette.color(b.arm);
-  const ticks = lrs.filter((_, i) => i % Math.ceil((34 * lrs.length) / width) === 0);
+  const ticks = lrs.filter((_, i) => i % Math.ceil((46 * lrs.length) / (width - 56)) === 0);
 
   return Plot.plot({
     width,

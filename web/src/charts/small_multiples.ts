@@ -1,7 +1,7 @@
 // One quantity over steps, one panel per learning rate on common axes, arms as colours and seeds as lines.
 import * as Plot from "@observablehq/plot";
 import { figure, h, responsive, table } from "../dom";
-import { lrText, num, short } from "../format";
+import { least, lrText, most, num, short } from "../format";
 import type { Palette } from "../palette";
 import type { Cell, Report, Series } from "../types";
 
@@ -27,10 +27,10 @@ export function smallMultiples(report: Report, palette: Palette, size: string, q
   if (cells.length === 0) return null;
   const usable = (v: number): boolean => Number.isFinite(v) && (!quantity.log || v > 0);
   const values = cells.flatMap((c) => quantity.pick(c)!.values.map(num).filter(usable));
-  if (quantity.reference && Math.max(...values) > quantity.reference.y / 30) values.push(quantity.reference.y);
-  const low = Math.min(...values), high = Math.max(...values);
+  if (quantity.reference && most(values) > quantity.reference.y / 30) values.push(quantity.reference.y);
+  const low = least(values), high = most(values);
   const domain: [number, number] = quantity.log ? [low / 1.3, high * 1.6] : [Math.min(0, low), Math.max(0, high) + 0.05 * (Math.max(0, high) - Math.min(0, low))];
-  const lastStep = Math.max(...cells.map((c) => c.steps));
+  const lastStep = most(cells.map((c) => c.steps));
   const lrs = [...new Set(cells.map((c) => c.lr))].sort((a, b) => a - b);
 
   const panels = h("div", { class: "panels small" });
@@ -49,7 +49,7 @@ export function smallMultiples(report: Report, palette: Palette, size: string, q
         width,
         height: 190,
         marginLeft: 44,
-        marginRight: 14,
+        marginRight: 20,
         marginTop: 24,
         marginBottom: 38,
         style: { background: "none", fontSize: "11px" },

@@ -1,10 +1,10 @@
 // What this report cannot tell, from the facts of the sweep itself.
 import { h } from "../dom";
-import { count, short } from "../format";
+import { count, least, most, short } from "../format";
 import type { Probes, Report } from "../types";
 
 function range(values: number[]): string {
-  const [low, high] = [Math.min(...values), Math.max(...values)].map((v) => v.toFixed(2));
+  const [low, high] = [least(values), most(values)].map((v) => v.toFixed(2));
   return low === high ? low! : `${low} to ${high}`;
 }
 

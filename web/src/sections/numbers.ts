@@ -1,6 +1,6 @@
 // The key numbers of every arm at every size.
 import { h, table } from "../dom";
-import { boundaryInterval, boundaryText, intervalText, loss, lrText, num, percent, sameLr, short, signed } from "../format";
+import { boundaryInterval, boundaryText, intervalText, least, loss, lrText, most, num, percent, sameLr, short, signed } from "../format";
 import type { Curve, Estimate, Report } from "../types";
 
 const optional = (v: number | null, show: (x: number) => string): string => (v === null ? "–" : show(v));
@@ -16,7 +16,7 @@ export function keyNumbers(report: Report): HTMLElement {
   const extreme = (c: Curve, pick: "logit_peak" | "entropy_low", at: number | null): string => {
     const values = report.cells.filter((x) => x.arm === c.arm && x.size === c.size && sameLr(x.lr, at)).map((x) => x[pick] ?? NaN).filter(Number.isFinite);
     if (values.length === 0) return "–";
-    return short(pick === "logit_peak" ? Math.max(...values) : Math.min(...values));
+    return short(pick === "logit_peak" ? most(values) : least(values));
   };
   const main = table(
     "Key numbers per arm",
@@ -43,7 +43,7 @@ export function keyNumbers(report: Report): HTMLElement {
   );
   const remarks = curves.flatMap((c) => {
     const lrs = c.means.map((m) => m.lr);
-    const edge = c.best_lr !== null && lrs.length > 1 && (sameLr(c.best_lr, Math.min(...lrs)) || sameLr(c.best_lr, Math.max(...lrs)));
+    const edge = c.best_lr !== null && lrs.length > 1 && (sameLr(c.best_lr, least(lrs)) || sameLr(c.best_lr, most(lrs)));
     const b = c.boundary_lr;
     const n = (count: number): string => `${count} seed${count === 1 ? "" : "s"}`;
     return [

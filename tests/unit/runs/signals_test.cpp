@@ -1,4 +1,4 @@
-#include "evenkeel/report/signals.h"
+#include "evenkeel/runs/signals.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include "evenkeel/base/json.h"
 #include "tests/support/temp_folder.h"
 
-namespace evenkeel::report {
+namespace evenkeel::runs {
 namespace {
 
 TEST(Thin, KeepsEndsAndEveryPeak) {
@@ -74,7 +74,7 @@ TEST(Signals, TakeTheLargestLogitAndTheLowestLayer) {
   EXPECT_EQ(s.entropy_min.values[0], 1.5);  // means 2.0 and 1.5
   EXPECT_EQ(s.end_entropy, (std::vector<std::vector<double>>{{0.5, 0.6}, {0.1, 0.2}}));
   EXPECT_TRUE(all.train_loss.steps.empty());
-  EXPECT_EQ(all.end_step, 20);
+  EXPECT_EQ(all.outcomes.heads_step, 20);
 }
 
 // Weights that are no distribution have no entropy.
@@ -88,6 +88,31 @@ TEST(Signals, OfARunWithoutEntropiesAreTheOthers) {
   EXPECT_TRUE(s.attention[0].entropy_min.values.empty());
   EXPECT_TRUE(s.attention[0].end_entropy.empty());
   EXPECT_EQ(s.attention[0].end_logit_max, (std::vector<std::vector<double>>{{1, 7}}));
+}
+
+// As a trainer elsewhere may record it.
+TEST(Signals, EntropiesAloneAreAttentionToo) {
+  const test::TempFolder folder;
+  AppendFile heads(folder.path() / "heads.jsonl", 0);
+  heads.write_line(runs::encode_record({{"step", 10}, {"attn/layer00/entropy", {1.0, 2.0}}}));
+  const Signals s = read_signals(folder.path());
+  ASSERT_EQ(s.attention.size(), 1u);
+  EXPECT_EQ(s.attention[0].entropy_min.values, std::vector<double>{1.5});
+  EXPECT_TRUE(s.attention[0].logit_max.values.empty());
+  EXPECT_EQ(s.outcomes.entropy_low, 1.5);
+  EXPECT_TRUE(std::isnan(s.outcomes.logit_peak));
+  EXPECT_EQ(s.outcomes.heads_step, 10);
+}
+
+TEST(Signals, LayersThatWereWrittenApartAreOneRecord) {
+  const test::TempFolder folder;
+  AppendFile heads(folder.path() / "heads.jsonl", 0);
+  heads.write_line(runs::encode_record({{"step", 10}, {"attn/layer00/logit_max", {1.0, 2.0}}}));
+  heads.write_line(runs::encode_record({{"step", 10}, {"attn/layer01/logit_max", {7.0, 3.0}}}));
+  const Signals s = read_signals(folder.path());
+  ASSERT_EQ(s.attention.size(), 1u);
+  EXPECT_EQ(s.attention[0].logit_max.values, std::vector<double>{7});
+  EXPECT_EQ(s.attention[0].end_logit_max, (std::vector<std::vector<double>>{{1, 2}, {7, 3}}));
 }
 
 TEST(Signals, KeepTheKindsOfAttentionApart) {
@@ -113,4 +138,4 @@ TEST(Signals, KeepTheKindsOfAttentionApart) {
 }
 
 }  // namespace
-}  // namespace evenkeel::report
+}  // namespace evenkeel::runs

@@ -8,7 +8,7 @@
 
 #include "evenkeel/base/json.h"
 
-namespace evenkeel::analysis {
+namespace evenkeel::runs {
 
 /// tensor/{parameter}/update_rms / param_rms of one record of heads.jsonl: the median over its tensors, but
 /// for those that are zero; NaN when one is not finite; nullopt when the record has none.
@@ -17,4 +17,4 @@ std::optional<double> update_ratio(const Json& record);
 /// The median of update_ratio over the records of a run; NaN when it recorded none.
 double effective_lr(const std::filesystem::path& run);
 
-}  // namespace evenkeel::analysis
+}  // namespace evenkeel::runs

@@ -1,13 +1,13 @@
-#include "evenkeel/analysis/effective_lr.h"
+#include "evenkeel/runs/effective_lr.h"
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
-#include "evenkeel/analysis/stats.h"
+#include "evenkeel/base/median.h"
 #include "evenkeel/runs/records.h"
 
-namespace evenkeel::analysis {
+namespace evenkeel::runs {
 
 std::optional<double> update_ratio(const Json& record) {
   constexpr std::string_view kUpdate = "update_rms", kTensor = "tensor/";
@@ -26,10 +26,10 @@ std::optional<double> update_ratio(const Json& record) {
 
 double effective_lr(const std::filesystem::path& run) {
   std::vector<double> ratios;
-  for (const Json& record : runs::read_records(run / "heads.jsonl")) {
+  for_each_record(run / "heads.jsonl", [&](Json&& record) {
     if (const auto ratio = update_ratio(record)) ratios.push_back(*ratio);
-  }
+  });
   return median_of_finite(std::move(ratios));
 }
 
-}  // namespace evenkeel::analysis
+}  // namespace evenkeel::runs
