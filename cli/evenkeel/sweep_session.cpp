@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <limits>
 
 #include "cli/evenkeel/sweep_outcome.h"
@@ -195,6 +199,16 @@ std::int64_t rounds_of(const SweepRequest& request, const std::optional<SweepFil
   return std::max(request.spec.study.refine, before ? before->study.refine : 0);
 }
 
+/// A name that no other shard has, on whatever machine.
+std::string shard_owner() {
+  std::array<char, 256> host{};
+  ::gethostname(host.data(), host.size() - 1);
+  std::string name = fmt::format("{}-{}-{:x}", host.data(), ::getpid(),
+                                 std::chrono::system_clock::now().time_since_epoch().count());
+  std::replace(name.begin(), name.end(), '/', '_');
+  return name;
+}
+
 }  // namespace
 
 int run_sweep(const SweepRequest& request) {
@@ -204,7 +218,13 @@ int run_sweep(const SweepRequest& request) {
   refuse_run_folder(out);
   report::refuse_foreign(out / "report.html");
   make_folder(out);
-  const FileLock lock(out / ".lock", "another evenkeel is running in " + out.string());
+  const bool sharded = request.shard.count > 0;
+  const FileLock lock(out / ".lock",
+                      "another evenkeel is running in " + out.string() + (sharded ? " without --shard" : ""),
+                      sharded);
+  std::optional<sweep::Leases> leases;
+  if (!sharded) sweep::remove_leases(out);  // of shards that were killed
+  else leases.emplace(out, shard_owner(), request.shard.lease_s);
   const std::optional<SweepFile> before = sweep::read_sweep_file(out);
   const std::int64_t rounds = plan.study.refine = rounds_of(request, before);
   keep_refinements(plan, before, rounds);
@@ -215,15 +235,23 @@ int run_sweep(const SweepRequest& request) {
   const auto done = std::count_if(file.cells.begin(), file.cells.end(),
                                   [](const CellEntry& cell) { return cell.state == CellState::kDone; });
   progress.say(fmt::format(
-      "{} cells, {} done before, {} to run, {} at a time{}; folder {}", file.cells.size(), done,
-      std::ssize(file.cells) - done, jobs,
-      rounds > 0 ? fmt::format(", then {} round{} of refinement", rounds, rounds == 1 ? "" : "s") : "",
+      "{} cells, {} done before, {} to run{}, {} at a time{}; folder {}", file.cells.size(), done,
+      std::ssize(file.cells) - done,
+      sharded ? fmt::format(" with others, shard {} of {}", request.shard.index + 1, request.shard.count)
+              : "",
+      jobs, rounds > 0 ? fmt::format(", then {} round{} of refinement", rounds, rounds == 1 ? "" : "s") : "",
       out.string()));
   tell_changes(out, file, before, progress);
   tell_epochs(plan, progress);
   FailureTeller failures;
   for (;;) {
-    Scheduler scheduler(plan, file, {out, trainer, jobs, request.retries});
+    sweep::SchedulerOptions options{out, trainer, jobs, request.retries};
+    if (leases) {
+      options.leases = &*leases;
+      options.shard = static_cast<std::size_t>(request.shard.index);
+      options.shards = static_cast<std::size_t>(request.shard.count);
+    }
+    Scheduler scheduler(plan, file, options);
     const int exit_code = scheduler.run([&](Scheduler& now) {
       if (request.on_tick) request.on_tick(now, file, progress);
       failures.tell(now, out, progress);
@@ -234,7 +262,7 @@ int run_sweep(const SweepRequest& request) {
     std::vector<sweep::Cell> next;
     if (ended && rounds > 0) next = refinement(plan, out, rounds);
     if (next.empty() || (request.has_room && !request.has_room(next.size(), jobs, file))) {
-      sweep::write_sweep_file(out, file);
+      if (!sharded) sweep::write_sweep_file(out, file);  // with its last notes; the scheduler wrote the rest
       return tell_outcome(request, file, scheduler.refusal(), exit_code);
     }
     progress.say(fmt::format("round {} of {}: {} cell{} to narrow the brackets of the boundary LR",

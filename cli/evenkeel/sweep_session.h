@@ -21,6 +21,12 @@ struct SweepRequest {
   int retries = 1;
   std::optional<int>
       refine;  ///< rounds after the grid; nullopt: the study's, or what the folder was asked for before
+  /// Of several processes that share the folder; count 0: this one is alone.
+  struct Shard {
+    int index = 0;  ///< from 0
+    int count = 0;
+    double lease_s = 60;  ///< one that has not been heard of for so long loses its cells
+  } shard;
   bool json = false;
   std::function<void(sweep::Scheduler&, sweep::SweepFile&, Progress&)>
       on_tick;  ///< may drop cells; may be empty

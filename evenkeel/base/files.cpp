@@ -237,11 +237,11 @@ void AppendFile::sync() {
   if (::fsync(fd_) != 0) fail("write", file_);
 }
 
-FileLock::FileLock(const fs::path& file, std::string_view who_holds_it) {
+FileLock::FileLock(const fs::path& file, std::string_view who_holds_it, bool shared) {
   fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (fd_ < 0) fail("write", file);
   // Whoever asks whether the file is locked holds it for an instant, so one refusal proves nothing.
-  for (int attempt = 0; ::flock(fd_, LOCK_EX | LOCK_NB) != 0; ++attempt) {
+  for (int attempt = 0; ::flock(fd_, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0; ++attempt) {
     const int error = errno;
     if (error == EINTR || (error == EWOULDBLOCK && attempt < 10)) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));

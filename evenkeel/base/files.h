@@ -62,8 +62,9 @@ class AppendFile {
 /// An advisory lock on a file, released when the object or the process ends.
 class FileLock {
  public:
-  /// Throws EnvironmentError with `who_holds_it` when another process has the lock.
-  FileLock(const fs::path& file, std::string_view who_holds_it);
+  /// Throws EnvironmentError with `who_holds_it` when another process has the lock. A shared one keeps out
+  /// those that are not.
+  FileLock(const fs::path& file, std::string_view who_holds_it, bool shared = false);
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;

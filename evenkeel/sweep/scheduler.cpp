@@ -4,10 +4,12 @@
 
 #include <unistd.h>
 #include <algorithm>
+#include <map>
 
 #include <csignal>
 
 #include "evenkeel/base/files.h"
+#include "evenkeel/runs/run_writer.h"
 
 namespace evenkeel::sweep {
 namespace {
@@ -30,6 +32,19 @@ Json newest_record(const fs::path& run, std::uint64_t from) {
   return record.is_object() ? record : Json::object();
 }
 
+/// What other shards know: attempts, and cells that they added to narrow brackets.
+void take_over(SweepFile& file, const SweepFile& there) {
+  std::map<std::string, CellEntry*> ours;
+  for (CellEntry& entry : file.cells) ours[entry.hash] = &entry;
+  std::vector<CellEntry> more;
+  for (const CellEntry& entry : there.cells) {
+    const auto found = ours.find(entry.hash);
+    if (found != ours.end()) found->second->attempts = std::max(found->second->attempts, entry.attempts);
+    else if (entry.round > 0) more.push_back(entry);
+  }
+  file.cells.insert(file.cells.end(), more.begin(), more.end());
+}
+
 std::int64_t step_in(const Json& record) {
   const auto it = record.find("step");
   return it != record.end() && it->is_number_integer() ? it->get<std::int64_t>() : 0;
@@ -41,8 +56,13 @@ Scheduler::Scheduler(const Plan& plan, SweepFile& file, SchedulerOptions options
     : plan_(plan),
       file_(file),
       options_(std::move(options)),
+      journal_(options_.folder, options_.leases ? options_.leases->owner() : "sweep"),
       tries_(plan.cells.size(), 0),
-      begin_(Clock::now()) {}
+      begin_(Clock::now()) {
+  for (std::size_t i = 0; i < plan.cells.size(); ++i) order_.push_back(i);
+  std::stable_partition(order_.begin(), order_.end(),
+                        [&](std::size_t i) { return i % options_.shards == options_.shard; });
+}
 
 // Only when run() threw: leave no trainer behind.
 Scheduler::~Scheduler() {
@@ -67,7 +87,49 @@ std::size_t Scheduler::count(CellState state) const {
 }
 
 void Scheduler::save() {
-  write_sweep_file(options_.folder, file_);
+  SweepFile written = file_;
+  if (options_.leases) {
+    if (const auto there = read_sweep_file(options_.folder)) take_over(written, *there);
+  }
+  write_sweep_file(options_.folder, written);
+  journal_.clear();
+  if (!options_.leases) remove_journals(options_.folder);
+}
+
+bool Scheduler::claim(std::size_t cell) {
+  if (!options_.leases) return true;
+  Leases& leases = *options_.leases;
+  const std::string& hash = plan_.cells[cell].hash;
+  const fs::path run = cell_folder(options_.folder, hash);
+  const auto ended_elsewhere = [&] {
+    if (!fs::exists(run / "result.json")) return false;
+    const auto result = runs::read_result(run);
+    entry(cell).state = CellState::kDone;
+    entry(cell).label = result->label;
+    return true;
+  };
+  if (ended_elsewhere()) return false;
+  if (const auto why = leases.given_up(hash)) {
+    entry(cell).state = CellState::kCrashed;
+    entry(cell).message = *why;
+    return false;
+  }
+  if (!leases.take(hash)) return false;
+  // It may have ended between the two looks; and a trainer may outlive the shard that started it.
+  if (!ended_elsewhere() && !runs::is_being_written(run)) return true;
+  leases.release(hash);
+  return false;
+}
+
+void Scheduler::let_go_of_lost() {
+  if (!options_.leases) return;
+  for (const std::string& hash : options_.leases->beat()) {
+    for (Running& child : running_) {
+      if (plan_.cells[child.cell].hash != hash) continue;
+      child.lost = true;
+      send_signal(child.process, SIGKILL);
+    }
+  }
 }
 
 bool Scheduler::drop(std::size_t cell) {
@@ -99,6 +161,7 @@ int Scheduler::run(const Observer& observe) {
       stopping_ = true;
       stop_trainers(stops > 1 ? SIGKILL : SIGTERM);
     }
+    let_go_of_lost();
     read_progress();
     reap();
   }
@@ -110,16 +173,18 @@ int Scheduler::run(const Observer& observe) {
 }
 
 void Scheduler::start_next(TrainerServer& trainers) {
-  for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
+  for (const std::size_t i : order_) {
     if (entry(i).state != CellState::kPending || entry(i).dropped) continue;
     const Cell& cell = plan_.cells[i];
     const fs::path run = cell_folder(options_.folder, cell.hash);
     try {
+      if (!claim(i)) continue;
       prepare_run(run, cell);
     } catch (const InputError& error) {
       entry(i).state = CellState::kCrashed;
       entry(i).message = error.what();
-      save();
+      note(i);
+      if (options_.leases) options_.leases->release(cell.hash);
       continue;
     }
     Running child;
@@ -135,7 +200,7 @@ void Scheduler::start_next(TrainerServer& trainers) {
     if (!first_) first_ = i;
     entry(i).state = CellState::kRunning;
     ++entry(i).attempts;
-    save();
+    note(i);
     return;
   }
 }
@@ -158,13 +223,24 @@ void Scheduler::reap() {
     ended.emplace_back(child, status);
     return true;
   });
-  for (const auto& [child, status] : ended) settle(child, status);
-  if (!ended.empty()) save();
+  for (const auto& [child, status] : ended) {
+    settle(child, status);
+    note(child.cell);
+    if (!options_.leases) continue;
+    const std::string& hash = plan_.cells[child.cell].hash;
+    const CellEntry& now = entry(child.cell);
+    if (now.state == CellState::kCrashed) options_.leases->give_up(hash, now.message);
+    if (now.state != CellState::kPending) options_.leases->release(hash);
+  }
 }
 
 void Scheduler::settle(Running ended, const ExitStatus& status) {
   const Cell& cell = plan_.cells[ended.cell];
   const fs::path run = cell_folder(options_.folder, cell.hash);
+  if (ended.lost) {
+    entry(ended.cell).state = CellState::kPending;
+    return;
+  }
   const double share = static_cast<double>(cell.experiment.train.steps - ended.first_step) /
                        static_cast<double>(cell.experiment.train.steps);
   if (!status.known || status.code == kExitFinished || status.code == kExitStopped) {

@@ -4,13 +4,20 @@
 // checkpoint; one crash stops nothing else. Exit 5 (disk full, no permission) stops new cells from starting,
 // and so does exit 2 (wrong input) of the first trainer while nothing is done yet. SIGINT or SIGTERM to this
 // process asks the trainers to save and stop; a second one kills them. State is kept in sweep.json and, first
-// of all, in the cells' own result.json: a cell with a result never runs again.
+// of all, in the cells' own result.json: a cell with a result never runs again. Changes in between go to a
+// journal.
+//
+// Several of them, on one machine or on many, may run one sweep in one folder (shards): then a cell is leased
+// before it is started (sweep/lease.h), each begins with its own share and goes on with what nobody has, and
+// all stay until every cell has ended, to take over what one of them leaves behind.
 #pragma once
 
 #include <chrono>
 #include <functional>
 #include <optional>
 
+#include "evenkeel/sweep/journal.h"
+#include "evenkeel/sweep/lease.h"
 #include "evenkeel/sweep/sweep_file.h"
 #include "evenkeel/sweep/trainer_server.h"
 
@@ -21,7 +28,9 @@ struct SchedulerOptions {
   fs::path trainer;
   int jobs = 1;
   int retries = 1;
-  double tick_s = 0.5;  ///< longest time between two calls of the observer
+  double tick_s = 0.5;                ///< longest time between two calls of the observer
+  Leases* leases = nullptr;           ///< of a shard; outlives the scheduler
+  std::size_t shard = 0, shards = 1;  ///< which, from 0, of how many
 };
 
 /// A cell that is training right now.
@@ -30,6 +39,7 @@ struct Running {
   pid_t process = 0;
   std::uint64_t log_bytes = 0;     ///< length of its log when this attempt began
   int tries = 0;                   ///< attempts of this sweep, this one included
+  bool lost = false;               ///< its lease went to another shard
   std::uint64_t timing_bytes = 0;  ///< length of timing.jsonl when this attempt began
   std::int64_t first_step = 0;     ///< last step reported before this attempt began
   std::int64_t step = 0;           ///< last one reported
@@ -75,7 +85,12 @@ class Scheduler {
 
  private:
   CellEntry& entry(std::size_t cell) { return file_.cells[cell]; }
+  /// sweep.json, with what other shards say in theirs.
   void save();
+  void note(std::size_t cell) { journal_.add(entry(cell)); }
+  /// Whether this process may start a pending cell; finds out too when it has ended elsewhere.
+  bool claim(std::size_t cell);
+  void let_go_of_lost();
   void start_next(TrainerServer& trainers);
   void reap();
   void settle(Running ended, const ExitStatus& status);
@@ -87,6 +102,8 @@ class Scheduler {
   SweepFile& file_;
   SchedulerOptions options_;
   std::vector<Running> running_;
+  Journal journal_;
+  std::vector<std::size_t> order_;  ///< in which cells are started
   std::vector<int> tries_;
   double finished_flops_ = 0;
   int whole_cells_ = 0;

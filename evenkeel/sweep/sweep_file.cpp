@@ -15,6 +15,7 @@
 #include "evenkeel/base/version.h"
 #include "evenkeel/runs/json_fields.h"
 #include "evenkeel/runs/run_writer.h"
+#include "evenkeel/sweep/journal.h"
 
 namespace evenkeel::sweep {
 namespace {
@@ -25,10 +26,10 @@ constexpr std::array kStates{std::pair{CellState::kPending, "pending"},
                              std::pair{CellState::kCrashed, "crashed"},
                              std::pair{CellState::kInterrupted, "interrupted"}};
 
-CellState state_from(const std::string& name, const fs::path& file) {
+CellState state_in(const std::string& name, const fs::path& file) {
+  if (const auto state = state_from(name)) return *state;
   std::string known;
   for (const auto& [state, text] : kStates) {
-    if (name == text) return state;
     known += fmt::format("{}{}", known.empty() ? "" : ", ", text);
   }
   throw InputError(
@@ -52,7 +53,7 @@ CellEntry entry_from(const Json& json, const fs::path& file) {
   entry.seed = integer_from_json(json.at("seed"), "seed");
   entry.params = integer_from_json(json.at("params"), "params");
   entry.round = static_cast<int>(integer_from_json(json.value("round", Json(0)), "round"));
-  entry.state = state_from(json.at("state"), file);
+  entry.state = state_in(json.at("state"), file);
   entry.label = json.value("label", "");
   entry.attempts = integer_from_json(json.at("attempts"), "attempts");
   entry.message = json.value("message", "");
@@ -125,6 +126,12 @@ std::string_view state_name(CellState state) {
   return "?";
 }
 
+std::optional<CellState> state_from(std::string_view name) {
+  for (const auto& [value, text] : kStates)
+    if (name == text) return value;
+  return std::nullopt;
+}
+
 fs::path cell_folder(const fs::path& sweep, const std::string& hash) {
   return sweep / "cells" / hash;
 }
@@ -185,6 +192,7 @@ std::optional<SweepFile> read_sweep_file(const fs::path& sweep) {
     for (const Json& cell : json.at("cells")) file.cells.push_back(entry_from(cell, path));
     file.notes = json.at("notes").get<std::vector<std::string>>();
     if (!runs::seal_holds(json)) refuse("its checksum does not match");
+    replay_journals(sweep, file);
     return file;
   } catch (const Json::exception&) {
     refuse("a key is missing or of the wrong type");

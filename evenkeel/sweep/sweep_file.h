@@ -15,6 +15,8 @@ namespace fs = std::filesystem;
 /// done means that the cell ended with a result (finished, not learned or non-finite: all are results).
 enum class CellState { kPending, kRunning, kDone, kCrashed, kInterrupted };
 std::string_view state_name(CellState state);
+/// nullopt: no state is called so.
+std::optional<CellState> state_from(std::string_view name);
 
 struct CellEntry {
   std::string hash, arm, size;
@@ -48,7 +50,8 @@ SweepFile start_sweep_file(const Plan& plan, const fs::path& sweep, const std::o
 /// Of a cell that is done, the log that a killed sweep left is removed.
 void add_entry(SweepFile& file, const Cell& cell, const fs::path& sweep);
 
-/// nullopt when the folder holds none. Throws InputError when it is damaged or of a newer format.
+/// With what journals say since (sweep/journal.h); nullopt when the folder holds none. Throws InputError when
+/// it is damaged or of a newer format.
 std::optional<SweepFile> read_sweep_file(const fs::path& sweep);
 void write_sweep_file(const fs::path& sweep, const SweepFile& file);
 

@@ -51,10 +51,18 @@ class SweepCase(ProgramTest):
             time.sleep(0.02)
 
     def cells(self, out):
+        """Of sweep.json, with what the journal says since."""
         try:
-            return self.read_json(out, "sweep.json")["cells"]
+            cells = self.read_json(out, "sweep.json")["cells"]
+            with open(self.path(out, "journal", "sweep.jsonl")) as journal:
+                events = [json.loads(line) for line in journal if line.endswith("\n")]
         except FileNotFoundError:
-            return []
+            return self.read_json(out, "sweep.json")["cells"] if os.path.exists(self.path(out, "sweep.json")) else []
+        for event in events:
+            for cell in cells:
+                if cell["hash"] == event["hash"]:
+                    cell.update({key: event[key] for key in ("state", "attempts", "label", "message") if key in event})
+        return cells
 
     def done(self, out):
         """Cells that have a result, whatever sweep.json says."""
