@@ -20,6 +20,17 @@ double standard_deviation(const std::vector<double>& values) {
   return std::sqrt(sum / static_cast<double>(values.size() - 1));
 }
 
+Line line_through(const std::vector<double>& x, const std::vector<double>& y) {
+  const double mx = mean(x), my = mean(y);
+  double xx = 0, xy = 0, yy = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    xx += (x[i] - mx) * (x[i] - mx);
+    xy += (x[i] - mx) * (y[i] - my);
+    yy += (y[i] - my) * (y[i] - my);
+  }
+  return {xy / xx, yy > 0 ? xy * xy / (xx * yy) : 1};
+}
+
 double t_half_width(const std::vector<double>& values, double level) {
   const double n = static_cast<double>(values.size());
   const boost::math::students_t t(n - 1);

@@ -34,6 +34,13 @@ double jackknife_half_width(const std::vector<double>& leave_one_out, double lev
 /// Half-width of the Student-t interval of a mean: t(level, n - 1) sd / sqrt(n); n >= 2.
 double t_half_width(const std::vector<double>& values, double level);
 
+/// Least squares of y over x, two points or more: slope, and the share of the variance of y that it explains
+/// (1 where y has none).
+struct Line {
+  double slope, r2;
+};
+Line line_through(const std::vector<double>& x, const std::vector<double>& y);
+
 double mean(const std::vector<double>& values);
 /// Sample standard deviation (n - 1); 0 for fewer than two values.
 double standard_deviation(const std::vector<double>& values);

@@ -66,16 +66,6 @@ std::string name_of(const std::string& key) {
 /// Slopes of one quantity, one per seed, at each step.
 using Slopes = std::vector<std::vector<double>>;
 
-double slope_of(const std::vector<double>& log_width, const std::vector<double>& log_size) {
-  const double x = analysis::mean(log_width), y = analysis::mean(log_size);
-  double xx = 0, xy = 0;
-  for (std::size_t i = 0; i < log_width.size(); ++i) {
-    xx += (log_width[i] - x) * (log_width[i] - x);
-    xy += (log_width[i] - x) * (log_size[i] - y);
-  }
-  return xy / xx;
-}
-
 enum class Course { kGrows, kSteady, kShrinks, kOpen };
 Course course_of(const analysis::Estimate& slope) {
   if (!slope.interval) return Course::kOpen;
@@ -155,7 +145,7 @@ Json measure_coordinates(const Subject& subject, const Options& options) {
           known = known && size > 0;
           log_size.push_back(std::log(size));
         }
-        if (known) by_step[t].push_back(slope_of(log_width, log_size));
+        if (known) by_step[t].push_back(analysis::line_through(log_width, log_size).slope);
       }
     }
     if (known) quantities.push_back(json_of(name, by_step, sizes[0].back().at(name).back()));

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <utility>
 
+#include "evenkeel/analysis/stats.h"
 #include "evenkeel/base/rng.h"
 
 namespace evenkeel::probes {
@@ -29,25 +30,6 @@ struct StreamSink : nn::ResidualSink {
     streams.values.push_back(standardised(sublayer_output(at, sublayer_sum(at, x, f))));
   }
 };
-
-struct Line {
-  double slope, r2;
-};
-/// Least squares of y over x.
-Line line_through(const std::vector<double>& x, const std::vector<double>& y) {
-  const auto n = static_cast<double>(x.size());
-  double mx = 0, my = 0, xx = 0, xy = 0, yy = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    mx += x[i] / n;
-    my += y[i] / n;
-  }
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    xx += (x[i] - mx) * (x[i] - mx);
-    xy += (x[i] - mx) * (y[i] - my);
-    yy += (y[i] - my) * (y[i] - my);
-  }
-  return {xy / xx, yy > 0 ? xy * xy / (xx * yy) : 1};
-}
 
 }  // namespace
 
@@ -101,7 +83,8 @@ std::optional<Growth> growth_of(const std::vector<double>& change) {
     y.push_back(change[i - 1]);
     log_y.push_back(std::log(y.back()));
   }
-  return Growth{line_through(log_n, log_y).slope, line_through(n, y).r2, line_through(log_n, y).r2};
+  return Growth{analysis::line_through(log_n, log_y).slope, analysis::line_through(n, y).r2,
+                analysis::line_through(log_n, y).r2};
 }
 
 namespace {

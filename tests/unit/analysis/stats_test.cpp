@@ -34,5 +34,16 @@ TEST(Stats, NothingNotFiniteSlipsThrough) {
   EXPECT_EQ(median_of_finite({3, NAN, 1, 2}), 2);
 }
 
+TEST(Stats, LineThroughPoints) {
+  const Line exact = line_through({0, 1, 2}, {1, 3, 5});
+  EXPECT_DOUBLE_EQ(exact.slope, 2);
+  EXPECT_DOUBLE_EQ(exact.r2, 1);
+  // By hand: sums of squares 2 of x, 14 / 3 of y, products 3.
+  const Line rough = line_through({0, 1, 2}, {0, 1, 3});
+  EXPECT_DOUBLE_EQ(rough.slope, 1.5);
+  EXPECT_NEAR(rough.r2, 27.0 / 28, 1e-15);
+  EXPECT_EQ(line_through({0, 1}, {4, 4}).r2, 1);
+}
+
 }  // namespace
 }  // namespace evenkeel::analysis
