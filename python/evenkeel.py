@@ -259,7 +259,8 @@ class Writer:
         for key, value in values.items():
             if key in ("step", "crc", "nonfinite") or any(c in key for c in " =["):
                 raise Error(f"{key!r} is no name for a metric")
-            record[key] = [float(v) for v in value] if hasattr(value, "__len__") else float(value)
+            several = hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0  # a tensor of no dimension is a number
+            record[key] = [float(v) for v in value] if several else float(value)
         self._files[name].write(encode(record) + "\n")
         self._files[name].flush()
 

@@ -243,6 +243,9 @@ int run_sweep(const SweepRequest& request) {
       out.string()));
   tell_changes(out, file, before, progress);
   tell_epochs(plan, progress);
+  if (sharded && rounds > 0)
+    progress.say(
+        "note: shards run the grid alone; the same command without --shard then narrows the brackets");
   FailureTeller failures;
   for (;;) {
     sweep::SchedulerOptions options{out, trainer, jobs, request.retries};
@@ -260,7 +263,8 @@ int run_sweep(const SweepRequest& request) {
     progress.clear();
     const bool ended = exit_code == kExitFinished || exit_code == kExitCellsCrashed;
     std::vector<sweep::Cell> next;
-    if (ended && rounds > 0) next = refinement(plan, out, rounds);
+    // Shards would each see another part of a round: it needs one process that sees all.
+    if (ended && rounds > 0 && !sharded) next = refinement(plan, out, rounds);
     if (next.empty() || (request.has_room && !request.has_room(next.size(), jobs, file))) {
       if (!sharded) sweep::write_sweep_file(out, file);  // with its last notes; the scheduler wrote the rest
       return tell_outcome(request, file, scheduler.refusal(), exit_code);

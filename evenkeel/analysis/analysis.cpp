@@ -271,14 +271,16 @@ Curve make_curve(const std::vector<CellPoint>& cells, double l0, const Options& 
   return curve;
 }
 
-/// One cap per size: the baseline arm's loss at initialisation, averaged over its seeds; without a baseline
-/// that of all arms. Runs that differ in LR alone start alike; should they not, each seed still counts once.
+/// One cap per size: the baseline arm's loss at initialisation, averaged over its seeds; without a baseline,
+/// or at a size that it does not have, that of all arms. Runs that differ in LR alone start alike; should
+/// they not, each seed still counts once.
 double baseline_l0(const std::vector<CellPoint>& cells, const std::string& baseline,
                    const std::string& size) {
   std::map<std::int64_t, std::vector<double>> by_seed;
+  const bool all = std::none_of(cells.begin(), cells.end(),
+                                [&](const auto& c) { return c.arm == baseline && c.size == size; });
   for (const auto& c : cells) {
-    if ((baseline.empty() || c.arm == baseline) && c.size == size && std::isfinite(c.l0))
-      by_seed[c.seed].push_back(c.l0);
+    if ((all || c.arm == baseline) && c.size == size && std::isfinite(c.l0)) by_seed[c.seed].push_back(c.l0);
   }
   std::vector<double> seeds;
   for (const auto& [seed, l0] : by_seed) seeds.push_back(mean(l0));

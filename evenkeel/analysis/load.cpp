@@ -229,7 +229,7 @@ LoadedSweep from_runs(const runs::Listing& listing) {
 
 LoadedSweep joined(const std::vector<fs::path>& folders) {
   LoadedSweep all;
-  std::set<std::string> hashes;
+  std::map<std::string, std::size_t> places;                         // of a hash among the cells
   std::map<std::pair<std::size_t, std::string>, std::string> names;  // of the arm of a folder: its new name
   std::vector<std::size_t> folder_of;
   std::size_t twice = 0;
@@ -241,8 +241,15 @@ LoadedSweep joined(const std::vector<fs::path>& folders) {
     for (const std::string& note : one.notes) all.notes.push_back(folders[f].string() + ": " + note);
     all.damage.insert(all.damage.end(), one.damage.begin(), one.damage.end());
     for (LoadedCell& cell : one.cells) {
-      if (!cell.cell.config_hash.empty() && !hashes.insert(cell.cell.config_hash).second) {
+      const auto [place, is_new] = places.insert({cell.cell.config_hash, all.cells.size()});
+      if (!is_new) {
         ++twice;
+        LoadedCell& there = all.cells[place->second];
+        const auto worth = [](const LoadedCell& c) { return c.cell.result ? 2 : c.begun ? 1 : 0; };
+        if (worth(cell) > worth(there)) {
+          there = std::move(cell);
+          folder_of[place->second] = f;
+        }
         continue;
       }
       all.cells.push_back(std::move(cell));

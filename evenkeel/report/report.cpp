@@ -225,7 +225,12 @@ Json tokens_per_step(const analysis::LoadedSweep& sweep) {
 Json facts_json(const analysis::LoadedSweep& sweep) {
   for (const auto& c : sweep.cells) {
     if (!c.begun) continue;
-    const runs::Manifest m = runs::read_manifest(c.cell.run);
+    runs::Manifest m;
+    try {
+      m = runs::read_manifest(c.cell.run);
+    } catch (const InputError&) {  // the next one tells as well
+      continue;
+    }
     Json facts{{"data", m.data.name},
                {"h1", number_or_null(m.data.h1)},
                {"bigram", number_or_null(m.data.bigram_entropy)},

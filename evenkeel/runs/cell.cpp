@@ -5,6 +5,7 @@
 #include <exception>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "evenkeel/base/error.h"
@@ -24,6 +25,10 @@ double first_valid_loss(const fs::path& run) {
 }
 
 }  // namespace
+
+namespace {
+constexpr const char* kSomePath = "-";
+}
 
 Cell cell_from_manifest(const fs::path& run) {
   const Manifest manifest = read_manifest(run);
@@ -47,7 +52,9 @@ Cell cell_from_manifest(const fs::path& run) {
     cell.seed = e.train.seed;
     cell.steps = e.train.steps;
     cell.config = to_json(e);
-    for (const char* path : {"path", "valid_path"}) cell.config["data"][path] = "auto";
+    // That there was one stays, or the configuration would not be a whole one.
+    for (const char* path : {"path", "valid_path"})
+      if (Json& given = cell.config["data"][path]; given != "auto") given = kSomePath;
   }
   return cell;
 }
@@ -108,7 +115,10 @@ std::vector<Loaded> load_all(const std::vector<fs::path>& runs) {
   const std::size_t threads = std::min({cores, kMostThreads, runs.size() / kRunsPerThread + 1});
   {
     std::vector<std::jthread> others;
-    for (std::size_t i = 1; i < threads; ++i) others.emplace_back(load);
+    try {
+      for (std::size_t i = 1; i < threads; ++i) others.emplace_back(load);
+    } catch (const std::system_error&) {  // no more threads: those that started do
+    }
     load();
   }
   if (failure) std::rethrow_exception(failure);

@@ -23,7 +23,7 @@ struct Cell {
   std::int64_t seed = -1;
   std::int64_t steps = 0;  ///< planned optimiser steps
   std::string config_hash;
-  /// Resolved configuration, without the paths of the data ("auto"); empty for imports.
+  /// Resolved configuration, with "-" for paths of the data; empty for imports.
   Json config = Json::object();
   std::optional<Result> result;                             ///< nullopt: not ended
   double h1 = std::numeric_limits<double>::quiet_NaN();     ///< unigram entropy of the validation stream, nat

@@ -10,6 +10,7 @@
 
 #include "evenkeel/base/error.h"
 #include "evenkeel/base/files.h"
+#include "evenkeel/base/hash.h"
 #include "evenkeel/base/median.h"
 #include "evenkeel/runs/effective_lr.h"
 #include "evenkeel/runs/json_fields.h"
@@ -103,11 +104,23 @@ bool unchanged_since_end(const fs::path& run) {
   std::error_code error;
   const auto end = fs::last_write_time(run / "result.json", error);
   if (error) return false;
-  for (const char* name : {"manifest.json", "metrics.jsonl", "heads.jsonl", "events.jsonl", kSummary}) {
+  for (const char* name :
+       {"manifest.json", "metrics.jsonl", "heads.jsonl", "events.jsonl", "timing.jsonl", kSummary}) {
     const auto time = fs::last_write_time(run / name, error);
     if (error || time > end) return false;
   }
   return true;
+}
+
+/// Names the fields that a configuration has: a version with other fields reads the manifest, which fills
+/// them in.
+const std::string& fields_of_experiment() {
+  static const std::string hash = [] {
+    std::string paths;
+    for (const FieldDoc& field : describe<Experiment>()) paths += field.path + "\n";
+    return content_hash(paths).substr(0, 16);
+  }();
+  return hash;
 }
 
 double step_s_of(const fs::path& timing) {
@@ -134,6 +147,7 @@ void write_summary(const fs::path& run, const Result& result) {
   std::string content;
   const auto add = [&](const Json& record) { content += encode_record(record) + "\n"; };
   Json facts = {{"format", kSummaryFormat},
+                {"fields", fields_of_experiment()},
                 {"arm", cell.arm_hint},
                 {"size", cell.size},
                 {"params", cell.params},
@@ -170,13 +184,20 @@ Json median_step(const fs::path& run) {
 
 std::optional<Cell> cell_from_summary(const fs::path& run, const Result& result) {
   if (!unchanged_since_end(run)) return std::nullopt;
-  const std::string content = read_file(run / kSummary);
+  std::string content;
+  try {
+    content = read_file(run / kSummary);
+  } catch (const std::runtime_error&) {  // the line files say the same
+    return std::nullopt;
+  }
   const auto lines = lines_of(content);
   if (lines.size() < 3) return std::nullopt;
   const auto facts = decode_record(lines[0]), config = decode_record(lines[1]);
   if (!facts || !config) return std::nullopt;
   try {
-    if (facts->at("format") != kSummaryFormat || facts->at("digest") != result.digest) return std::nullopt;
+    if (facts->at("format") != kSummaryFormat || facts->at("fields") != fields_of_experiment() ||
+        facts->at("digest") != result.digest)
+      return std::nullopt;
     const auto number = [&](const char* key) { return number_from_json(facts->at(key), key); };
     const auto integer = [&](const char* key) { return integer_from_json(facts->at(key), key); };
     Cell cell;

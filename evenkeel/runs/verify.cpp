@@ -88,8 +88,12 @@ std::vector<CheckedFile> verify_run(const fs::path& run) {
     if (!unreadable.empty()) file.damage = std::move(unreadable);
     files.push_back(std::move(file));
   }
-  if (const fs::path summary = run / "summary.jsonl"; fs::exists(summary))
-    files.push_back({summary, damage_of_lines(summary, true, "")});
+  if (const fs::path summary = run / "summary.jsonl"; fs::exists(summary)) {
+    CheckedFile file{summary, ""};
+    std::string unreadable = damage_of([&] { file.damage = damage_of_lines(summary, true, ""); });
+    if (!unreadable.empty()) file.damage = std::move(unreadable);
+    files.push_back(std::move(file));
+  }
   for (const fs::path& folder : list_checkpoints(run))
     files.push_back({folder, damage_of([&] { read_checkpoint_state(folder); })});
   return files;

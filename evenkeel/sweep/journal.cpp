@@ -31,7 +31,8 @@ void Journal::add(const CellEntry& entry) {
   Json record{
       {"hash", entry.hash}, {"state", std::string(state_name(entry.state))}, {"attempts", entry.attempts}};
   if (!entry.label.empty()) record["label"] = entry.label;
-  if (!entry.message.empty()) record["message"] = entry.message;
+  // A trainer may have said what is not UTF-8.
+  if (!entry.message.empty()) record["message"] = Json::parse(json_text(entry.message));
   out_->write_line(runs::encode_record(record));
 }
 

@@ -32,17 +32,11 @@ Json newest_record(const fs::path& run, std::uint64_t from) {
   return record.is_object() ? record : Json::object();
 }
 
-/// What other shards know: attempts, and cells that they added to narrow brackets.
-void take_over(SweepFile& file, const SweepFile& there) {
-  std::map<std::string, CellEntry*> ours;
-  for (CellEntry& entry : file.cells) ours[entry.hash] = &entry;
-  std::vector<CellEntry> more;
-  for (const CellEntry& entry : there.cells) {
-    const auto found = ours.find(entry.hash);
-    if (found != ours.end()) found->second->attempts = std::max(found->second->attempts, entry.attempts);
-    else if (entry.round > 0) more.push_back(entry);
-  }
-  file.cells.insert(file.cells.end(), more.begin(), more.end());
+/// Attempts that other shards counted.
+void take_attempts(SweepFile& file, const SweepFile& there) {
+  std::map<std::string, std::int64_t> attempts;
+  for (const CellEntry& entry : there.cells) attempts[entry.hash] = entry.attempts;
+  for (CellEntry& entry : file.cells) entry.attempts = std::max(entry.attempts, attempts[entry.hash]);
 }
 
 std::int64_t step_in(const Json& record) {
@@ -87,13 +81,27 @@ std::size_t Scheduler::count(CellState state) const {
 }
 
 void Scheduler::save() {
-  SweepFile written = file_;
   if (options_.leases) {
-    if (const auto there = read_sweep_file(options_.folder)) take_over(written, *there);
+    if (const auto there = read_sweep_file(options_.folder)) take_attempts(file_, *there);
+    look_at_results();
   }
-  write_sweep_file(options_.folder, written);
+  write_sweep_file(options_.folder, file_);
   journal_.clear();
   if (!options_.leases) remove_journals(options_.folder);
+}
+
+void Scheduler::look_at_results() {
+  for (std::size_t i = 0; i < plan_.cells.size(); ++i) {
+    const CellState state = entry(i).state;
+    if (state == CellState::kDone || state == CellState::kRunning || entry(i).dropped) continue;
+    const fs::path run = cell_folder(options_.folder, plan_.cells[i].hash);
+    if (!fs::exists(run / "result.json")) continue;
+    try {
+      entry(i).label = runs::read_result(run)->label;
+      entry(i).state = CellState::kDone;
+    } catch (const InputError&) {  // damaged: made anew by the next start
+    }
+  }
 }
 
 bool Scheduler::claim(std::size_t cell) {
@@ -229,7 +237,8 @@ void Scheduler::reap() {
     if (!options_.leases) continue;
     const std::string& hash = plan_.cells[child.cell].hash;
     const CellEntry& now = entry(child.cell);
-    if (now.state == CellState::kCrashed) options_.leases->give_up(hash, now.message);
+    // What this machine refuses another may take.
+    if (now.state == CellState::kCrashed && refused_ == 0) options_.leases->give_up(hash, now.message);
     if (now.state != CellState::kPending) options_.leases->release(hash);
   }
 }

@@ -85,7 +85,9 @@ class Scheduler {
 
  private:
   CellEntry& entry(std::size_t cell) { return file_.cells[cell]; }
-  /// sweep.json, with what other shards say in theirs.
+  /// What other shards ended, whatever this one thought of it.
+  void look_at_results();
+  /// sweep.json, with what other shards did.
   void save();
   void note(std::size_t cell) { journal_.add(entry(cell)); }
   /// Whether this process may start a pending cell; finds out too when it has ended elsewhere.

@@ -31,9 +31,7 @@ std::string field(const std::optional<T>& value) {
 
 class CsvSink : public TableSink {
  public:
-  explicit CsvSink(const fs::path& folder) : folder_(folder), part_(folder.string() + ".part") {
-    require_absent(folder_);
-    fs::remove_all(part_);
+  explicit CsvSink(const fs::path& folder) : folder_(absent(folder)), part_(in_the_making(folder_)) {
     make_folder(part_);
     runs_ =
         open("runs.csv",

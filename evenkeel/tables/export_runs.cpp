@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <array>
 #include <cmath>
@@ -87,11 +88,21 @@ Exported export_runs(const fs::path& folder, TableSink& sink) {
   return done;
 }
 
-void require_absent(const fs::path& out) {
+fs::path absent(const fs::path& out) {
+  const fs::path plain = out.has_filename() ? out : out.parent_path();
   std::error_code error;
-  if (fs::exists(fs::symlink_status(out, error)))
+  if (fs::exists(fs::symlink_status(plain, error)))
     throw InputError(
-        fmt::format("{} is there already and is not replaced; choose another --out", out.string()));
+        fmt::format("{} is there already and is not replaced; choose another --out", plain.string()));
+  return plain;
+}
+
+fs::path in_the_making(const fs::path& out) {
+  for (int n = 0;; ++n) {
+    fs::path part = out;
+    part.replace_filename(fmt::format(".{}.{}.{}", out.filename().string(), ::getpid(), n));
+    if (!fs::exists(fs::symlink_status(part))) return part;
+  }
 }
 
 }  // namespace evenkeel::tables

@@ -28,10 +28,7 @@ BEGIN;
 
 class SqliteSink : public TableSink {
  public:
-  explicit SqliteSink(const fs::path& file) : file_(file), part_(file.string() + ".part") {
-    require_absent(file_);
-    std::error_code ignored;
-    fs::remove(part_, ignored);
+  explicit SqliteSink(const fs::path& file) : file_(absent(file)), part_(in_the_making(file_)) {
     if (file_.has_parent_path()) make_folder(file_.parent_path());
     check(sqlite3_open(part_.c_str(), &database_));
     // The file appears under its name only when it is whole, so a journal would guard nothing.

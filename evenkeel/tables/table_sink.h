@@ -56,7 +56,9 @@ struct Exported {
 /// Writes every run of `folder` (a sweep, or runs) to `sink`. Throws InputError when there is none.
 Exported export_runs(const fs::path& folder, TableSink& sink);
 
-/// Throws InputError when something is at `out` already: nothing is ever replaced.
-void require_absent(const fs::path& out);
+/// `out` without a last slash. Throws InputError when something is there already: nothing is ever replaced.
+fs::path absent(const fs::path& out);
+/// Where `out` is made before it gets its name: beside it, a name that is nobody's.
+fs::path in_the_making(const fs::path& out);
 
 }  // namespace evenkeel::tables

@@ -58,9 +58,7 @@ std::string event_record(double wall_time, std::optional<std::int64_t> step, int
 
 class TensorBoardSink : public TableSink {
  public:
-  explicit TensorBoardSink(const fs::path& folder) : folder_(folder), part_(folder.string() + ".part") {
-    require_absent(folder_);
-    fs::remove_all(part_);
+  explicit TensorBoardSink(const fs::path& folder) : folder_(absent(folder)), part_(in_the_making(folder_)) {
     make_folder(part_);
   }
   ~TensorBoardSink() override {

@@ -18,6 +18,16 @@ title = "Two rates"
 """
 
 
+class TextOfOnesOwn(ProgramTest):
+    def test_a_sweep_over_a_file_is_reported(self):
+        self.write("t.txt", "the quick brown fox jumps over the lazy dog. " * 400)
+        self.write("study.toml", STUDY + "[data]\npath = \"t.txt\"\nvalid_tokens = 512\n[arch]\nsize = \"d32\"\ncontext = 32\n")
+        self.evenkeel("sweep", "study.toml", "--out", "s")
+        self.evenkeel("report", "s")
+        self.evenkeel("analyze", "s", "s")
+        self.evenkeel("export", "s", "--to", "csv", "-o", "out")
+
+
 class Usage(ProgramTest):
     def test_version_and_help(self):
         version, _ = self.evenkeel("--version")

@@ -85,6 +85,9 @@ class Writing(ProgramTest):
                 run.log(step, {"loss/train/ce": 5.0 / step, "grad/all/norm": math.inf if step == 7 else 1.5})
                 if step % 10 == 0:
                     run.heads(step, {"attn/layer00/entropy": [2.0, math.nan], "attn/layer00/logit_max": [1, step]})
+            if has_torch:
+                import torch
+                run.log(100, {"extra/all/zero_dim": torch.tensor(1.5)})
             run.event(50, "spike")
             run.log(100, {"loss/valid/ce": 0.25})
 

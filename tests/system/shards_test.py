@@ -146,6 +146,21 @@ class Shards(ProgramTest):
         out, _ = self.shard(["--shard", "auto"], SLURM_ARRAY_TASK_ID="x").communicate(timeout=HANGS)
         self.assertIn("SLURM_ARRAY_TASK_ID must be a whole number", out)
 
+    def test_what_one_machine_cannot_do_another_does(self):
+        bad = self.shard(["--shard", "1/2", "--retries", "0"], EVENKEEL_TRAIN=FAKE_TRAINER, FAKE_TRAINER="full@0.01,full@0.1,full@1.0,slow=0.1")
+        good = self.shard(["--shard", "2/2"], EVENKEEL_TRAIN=FAKE_TRAINER, FAKE_TRAINER="slow=0.3")
+        self.assertEqual((bad.communicate(timeout=HANGS) and bad.returncode), 5)
+        out, _ = good.communicate(timeout=HANGS)
+        self.assertEqual(good.returncode, 0, out)
+        self.assertEqual({c["state"] for c in self.read_json("s", "sweep.json")["cells"]}, {"done"})
+
+    def test_refinement_is_left_to_one_process(self):
+        shard = self.shard(["--shard", "1/1", "--refine", "1"], EVENKEEL_TRAIN=FAKE_TRAINER, FAKE_TRAINER="")
+        out, _ = shard.communicate(timeout=HANGS)
+        self.assertEqual(shard.returncode, 0, out)
+        self.assertIn("without --shard then narrows", out)
+        self.assertEqual(len(self.read_json("s", "sweep.json")["cells"]), CELLS)
+
     def test_errors(self):
         for text in ("0/2", "3/2", "1", "a/b", "1/2x", "1/", "/2", "-1/2", "1/0"):
             self.assertIn("--shard must be i/n", self.evenkeel("sweep", "study.toml", "--out", "x", "--shard=" + text, code=2)[1])

@@ -44,6 +44,10 @@ class Tables(ProgramTest):
         for key, value in a.items():
             self.assertTrue(b[key] == value or (math.isnan(value) and math.isnan(b[key])), f"{key}: {value} and {b[key]}")
 
+    def read_text(self, name):
+        with open(self.path(name), encoding="utf-8") as source:
+            return source.read()
+
     def test_csv(self):
         done = self.export("csv", "out")
         expected = self.values()
@@ -58,7 +62,12 @@ class Tables(ProgramTest):
                 self.assertEqual((row["arm"], float(row["lr"]), int(row["seed"]), row["state"]), (facts["arm"], facts["lr"], facts["seed"], facts["state"]))
                 self.assertTrue(float(row["loss"]) == facts["loss"] or math.isnan(facts["loss"]))
         self.assertEqual(self.evenkeel("export", "s", "--to", "csv", "-o", "out", code=2)[1].count("is not replaced"), 1)
-        self.assertFalse(os.path.exists(self.path("out.part")))
+        self.assertEqual([name for name in os.listdir(self.folder) if name.startswith(".out")], [])
+        self.evenkeel("export", "s", "--to", "csv", "-o", "slash/")
+        self.assertTrue(os.path.exists(self.path("slash", "runs.csv")))
+        self.write("mine.part", "somebody's")
+        self.evenkeel("export", "s", "--to", "sqlite", "-o", "mine")
+        self.assertEqual(self.read_text("mine.part"), "somebody's")
 
     @unittest.skipUnless(has_pandas, "pandas is not installed")
     def test_csv_in_pandas_has_columns_of_numbers(self):

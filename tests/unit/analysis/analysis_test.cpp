@@ -77,6 +77,15 @@ TEST(Analysis, LabelsCellsBySiblings) {
   EXPECT_TRUE(on.swept.value);
 }
 
+// Arms may be sizes: wide and deep beside a base.
+TEST(Analysis, ASizeWithoutTheBaselineHasACapOfItsOwn) {
+  std::vector<CellPoint> cells = sweep();
+  for (CellPoint& c : cells)
+    if (c.arm == "qk_norm=per_head") c.size = "d128";
+  const Analysis a = analyze(cells, kOff);
+  for (const Curve& curve : a.curves) EXPECT_EQ(curve.l0, 6) << curve.size;
+}
+
 TEST(Analysis, AnArmThatLearnsNowhereHasNoBoundary) {
   std::vector<CellPoint> cells;
   for (const auto& [lr, loss] : {std::pair{0.1, 6.1}, {0.3, 6.2}, {1.0, 9.0}})

@@ -95,6 +95,14 @@ TEST(Report, SeveralFoldersAreOneSweep) {
       << "with the cell that has not begun, which has its siblings' arm";
   EXPECT_EQ(joined["cells"].size(), 24u);
   EXPECT_EQ(joined["notes"].at(0), "8 cells are in more than one of the folders and count once");
+  // Which of two copies of a run has ended decides, not which comes first.
+  const Json turned = report_document({second.path(), first.path(), whole.path()});
+  EXPECT_EQ(json_text(turned["analysis"]["curves"]), json_text(one["analysis"]["curves"]));
+  const test::TempFolder begun;
+  write(begun.path(), {1, 2, 3});
+  const Json full = report_document({begun.path()});
+  for (const auto& order : {std::vector{whole.path(), begun.path()}, std::vector{begun.path(), whole.path()}})
+    EXPECT_EQ(json_text(report_document(order)["analysis"]["curves"]), json_text(full["analysis"]["curves"]));
   EXPECT_EQ(joined["title"], one["title"].get<std::string>() + "; " + one["title"].get<std::string>());
 }
 

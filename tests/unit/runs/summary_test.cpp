@@ -121,7 +121,7 @@ TEST(Summary, ThinnedSeriesKeepTheirPeaksAndSayHowManyTheyWere) {
 
 TEST(Summary, IsNotBelievedWhereAFileChangedAfterTheEnd) {
   for (const char* name :
-       {"manifest.json", "metrics.jsonl", "heads.jsonl", "events.jsonl", "summary.jsonl"}) {
+       {"manifest.json", "metrics.jsonl", "heads.jsonl", "events.jsonl", "timing.jsonl", "summary.jsonl"}) {
     const test::TempFolder folder;
     const fs::path run = folder / "run";
     write_run(run);
@@ -166,6 +166,12 @@ TEST(Summary, ADamagedOrForeignOneIsPassedOver) {
   ASSERT_TRUE(cell.summed);
   EXPECT_EQ(outcomes_of(cell).logit_peak, 900);
   EXPECT_EQ(signals_of(cell).train_loss.steps.size(), 1000u) << "of the line files";
+
+  // Of a version with other fields: the manifest fills in those that are new.
+  Json newer = *decode_record(std::string_view(whole).substr(0, whole.find('\n')));
+  newer["fields"] = "0011223344556677";
+  replace(encode_record(newer) + whole.substr(whole.find('\n')));
+  EXPECT_FALSE(load_cell(run).summed);
 
   replace(whole.substr(0, 100));
   EXPECT_FALSE(load_cell(run).summed);
