@@ -39,7 +39,7 @@ constexpr std::array<std::pair<const char*, Series AttentionSignals::*>, 3> kAtt
 
 Json to_json(const Series& series) {
   const Series thinned = thin(series, kSummaryPoints);
-  return {{"steps", thinned.steps},
+  return {{"at", thinned.steps},
           {"values", thinned.values},
           {"recorded", std::max(thinned.recorded, thinned.steps.size())}};
 }
@@ -52,7 +52,7 @@ std::vector<double> numbers(const Json& values) {
 
 Series series_from(const Json& document) {
   Series series;
-  series.steps = document.at("steps").get<std::vector<std::int64_t>>();
+  series.steps = document.at("at").get<std::vector<std::int64_t>>();
   series.values = numbers(document.at("values"));
   const auto recorded = document.at("recorded").get<std::size_t>();
   if (recorded > series.steps.size()) series.recorded = recorded;
