@@ -324,7 +324,8 @@ Json report_document(const std::vector<fs::path>& folders, const analysis::Optio
   if (curves < static_cast<std::size_t>(begun))
     document["notes"].push_back(fmt::format(
         "curves and heads of {} of the {} cells are on this page, the first seeds of every arm and "
-        "learning rate; every cell counts in the tables, boundaries and intervals",
+        "learning rate or, where those are more, of the first by name; every cell counts in the tables, "
+        "boundaries and intervals",
         curves, begun));
   const std::size_t points = curves <= kZoomedCells ? kLossPoints : runs::kSummaryPoints;
   for (std::size_t i = 0; i < sweep.cells.size(); ++i) {

@@ -5,19 +5,10 @@ import pathlib
 import statistics
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
+from evenkeel import restored  # noqa: E402
+
 WINDOW = 20  # steps that a mean training loss is over
-
-
-def restored(item):
-    """An object of a run's files with its numbers that are not finite in their place: object_hook of json.loads."""
-    for entry in item.pop("nonfinite", "").split():
-        path, _, word = entry.rpartition("=")
-        key, *indices = path.replace("]", "").split("[")
-        holder, at = item, key
-        for index in indices:
-            holder, at = holder[at], int(index)
-        holder[at] = float(word)
-    return item
 
 
 def number(value):
